@@ -1,0 +1,43 @@
+/** The one error class, with a code from a closed set; messages are sentences that end in a fact. */
+
+/** What callers may branch on. `docs/errors.md` explains each. */
+export type ErrorCode =
+  | "invalid-argument"
+  | "invalid-spec"
+  | "not-found"
+  | "already-exists"
+  | "wrong-state"
+  | "permission-denied"
+  | "unsupported"
+  | "exhausted"
+  | "unavailable"
+  | "deadline-exceeded"
+  | "canceled"
+  | "corrupt"
+  | "internal";
+
+/** Facts about an error for programs: plain JSON values. */
+export type ErrorDetails = Readonly<Record<string, string | number | boolean>>;
+
+/** An error with a code from the closed set, a sentence for people and facts for programs. */
+export class CodedError extends Error {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, message: string, options: { details?: ErrorDetails; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "CodedError";
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+}
+
+/** True for an error of the operating system (Node's) with this errno name, such as "ENOENT". */
+export function isErrno(error: unknown, name: string): boolean {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === name;
+}
+
+/** Throws `internal` unless `condition` holds; `why` says why this cannot happen. For bugs, never for input. */
+export function assert(condition: unknown, why: string): asserts condition {
+  if (!condition) throw new CodedError("internal", `broken assumption: ${why}`);
+}
