@@ -22,6 +22,7 @@ enum op_code {
 	OP_RECORD_EXIT = 13,
 	OP_CLEANUP = 14,
 	OP_SETSID = 15,
+	OP_REPORT = 16,
 	OP_MAKE_CGROUP = 20,
 	OP_REMOVE_CGROUP = 21,
 	OP_WRITE = 22,
@@ -46,6 +47,7 @@ enum op_code {
 	OP_PIVOT_ROOT = 52,
 	OP_MOVE_ROOT = 53,
 	OP_ROOTFS_ATTRIBUTES = 54,
+	OP_MOUNT_DATA = 55,
 	OP_HOSTNAME = 60,
 	OP_DOMAINNAME = 61,
 	OP_NEW_SESSION = 62,
@@ -64,6 +66,7 @@ enum op_code {
 	OP_SECCOMP = 75,
 	OP_EXEC = 76,
 	OP_OPEN_START = 77,
+	OP_LINK_UP = 78,
 	OP_ENTER_ROOT = 80,
 	OP_LEAVE_ROOT = 81,
 	OP_FILE = 82,
@@ -160,6 +163,11 @@ struct op_setsid {
 	char nothing;
 };
 
+/* Sends the report `reached` with `value`; allowed in streams too. */
+struct op_report {
+	uint32_t value;
+};
+
 /* Makes the cgroup directory `path` and its missing parents; one that exists is kept. */
 struct op_make_cgroup {
 	const char *path;
@@ -177,7 +185,7 @@ struct op_write {
 	uint64_t fs_magic;
 };
 
-/* Copies up to 64 KiB of `source` to `target`, atomically. */
+/* Copies up to 1 MiB of the regular file `source` (through the working root when there is one; opened without blocking) to the host path `target`, atomically; a missing source, or one that is no regular file, is left. */
 struct op_copy_file {
 	const char *source;
 	const char *target;
@@ -305,6 +313,15 @@ struct op_rootfs_attributes {
 	uint64_t set;
 };
 
+/* mount(2) at the host path `target`, for kernels whose fsconfig cannot say it (overlay before 6.7); only before `root`. */
+struct op_mount_data {
+	const char *fstype;
+	const char *source;
+	const char *target;
+	uint64_t flags;
+	const char *data;
+};
+
 /* sethostname(). */
 struct op_hostname {
 	const char *name;
@@ -400,6 +417,11 @@ struct op_exec {
 /* Opens the fifo host `path` (O_PATH) for a later `await-start`. */
 struct op_open_start {
 	const char *path;
+};
+
+/* Brings the network interface `name` of this network namespace up (SIOCSIFFLAGS, IFF_UP). */
+struct op_link_up {
+	const char *name;
 };
 
 /* Keeps a descriptor of /, then chroots into the host directory `path` and takes umask 0: no path of a later op can leave it. */
@@ -528,6 +550,7 @@ union any_op {
 	struct op_record_exit record_exit_;
 	struct op_cleanup cleanup_;
 	struct op_setsid setsid_;
+	struct op_report report_;
 	struct op_make_cgroup make_cgroup_;
 	struct op_remove_cgroup remove_cgroup_;
 	struct op_write write_;
@@ -552,6 +575,7 @@ union any_op {
 	struct op_pivot_root pivot_root_;
 	struct op_move_root move_root_;
 	struct op_rootfs_attributes rootfs_attributes_;
+	struct op_mount_data mount_data_;
 	struct op_hostname hostname_;
 	struct op_domainname domainname_;
 	struct op_new_session new_session_;
@@ -570,6 +594,7 @@ union any_op {
 	struct op_seccomp seccomp_;
 	struct op_exec exec_;
 	struct op_open_start open_start_;
+	struct op_link_up link_up_;
 	struct op_enter_root enter_root_;
 	struct op_leave_root leave_root_;
 	struct op_file file_;
@@ -604,6 +629,7 @@ union any_op {
 	X(OP_RECORD_EXIT, record_exit) \
 	X(OP_CLEANUP, cleanup) \
 	X(OP_SETSID, setsid) \
+	X(OP_REPORT, report) \
 	X(OP_MAKE_CGROUP, make_cgroup) \
 	X(OP_REMOVE_CGROUP, remove_cgroup) \
 	X(OP_WRITE, write) \
@@ -628,6 +654,7 @@ union any_op {
 	X(OP_PIVOT_ROOT, pivot_root) \
 	X(OP_MOVE_ROOT, move_root) \
 	X(OP_ROOTFS_ATTRIBUTES, rootfs_attributes) \
+	X(OP_MOUNT_DATA, mount_data) \
 	X(OP_HOSTNAME, hostname) \
 	X(OP_DOMAINNAME, domainname) \
 	X(OP_NEW_SESSION, new_session) \
@@ -646,6 +673,7 @@ union any_op {
 	X(OP_SECCOMP, seccomp) \
 	X(OP_EXEC, exec) \
 	X(OP_OPEN_START, open_start) \
+	X(OP_LINK_UP, link_up) \
 	X(OP_ENTER_ROOT, enter_root) \
 	X(OP_LEAVE_ROOT, leave_root) \
 	X(OP_FILE, file) \
@@ -755,6 +783,12 @@ static inline bool decode_setsid(struct reader *r, struct op_setsid *op)
 {
 	op->nothing = 0;
 	return at_end(r);
+}
+
+static inline bool decode_report(struct reader *r, struct op_report *op)
+{
+	return take_u32(r, &op->value) &&
+	       at_end(r);
 }
 
 static inline bool decode_make_cgroup(struct reader *r, struct op_make_cgroup *op)
@@ -926,6 +960,16 @@ static inline bool decode_rootfs_attributes(struct reader *r, struct op_rootfs_a
 	       at_end(r);
 }
 
+static inline bool decode_mount_data(struct reader *r, struct op_mount_data *op)
+{
+	return take_text(r, &op->fstype) &&
+	       take_text(r, &op->source) &&
+	       take_text(r, &op->target) &&
+	       take_u64(r, &op->flags) &&
+	       take_text(r, &op->data) &&
+	       at_end(r);
+}
+
 static inline bool decode_hostname(struct reader *r, struct op_hostname *op)
 {
 	return take_text(r, &op->name) &&
@@ -1038,6 +1082,12 @@ static inline bool decode_exec(struct reader *r, struct op_exec *op)
 static inline bool decode_open_start(struct reader *r, struct op_open_start *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_link_up(struct reader *r, struct op_link_up *op)
+{
+	return take_text(r, &op->name) &&
 	       at_end(r);
 }
 

@@ -58,6 +58,7 @@ kind (4), op index (4), value (4), 0 (4).
 | 5 | warned | errno of a failure in the cleanup section |
 | 6 | finished | 0 |
 | 7 | malformed | the byte offset of what could not be decoded |
+| 8 | reached | the value of the \`report\` op |
 
 While \`supervise\` runs, the caller may write signal numbers (4 bytes each) to the socket: each is sent to the child.
 The executor exits with 0, with the child's exit code (or 128 + signal) after \`supervise\`, or with 125 after a failure.

@@ -89,6 +89,12 @@ export interface SetsidOp {
   readonly op: "setsid";
 }
 
+/** Sends the report `reached` with `value`; allowed in streams too. */
+export interface ReportOp {
+  readonly op: "report";
+  readonly value: number;
+}
+
 /** Makes the cgroup directory `path` and its missing parents; one that exists is kept. */
 export interface MakeCgroupOp {
   readonly op: "make-cgroup";
@@ -109,7 +115,7 @@ export interface WriteOp {
   readonly fsMagic: number;
 }
 
-/** Copies up to 64 KiB of `source` to `target`, atomically. */
+/** Copies up to 1 MiB of the regular file `source` (through the working root when there is one; opened without blocking) to the host path `target`, atomically; a missing source, or one that is no regular file, is left. */
 export interface CopyFileOp {
   readonly op: "copy-file";
   readonly source: string;
@@ -255,6 +261,16 @@ export interface RootfsAttributesOp {
   readonly set: number;
 }
 
+/** mount(2) at the host path `target`, for kernels whose fsconfig cannot say it (overlay before 6.7); only before `root`. */
+export interface MountDataOp {
+  readonly op: "mount-data";
+  readonly fstype: string;
+  readonly source: string;
+  readonly target: string;
+  readonly flags: number;
+  readonly data: string;
+}
+
 /** sethostname(). */
 export interface HostnameOp {
   readonly op: "hostname";
@@ -365,6 +381,12 @@ export interface ExecOp {
 export interface OpenStartOp {
   readonly op: "open-start";
   readonly path: string;
+}
+
+/** Brings the network interface `name` of this network namespace up (SIOCSIFFLAGS, IFF_UP). */
+export interface LinkUpOp {
+  readonly op: "link-up";
+  readonly name: string;
 }
 
 /** Keeps a descriptor of /, then chroots into the host directory `path` and takes umask 0: no path of a later op can leave it. */
@@ -507,6 +529,7 @@ export type Op =
   | RecordExitOp
   | CleanupOp
   | SetsidOp
+  | ReportOp
   | MakeCgroupOp
   | RemoveCgroupOp
   | WriteOp
@@ -531,6 +554,7 @@ export type Op =
   | PivotRootOp
   | MoveRootOp
   | RootfsAttributesOp
+  | MountDataOp
   | HostnameOp
   | DomainnameOp
   | NewSessionOp
@@ -549,6 +573,7 @@ export type Op =
   | SeccompOp
   | ExecOp
   | OpenStartOp
+  | LinkUpOp
   | EnterRootOp
   | LeaveRootOp
   | FileOp
@@ -624,6 +649,10 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       break;
     case "setsid":
       writer.begin(15);
+      break;
+    case "report":
+      writer.begin(16);
+      writer.u32(op.value);
       break;
     case "make-cgroup":
       writer.begin(20);
@@ -743,6 +772,14 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(54);
       writer.u64(op.set);
       break;
+    case "mount-data":
+      writer.begin(55);
+      writer.text(op.fstype);
+      writer.text(op.source);
+      writer.text(op.target);
+      writer.u64(op.flags);
+      writer.text(op.data);
+      break;
     case "hostname":
       writer.begin(60);
       writer.text(op.name);
@@ -818,6 +855,10 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "open-start":
       writer.begin(77);
       writer.text(op.path);
+      break;
+    case "link-up":
+      writer.begin(78);
+      writer.text(op.name);
       break;
     case "enter-root":
       writer.begin(80);

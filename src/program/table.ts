@@ -47,12 +47,13 @@ export const opTable: readonly OpDefinition[] = [
   { name: "record-exit", code: 13, fields: { path: "text" }, does: "Writes the wait status that `supervise` kept to `path`, atomically: `exited N` or `signaled N`." },
   { name: "cleanup", code: 14, fields: {}, does: "Runs the cleanup section now (it also runs after any failure); its failures are reported as warnings and stop nothing." },
   { name: "setsid", code: 15, fields: {}, does: "Starts a new session, so that the terminal's signals no longer reach this process." },
+  { name: "report", code: 16, fields: { value: "u32" }, does: "Sends the report `reached` with `value`; allowed in streams too." },
 
   // ---- cgroups and plain files; paths go through the working root when there is one -------------
   { name: "make-cgroup", code: 20, fields: { path: "text" }, does: "Makes the cgroup directory `path` and its missing parents; one that exists is kept." },
   { name: "remove-cgroup", code: 21, fields: { path: "text" }, does: "Removes the cgroup `path` and the cgroups below it, deepest first, waiting up to 2 s for dying processes; a missing one is success." },
   { name: "write", code: 22, fields: { path: "text", data: "text", fsMagic: "u64" }, does: "Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881)." },
-  { name: "copy-file", code: 23, fields: { source: "text", target: "text" }, does: "Copies up to 64 KiB of `source` to `target`, atomically." },
+  { name: "copy-file", code: 23, fields: { source: "text", target: "text" }, does: "Copies up to 1 MiB of the regular file `source` (through the working root when there is one; opened without blocking) to the host path `target`, atomically; a missing source, or one that is no regular file, is left." },
   { name: "device-filter", code: 24, fields: { path: "text", program: "bytes" }, does: "Loads the eBPF device `program` and attaches it to the cgroup v2 directory `path`." },
 
   // ---- namespaces and synchronisation ----------------------------------------------------------
@@ -77,6 +78,7 @@ export const opTable: readonly OpDefinition[] = [
   { name: "pivot-root", code: 52, fields: {}, does: "Makes the working root the root of this mount namespace and detaches the old one (pivot_root(\".\", \".\"))." },
   { name: "move-root", code: 53, fields: {}, does: "As `pivot-root` where that cannot work (initramfs): MS_MOVE of the working root over / and chroot." },
   { name: "rootfs-attributes", code: 54, fields: { set: "u64" }, does: "Sets MOUNT_ATTR_* on the mount of / alone." },
+  { name: "mount-data", code: 55, fields: { fstype: "text", source: "text", target: "text", flags: "u64", data: "text" }, does: "mount(2) at the host path `target`, for kernels whose fsconfig cannot say it (overlay before 6.7); only before `root`." },
 
   // ---- the process ------------------------------------------------------------------------------
   { name: "hostname", code: 60, fields: { name: "text" }, does: "sethostname()." },
@@ -97,6 +99,7 @@ export const opTable: readonly OpDefinition[] = [
   { name: "seccomp", code: 75, fields: { flags: "u64", filter: "bytes" }, does: "Loads the BPF `filter` (struct sock_filter array) with SECCOMP_FILTER_FLAG_* `flags`." },
   { name: "exec", code: 76, fields: { candidates: "texts", argv: "texts", env: "texts" }, does: "Marks every descriptor above 2 close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT." },
   { name: "open-start", code: 77, fields: { path: "text" }, does: "Opens the fifo host `path` (O_PATH) for a later `await-start`." },
+  { name: "link-up", code: 78, fields: { name: "text" }, does: "Brings the network interface `name` of this network namespace up (SIOCSIFFLAGS, IFF_UP)." },
 
   // ---- trees: what a layer does to a directory; paths are relative to the root entered ---------
   { name: "enter-root", code: 80, fields: { path: "text" }, does: "Keeps a descriptor of /, then chroots into the host directory `path` and takes umask 0: no path of a later op can leave it." },

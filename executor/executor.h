@@ -1,0 +1,116 @@
+/*
+ * What the parts of the executor share: its state and the ops.
+ *
+ * Ops return 0 or -errno, as the kernel does. There is one thread and no signal handler.
+ */
+#ifndef GANTRY_EXECUTOR_H
+#define GANTRY_EXECUTOR_H
+
+#include "program.h"
+#include "report.h"
+
+#define PROGRAM_FD 3
+#define CONTROL_FD 4
+#define EXIT_FAILED 125
+#define PATH_BYTES 4096
+
+/* The state that one op leaves for another. Descriptors are -1 when there is none. */
+struct executor {
+	struct program program;
+	/* Index of the op that is run or has just failed; of the whole program. */
+	uint32_t index;
+	/* Report socket; a child has none. */
+	int control;
+	int lock;
+	/* The working root. */
+	int root;
+	/* The / that `enter-root` left. */
+	int outer_root;
+	/* The read end of the fifo for `await-start`. */
+	int start;
+	/* Our end of the channel between parent and child (child.c). */
+	int sync;
+	bool is_child;
+	/* A child has told its parent that it is ready: it may outlive it from then on. */
+	bool told_ready;
+	/* The child; `pid` is 0 when there is none or it is reaped. */
+	int pidfd;
+	int pid;
+	bool has_status;
+	int status;
+	bool cleaned;
+	/* The umask to give to the container: ours is 0, so that modes are what the program says. */
+	uint32_t umask;
+};
+
+extern struct executor self;
+
+#define DECLARE_OP(number, name) int op_##name(const struct op_##name *op);
+GANTRY_OPS(DECLARE_OP)
+#undef DECLARE_OP
+
+/* main.c */
+void executor_main(char **argv, char **envp) NORETURN;
+int run_section(uint32_t number, bool tolerant);
+void quit(int code) NORETURN;
+
+/* dispatch.c */
+int run_op(uint16_t code, const union any_op *op);
+
+/* seal.c */
+int seal_executable(char **argv, char **envp);
+
+/* child.c */
+bool find_child_failure(int *error);
+void kill_child(void);
+int tell_parent_executing(void);
+
+/* relay.c, supervise.c */
+struct pollfd;
+#define RELAY_POLLS 6
+void close_relays_in_child(void);
+int return_stdio_after_clone(void);
+void relay_prepare(struct pollfd *polls);
+void relay_move(const struct pollfd *polls);
+void relay_drain(void);
+
+/* paths.c: paths go through the working root when there is one */
+int open_path(const char *path, uint64_t flags);
+int open_parent(const char *path, const char **name);
+int make_path(const char *path, uint32_t kind, uint32_t mode);
+
+/* files.c */
+int write_whole(const char *path, const char *text, size_t size, uint32_t mode);
+int read_file(int fd, char *buffer, size_t room);
+size_t format_decimal(char *out, uint32_t value);
+
+/* remove.c */
+int remove_at(int directory, const char *name);
+int clear_directory(int directory, char **keep);
+
+/* tree.c: the rest of a `file` op, whose data arrives in chunks */
+int file_chunk(uint64_t offset, const uint8_t *data, uint32_t size);
+int file_end(void);
+
+/* Closes what is open; for descriptors that may be -1. */
+static inline void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		SYS(close, *fd);
+	*fd = -1;
+}
+
+static inline bool same_text(const char *a, const char *b)
+{
+	size_t size = strlen(a);
+
+	return size == strlen(b) && memcmp(a, b, size) == 0;
+}
+
+/* The device number as mknod() takes it and the kernel keeps it. */
+static inline uint32_t device_number(uint32_t major, uint32_t minor)
+{
+	return (minor & 0xff) | (major << 8) | ((minor & ~0xffu) << 12);
+}
+
+#endif

@@ -1,0 +1,259 @@
+/* Plain files: locks, atomic writes, single writes to the kernel's files. */
+#include "executor.h"
+
+#include <asm/statfs.h>
+#include <linux/prctl.h>
+
+#define COPY_LIMIT (1u << 20)
+
+/* Writes `value` in decimal to `out`, which has room for 10 digits; returns how many. */
+size_t format_decimal(char *out, uint32_t value)
+{
+	char digits[10];
+	size_t count = 0;
+
+	do {
+		digits[count++] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	for (size_t i = 0; i < count; i++)
+		out[i] = digits[count - 1 - i];
+	return count;
+}
+
+/* Reads all of `fd` and closes it, also when it is an error; -EFBIG when there is more than `room` bytes. */
+int read_file(int fd, char *buffer, size_t room)
+{
+	size_t size = 0;
+	int taken = 1;
+
+	if (fd < 0)
+		return fd;
+	while (taken > 0 && size < room) {
+		taken = SYS(read, fd, buffer + size, room - size);
+		if (taken > 0)
+			size += (size_t)taken;
+	}
+	if (taken > 0) {
+		char more;
+
+		taken = SYS(read, fd, &more, 1);
+		if (taken > 0)
+			taken = -EFBIG;
+	}
+	SYS(close, fd);
+	return taken < 0 ? taken : (int)size;
+}
+
+/* One write() of all of `text` to `fd`, which is closed; also when it is an error. The kernel's files take no second. */
+static int write_once(int fd, const char *text, size_t size)
+{
+	int result = fd;
+
+	if (fd < 0)
+		return fd;
+	result = SYS(write, fd, text, size);
+	SYS(close, fd);
+	if (result < 0)
+		return result;
+	return (size_t)result == size ? 0 : -EIO;
+}
+
+/* Puts a file of these bytes at `path`, whole or not at all, by a file beside it that is renamed. */
+int write_whole(const char *path, const char *text, size_t size, uint32_t mode)
+{
+	static char temporary[PATH_BYTES + 8];
+	const char *name;
+	int parent = open_parent(path, &name);
+	int result;
+
+	if (parent < 0)
+		return parent;
+	memcpy(temporary, name, strlen(name));
+	memcpy(temporary + strlen(name), ".tmp", 5);
+	result = SYS(openat, parent, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+	result = write_once(result, text, size);
+	if (result == 0)
+		result = SYS(renameat2, parent, temporary, parent, name, 0);
+	if (result < 0)
+		SYS(unlinkat, parent, temporary, 0);
+	SYS(close, parent);
+	return result;
+}
+
+int op_lock(const struct op_lock *op)
+{
+	int fd;
+	int result;
+
+	if (self.lock >= 0)
+		return -EBUSY;
+	fd = SYS(openat, AT_FDCWD, op->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fd;
+	result = SYS(flock, fd, op->exclusive != 0 ? LOCK_EX : LOCK_SH);
+	if (result < 0)
+		SYS(close, fd);
+	else
+		self.lock = fd;
+	return result;
+}
+
+int op_unlock(const struct op_unlock *op UNUSED)
+{
+	close_fd(&self.lock);
+	return 0;
+}
+
+int op_null_stdio(const struct op_null_stdio *op)
+{
+	int fd;
+	int result;
+
+	if (op->fd > 2)
+		return -EBADF;
+	fd = SYS(openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	result = SYS(dup3, fd, op->fd, 0);
+	SYS(close, fd);
+	return result < 0 ? result : 0;
+}
+
+/* Opens `path` for writing; with `magic` only when it lies on that kind of file system. */
+static int open_to_write(const char *path, uint64_t magic)
+{
+	struct statfs found;
+	int fd = open_path(path, O_WRONLY | O_NOFOLLOW);
+	int result;
+
+	if (fd < 0 || magic == 0)
+		return fd;
+	result = SYS(fstatfs, fd, &found);
+	/* SECURITY: a mount over /proc could turn a label into a write to any file (CVE-2025-52881). */
+	if (result == 0 && (uint64_t)found.f_type != magic)
+		result = -EXDEV;
+	if (result == 0)
+		return fd;
+	SYS(close, fd);
+	return result;
+}
+
+/*
+ * Writes a file of /proc/self. In a user namespace these belong to the outer root while this process is not dumpable,
+ * so it becomes dumpable for the open alone.
+ */
+static int write_own(const char *path, const char *text, uint64_t magic)
+{
+	int fd = open_to_write(path, magic);
+
+	if (fd == -EACCES && magic == FILE_SYSTEM_PROC) {
+		SYS(prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+		fd = open_to_write(path, magic);
+		SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+	}
+	return write_once(fd, text, strlen(text));
+}
+
+int op_write(const struct op_write *op)
+{
+	return write_own(op->path, op->data, op->fs_magic);
+}
+
+int op_oom_score(const struct op_oom_score *op)
+{
+	int root = self.root;
+	int result;
+
+	/* The /proc that this process sees, even while a working root is being filled. */
+	self.root = -1;
+	result = write_own("/proc/self/oom_score_adj", op->value, FILE_SYSTEM_PROC);
+	self.root = root;
+	return result;
+}
+
+int op_copy_file(const struct op_copy_file *op)
+{
+	static char buffer[COPY_LIMIT];
+	struct statx found;
+	/* O_NONBLOCK: the source may be a fifo that an image's author put there. */
+	int fd = open_path(op->source, O_RDONLY | O_NONBLOCK);
+	int root;
+	int size;
+
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ENXIO || fd == -ELOOP)
+		return 0;
+	if (fd < 0)
+		return fd;
+	size = SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found);
+	if (size < 0 || (found.stx_mode & S_IFMT) != S_IFREG) {
+		SYS(close, fd);
+		return size;
+	}
+	size = read_file(fd, buffer, sizeof(buffer));
+	if (size < 0)
+		return size;
+	/* The target is the host's, whatever the working root. */
+	root = self.root;
+	self.root = -1;
+	size = write_whole(op->target, buffer, (size_t)size, 0600);
+	self.root = root;
+	return size;
+}
+
+int op_child_pid(const struct op_child_pid *op)
+{
+	char text[10];
+	size_t size;
+
+	if (self.pid == 0)
+		return -ESRCH;
+	size = format_decimal(text, (uint32_t)self.pid);
+	if (op->create != 0)
+		return write_whole(op->path, text, size, 0644);
+	return write_once(open_path(op->path, O_WRONLY | O_NOFOLLOW), text, size);
+}
+
+/* Opens /proc/CHILD/`file`. */
+static int open_child_file(const char *file, int flags)
+{
+	char path[64] = "/proc/";
+	size_t size = strlen(file);
+	size_t at = 6;
+
+	if (self.pid == 0)
+		return -ESRCH;
+	at += format_decimal(path + at, (uint32_t)self.pid);
+	if (size + at + 2 > sizeof(path))
+		return -ENAMETOOLONG;
+	path[at++] = '/';
+	memcpy(path + at, file, size + 1);
+	return SYS(openat, AT_FDCWD, path, flags | O_NOFOLLOW | O_CLOEXEC, 0);
+}
+
+int op_child_file(const struct op_child_file *op)
+{
+	return write_once(open_child_file(op->file, O_WRONLY), op->data, strlen(op->data));
+}
+
+int op_record_child(const struct op_record_child *op)
+{
+	char buffer[1024];
+	int size = read_file(open_child_file("stat", O_RDONLY), buffer, sizeof(buffer));
+
+	return size < 0 ? size : write_whole(op->path, buffer, (size_t)size, 0600);
+}
+
+int op_record_exit(const struct op_record_exit *op)
+{
+	char text[32];
+	uint32_t signal = (uint32_t)self.status & 0x7f;
+	const char *word = signal == 0 ? "exited " : "signaled ";
+	size_t size = strlen(word);
+
+	if (!self.has_status)
+		return -ESRCH;
+	memcpy(text, word, size);
+	size += format_decimal(text + size, signal == 0 ? ((uint32_t)self.status >> 8) & 0xff : signal);
+	return write_whole(op->path, text, size, 0600);
+}

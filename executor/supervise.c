@@ -1,0 +1,78 @@
+/* Waiting for the child: one poll() over its pidfd, the control socket and the relayed descriptors. */
+#include "executor.h"
+
+#include <asm/poll.h>
+
+/* Part of a command that has arrived; a command is a signal number of 4 bytes. */
+static struct {
+	uint8_t bytes[4];
+	uint32_t length;
+} command;
+
+/* Delivers the signals that are asked for. False when nobody can ask any more. */
+static bool obey(void)
+{
+	uint32_t signal;
+	int taken = SYS(recvfrom, self.control, command.bytes + command.length, sizeof(command.bytes) - command.length,
+			MSG_DONTWAIT, NULL, NULL);
+
+	if (taken == -EAGAIN || taken == -EINTR)
+		return true;
+	if (taken <= 0)
+		return false;
+	command.length += (uint32_t)taken;
+	if (command.length < sizeof(command.bytes))
+		return true;
+	command.length = 0;
+	memcpy(&signal, command.bytes, sizeof(signal));
+	/* A number that is no signal is the caller's mistake, and its end no reason to give up the child. */
+	SYS(pidfd_send_signal, self.pidfd, signal, NULL, 0);
+	return true;
+}
+
+/* Runs until the pidfd says that the child has ended. */
+static int watch(void)
+{
+	struct pollfd polls[2 + RELAY_POLLS] = {
+		{ .fd = self.pidfd, .events = POLLIN },
+		{ .fd = self.control, .events = POLLIN },
+	};
+
+	for (;;) {
+		int result;
+
+		relay_prepare(polls + 2);
+		result = SYS(ppoll, polls, 2 + RELAY_POLLS, NULL, NULL, 0);
+		if (result == -EINTR)
+			continue;
+		if (result < 0)
+			return result;
+		if (polls[1].revents != 0 && !obey())
+			polls[1].fd = -1;
+		relay_move(polls + 2);
+		if (polls[0].revents != 0)
+			return 0;
+	}
+}
+
+int op_supervise(const struct op_supervise *op UNUSED)
+{
+	int result;
+
+	if (self.pid == 0)
+		return -ESRCH;
+	result = watch();
+	if (result < 0)
+		return result;
+	result = SYS(wait4, self.pid, &self.status, 0, NULL);
+	if (result < 0)
+		return result;
+	self.pid = 0;
+	self.has_status = true;
+	relay_drain();
+	/* A container that was started after `await-ready` can still fail to execute; nobody else would hear of it. */
+	if (find_child_failure(&result))
+		return result;
+	report(REPORT_EXITED, self.index, (uint32_t)self.status);
+	return 0;
+}

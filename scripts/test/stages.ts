@@ -1,0 +1,56 @@
+/** The list of stages, cheapest first: a fault is reported by the fastest stage that can see it. */
+import { existsSync } from "node:fs";
+import type { Stage } from "./stage.ts";
+
+const minuteMs = 60_000;
+const rootless = process.getuid?.() === 0 ? undefined : "these tests make namespaces, mounts and cgroups as root; run them with sudo";
+
+type Shape = Pick<Stage, "name" | "suite"> & Partial<Pick<Stage, "limitMs" | "maySkipAll">>;
+
+function check(name: string, ...command: string[]): Stage {
+  return { name, suite: "fast", counting: "check", command, limitMs: 5 * minuteMs };
+}
+
+function bunTest(shape: Shape, ...paths: string[]): Stage {
+  const present = paths.filter((path) => existsSync(new URL(`../../${path}`, import.meta.url)));
+  // Without a path bun would run every test there is; with one that does not exist it runs none, and the stage fails.
+  const wanted = present.length > 0 ? present : paths;
+  return {
+    limitMs: 8 * minuteMs,
+    ...shape,
+    counting: "bun",
+    command: ["bun", "test", "--only-failures", "--timeout=60000", ...wanted.map((path) => `./${path}`)],
+  };
+}
+
+/** A script of the executor's, which prints `N passed, N failed` as its last line. */
+function executorScript(shape: Shape, path: string): Stage {
+  return { limitMs: 5 * minuteMs, ...shape, counting: "last-line", command: ["sh", path] };
+}
+
+function allStages(): Stage[] {
+  const needsRoot = rootless === undefined ? {} : { maySkipAll: rootless };
+  return [
+    check("generated", "bun", "scripts/generate.ts", "--check"),
+    check("format", "oxfmt", "--check"),
+    check("types", "tsc", "-p", "."),
+    check("lint", "oxlint"),
+    check("unused", "knip"),
+    bunTest({ name: "house", suite: "fast" }, "test/house/"),
+    bunTest({ name: "unit", suite: "fast" }, "src/", "scripts/", "test/contract/", "test/golden.test.ts"),
+    executorScript({ name: "executor", suite: "fast" }, "executor/test.sh"),
+    bunTest({ name: "root", suite: "fast", ...needsRoot }, "test/root/"),
+    bunTest({ name: "acceptance", suite: "slow", limitMs: 12 * minuteMs, ...needsRoot }, "test/acceptance/"),
+    bunTest({ name: "fuzz", suite: "slow" }, "test/fuzz/"),
+    executorScript({ name: "fuzz-c", suite: "slow" }, "executor/fuzz.sh"),
+  ];
+}
+
+/** The stages of the suites in `words`, or those that `--only=` names; all fast ones when nothing is asked for. */
+export function selectStages(words: readonly string[]): Stage[] {
+  const only = words.filter((word) => word.startsWith("--only=")).flatMap((word) => word.slice("--only=".length).split(","));
+  const suites = words.filter((word) => !word.startsWith("--"));
+  return allStages().filter((stage) =>
+    only.length > 0 ? only.includes(stage.name) : suites.length === 0 ? stage.suite === "fast" : suites.includes(stage.suite),
+  );
+}

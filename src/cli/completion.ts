@@ -1,0 +1,80 @@
+/** Shell completion: the candidates are computed here, the three shells only ask (`gantry __complete WORD...`). */
+import type { Command, OptionSpec } from "./command.ts";
+
+/** What completion may look up; each resolves to names. */
+export interface CompletionSources {
+  readonly images: () => Promise<readonly string[]>;
+  readonly containers: () => Promise<readonly string[]>;
+}
+
+/**
+ * Candidates for the last of `words` (the command line without the program's name).
+ * An empty list leaves the shell to complete file names.
+ */
+export async function complete<Context>(
+  words: readonly string[],
+  commands: readonly Command<Context>[],
+  globalOptions: readonly OptionSpec[],
+  sources: CompletionSources,
+): Promise<readonly string[]> {
+  const current = words.at(-1) ?? "";
+  const before = words.slice(0, -1);
+  const command = commands.find((candidate) => before.includes(candidate.name));
+  const options = [...globalOptions, ...(command?.options ?? [])];
+  const previous = options.find((option) => option.value !== undefined && isOption(before.at(-1), option));
+  const candidates = await candidatesFor(current, { previous, command, commands, options, sources });
+  return candidates.filter((candidate) => candidate.startsWith(current));
+}
+
+interface Place<Context> {
+  readonly previous: OptionSpec | undefined;
+  readonly command: Command<Context> | undefined;
+  readonly commands: readonly Command<Context>[];
+  readonly options: readonly OptionSpec[];
+  readonly sources: CompletionSources;
+}
+
+async function candidatesFor<Context>(current: string, place: Place<Context>): Promise<readonly string[]> {
+  if (place.previous !== undefined) return place.previous.choices ?? [];
+  if (current.startsWith("-")) return place.options.map((option) => `--${option.name}`);
+  if (place.command === undefined) return place.commands.map((command) => command.name);
+  switch (place.command.completes) {
+    case "images":
+      return await place.sources.images();
+    case "containers":
+      return await place.sources.containers();
+    case "commands":
+      return place.commands.map((command) => command.name);
+    default:
+      return [];
+  }
+}
+
+function isOption(word: string | undefined, option: OptionSpec): boolean {
+  return word === `--${option.name}` || (option.short !== undefined && word === `-${option.short}`);
+}
+
+/** The script that a user's shell reads: `source <(gantry completion bash)`. */
+export function completionScript(shell: "bash" | "zsh" | "fish", program: string): string {
+  switch (shell) {
+    case "bash":
+      return `_${program}() {
+  local IFS=$'\\n'
+  COMPREPLY=($("\${COMP_WORDS[0]}" __complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+}
+complete -o default -F _${program} ${program}
+`;
+    case "zsh":
+      return `#compdef ${program}
+_${program}() {
+  local -a candidates
+  candidates=("\${(@f)$(\${words[1]} __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  if [[ -n "$candidates" ]]; then compadd -a candidates; else _files; fi
+}
+compdef _${program} ${program}
+`;
+    case "fish":
+      return `complete -c ${program} -a '(${program} __complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
+`;
+  }
+}

@@ -1,0 +1,24 @@
+/** What the commands of `gantry` need from outside. */
+import type { Engine } from "#engine/engine.ts";
+import type { Program } from "#program/encode.ts";
+import type { Output } from "./output.ts";
+
+/** Handed to every command by the composition root. */
+export interface CliContext {
+  readonly output: Output;
+  /** Opens the engine at the root directory in force; made once, on first use. */
+  readonly engine: () => Engine;
+  readonly currentDirectory: string;
+  /** The caller's environment, for `-e NAME` without a value. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly now: () => number;
+  /** Reads a whole text file (`--env-file`). @throws CodedError `not-found` */
+  readonly readText: (path: string) => string;
+  /** Standard input, for `load -`. */
+  readonly standardInput: () => AsyncIterable<Uint8Array>;
+  /** Calls `deliver` for each signal that users send to a foreground command, until the returned function is called. */
+  readonly onSignal: (deliver: (number: number) => void) => () => void;
+  /** Explains an OCI bundle directory without an engine. */
+  readonly explainBundle: (bundle: string) => Promise<Program>;
+  readonly isBundle: (path: string) => boolean;
+}

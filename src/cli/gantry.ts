@@ -1,0 +1,135 @@
+/** The `gantry` command: picks the command, and turns errors into one line and an exit code. */
+import { CodedError } from "#base/errors.ts";
+import { checkOperands, parseArguments, UsageError } from "./arguments.ts";
+import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./command.ts";
+import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
+import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
+import { explainCommand, inspectCommand } from "./commands/inspect.ts";
+import { loadCommand } from "./commands/load.ts";
+import { complete, completionScript } from "./completion.ts";
+import type { CliContext } from "./context.ts";
+import { formatCommandHelp, formatProgramHelp, type ProgramHelp } from "./help.ts";
+import { nearest } from "./nearest.ts";
+import { type Output, printable } from "./output.ts";
+
+const globalOptions: readonly OptionSpec[] = [
+  { name: "root", value: "DIR", help: "where all state is kept (or GANTRY_ROOT)" },
+  { name: "help", help: "print help" },
+  { name: "version", short: "V", help: "print the version" },
+];
+
+const programHelp: ProgramHelp = { program: "gantry", summary: "Gantry runs OCI containers.", options: globalOptions };
+
+const completionCommand: Command<CliContext> = {
+  name: "completion",
+  summary: "Print the completion script of a shell",
+  operands: "bash|zsh|fish",
+  minOperands: 1,
+  maxOperands: 1,
+  options: [],
+  examples: ["source <(gantry completion bash)"],
+  run: (context, parsed) => {
+    const [shell] = parsed.operands;
+    if (shell !== "bash" && shell !== "zsh" && shell !== "fish") throw new UsageError(`${JSON.stringify(shell)} is not one of bash, zsh, fish`);
+    context.output.write(completionScript(shell, "gantry"));
+    return Promise.resolve(0);
+  },
+};
+
+/** Every command, in the order of the help. */
+export const commands: readonly Command<CliContext>[] = [
+  runCommand,
+  psCommand,
+  rmCommand,
+  loadCommand,
+  imagesCommand,
+  rmiCommand,
+  inspectCommand,
+  explainCommand,
+  verifyCommand,
+  completionCommand,
+];
+
+/** What the composition root gives: the context needs the root directory that the command line may name. */
+export interface GantryProgram {
+  readonly output: Output;
+  readonly version: string;
+  readonly makeContext: (root: string | undefined) => CliContext;
+}
+
+/** Exit code when gantry itself fails, as docker and podman have it for `run`; other commands use 1. */
+const ownFailure = 125;
+
+/** Runs the command line `words` (without the program). Resolves with the exit code; never throws. */
+export async function runGantry(words: readonly string[], program: GantryProgram): Promise<number> {
+  const { output } = program;
+  let command: Command<CliContext> | undefined;
+  try {
+    if (words[0] === "__complete") return await printCandidates(words.slice(1), program);
+    const global = parseArguments(words, { options: globalOptions, stopAtOperand: true });
+    const [name, ...rest] = global.operands;
+    if (global.switches.has("version")) {
+      output.write(`gantry ${program.version}\n`);
+      return 0;
+    }
+    if (name === undefined || name === "help") return printHelp(rest[0], output);
+    command = commands.find((candidate) => candidate.name === name);
+    if (command === undefined) throw unknownCommand(name);
+    const parsed = parseArguments(rest, { ...command, options: [...command.options, ...globalOptions] });
+    if (global.switches.has("help") || parsed.switches.has("help")) return printHelp(name, output);
+    checkOperands(parsed.operands, command);
+    return await command.run(program.makeContext(rootOf(global, parsed)), parsed);
+  } catch (error) {
+    return report(error, command, output);
+  }
+}
+
+function rootOf(global: ParsedArguments, parsed: ParsedArguments): string | undefined {
+  return valueOf(parsed, "root") ?? valueOf(global, "root");
+}
+
+function printHelp(name: string | undefined, output: Output): number {
+  if (name === undefined) {
+    output.write(formatProgramHelp(programHelp, commands));
+    return 0;
+  }
+  const command = commands.find((candidate) => candidate.name === name);
+  if (command === undefined) throw unknownCommand(name);
+  output.write(formatCommandHelp(programHelp, command));
+  return 0;
+}
+
+function unknownCommand(name: string): UsageError {
+  const guess = nearest(
+    name,
+    commands.map((command) => command.name),
+  );
+  return new UsageError(`unknown command ${JSON.stringify(name)}${guess === undefined ? "" : ` (did you mean ${guess}?)`}`);
+}
+
+function report(error: unknown, command: Command<CliContext> | undefined, output: Output): number {
+  const isRun = command?.name === "run";
+  if (error instanceof UsageError) {
+    const hint = command === undefined ? "gantry --help" : `gantry ${command.name} --help`;
+    output.writeError(`gantry: ${printable(error.message)}\nTry "${hint}".\n`);
+    return isRun ? ownFailure : 2;
+  }
+  if (error instanceof CodedError) {
+    output.writeError(`gantry: ${printable(error.message)}\n`);
+    const exitCode = error.details["exitCode"];
+    if (isRun && typeof exitCode === "number") return exitCode;
+    return isRun ? ownFailure : 1;
+  }
+  output.writeError(`gantry: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  return isRun ? ownFailure : 1;
+}
+
+async function printCandidates(words: readonly string[], program: GantryProgram): Promise<number> {
+  const engine = (): ReturnType<CliContext["engine"]> => program.makeContext(undefined).engine();
+  const candidates = await complete(words, commands, globalOptions, {
+    images: async () => (await engine().listImages()).flatMap((image) => image.name ?? []),
+    containers: async () => (await engine().listContainers()).map((container) => container.record.name),
+  });
+  program.output.write(candidates.map((candidate) => `${candidate}\n`).join(""));
+  return 0;
+}

@@ -1,0 +1,113 @@
+/** The `gantry-runtime` command line, in runc's spelling. So far it has `run`; the other verbs are refused by name. */
+import { CodedError } from "#base/errors.ts";
+import type { ExecutorPort } from "#program/task.ts";
+import { runBundle } from "#runtime/run.ts";
+import type { RuntimeConfig } from "#spec/runtime-config.ts";
+import { checkOperands, parseArguments, UsageError } from "../arguments.ts";
+import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
+import { formatCommandHelp, formatProgramHelp, type ProgramHelp } from "../help.ts";
+import { printable } from "../output.ts";
+
+/** What the runtime command needs from outside. */
+export interface RuntimeProgram {
+  readonly version: string;
+  readonly executor: ExecutorPort;
+  readonly readConfig: (bundle: string) => RuntimeConfig;
+  readonly resolveBundle: (bundle: string) => string;
+  readonly write: (text: string) => void;
+  readonly writeError: (text: string) => void;
+  readonly appendLog: (path: string, line: string) => void;
+  readonly onSignal: (deliver: (number: number) => void) => void;
+  readonly defaultRoot: string;
+}
+
+const globalOptions: readonly OptionSpec[] = [
+  { name: "root", value: "DIR", help: "directory of the containers' state" },
+  { name: "log", value: "FILE", help: "append errors to this file as well" },
+  { name: "log-format", value: "FORMAT", choices: ["text", "json"], help: "how errors are written" },
+  { name: "debug", help: "accepted for runc's callers" },
+  { name: "systemd-cgroup", help: "not supported yet" },
+  { name: "rootless", value: "BOOL", help: "accepted for runc's callers" },
+  { name: "help", short: "h", help: "print help" },
+  { name: "version", short: "v", help: "print the version" },
+];
+
+interface RuntimeContext {
+  readonly program: RuntimeProgram;
+  readonly global: ParsedArguments;
+}
+
+const runCommand: Command<RuntimeContext> = {
+  name: "run",
+  summary: "Create and run a container in the foreground",
+  operands: "ID",
+  minOperands: 1,
+  maxOperands: 1,
+  options: [
+    { name: "bundle", short: "b", value: "DIR", help: "the bundle (default: the current directory)" },
+    { name: "pid-file", value: "FILE", help: "write the container's pid to this file" },
+    { name: "no-pivot", help: "do not use pivot_root (the root is a ramdisk)" },
+  ],
+  run: async ({ program, global }, parsed) => {
+    if (global.switches.has("systemd-cgroup")) throw new CodedError("unsupported", "cannot use systemd for cgroups: that is not supported yet");
+    const bundle = program.resolveBundle(valueOf(parsed, "bundle") ?? ".");
+    const pidFile = valueOf(parsed, "pid-file");
+    const running = runBundle({
+      id: parsed.operands[0] ?? "",
+      bundle,
+      config: program.readConfig(bundle),
+      stateRoot: valueOf(global, "root") ?? program.defaultRoot,
+      executor: program.executor,
+      ...(pidFile === undefined ? {} : { pidFile }),
+      noPivot: parsed.switches.has("no-pivot"),
+      warn: (sentence) => {
+        log({ program, global }, "warning", sentence);
+      },
+    });
+    program.onSignal(running.signal);
+    return await running.exitCode;
+  },
+};
+
+const commands = [runCommand];
+const help: ProgramHelp = { program: "gantry-runtime", summary: "gantry-runtime runs containers of OCI bundles.", options: globalOptions };
+
+/** Runs the command line `words`. Resolves with the exit code; never throws. */
+export async function runRuntime(words: readonly string[], program: RuntimeProgram): Promise<number> {
+  let global: ParsedArguments = { switches: new Set(), values: new Map(), operands: [] };
+  try {
+    global = parseArguments(words, { options: globalOptions, stopAtOperand: true, singleDashNames: true });
+    const [name, ...rest] = global.operands;
+    if (global.switches.has("version")) {
+      program.write(`gantry-runtime version ${program.version}\nspec: 1.3.0\n`);
+      return 0;
+    }
+    if (name === undefined || name === "help") {
+      program.write(formatProgramHelp(help, commands));
+      return 0;
+    }
+    const command = commands.find((candidate) => candidate.name === name);
+    if (command === undefined) throw new UsageError(`unknown command ${JSON.stringify(name)}`);
+    const parsed = parseArguments(rest, { options: [...command.options, { name: "help", short: "h", help: "print help" }], singleDashNames: true });
+    if (parsed.switches.has("help")) {
+      program.write(formatCommandHelp(help, command));
+      return 0;
+    }
+    checkOperands(parsed.operands, command);
+    return await command.run({ program, global }, parsed);
+  } catch (error) {
+    const message = error instanceof CodedError ? error.message : `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+    log({ program, global }, "error", message);
+    // As runc: the code of a failure of the runtime itself is 1, whatever the reason.
+    return 1;
+  }
+}
+
+/** Callers such as containerd read the last error from the log file and show its text. */
+function log({ program, global }: RuntimeContext, level: "error" | "warning", message: string): void {
+  const time = new Date().toISOString();
+  const line = valueOf(global, "log-format") === "json" ? JSON.stringify({ level, msg: message, time }) : `time="${time}" level=${level} msg=${JSON.stringify(message)}`;
+  const path = valueOf(global, "log");
+  if (path !== undefined) program.appendLog(path, `${line}\n`);
+  program.writeError(`gantry-runtime: ${level === "warning" ? "warning: " : ""}${printable(message)}\n`);
+}

@@ -1,0 +1,69 @@
+/** One machine's images and containers: the public face of the engine, as data and promises. */
+import type { Program } from "#program/encode.ts";
+import type { Container } from "./containers/record.ts";
+import type { ContainerRequest } from "./containers/request.ts";
+
+/** An image as listed. */
+export interface ImageSummary {
+  /** "debian:bookworm"; undefined for an image that lost its name. */
+  readonly name: string | undefined;
+  /** Digest of the config: the image's id. */
+  readonly id: string;
+  readonly manifestDigest: string;
+  readonly createdAt: Date | undefined;
+  /** Bytes of manifest, config and layers as stored (compressed). */
+  readonly sizeBytes: number;
+  readonly platform: string;
+}
+
+/** How far a load is. */
+export type LoadProgress =
+  | { readonly kind: "blob"; readonly digest: string; readonly doneBytes: number; readonly totalBytes: number }
+  | { readonly kind: "layer"; readonly digest: string; readonly index: number; readonly count: number; readonly doneBytes: number; readonly totalBytes: number };
+
+/** What loading takes beside the source. */
+export interface LoadRequest {
+  /** Path of a layout directory, an OCI archive or a docker-archive; or the bytes of an archive. */
+  readonly source: string | AsyncIterable<Uint8Array>;
+  /** Gives the image this name instead of its own; the source must then hold one image. */
+  readonly name?: string;
+  /** "os/arch[/variant]"; the host's when left out. */
+  readonly platform?: string;
+  /** Most bytes that one layer may have when unpacked. */
+  readonly maxLayerBytes?: number;
+  readonly onProgress?: (progress: LoadProgress) => void;
+}
+
+/** A container under way in the foreground. */
+export interface ForegroundContainer {
+  readonly id: string;
+  /** Resolves with the exit code as Docker counts it, once everything is cleaned up. @throws ContainerFailure */
+  readonly exitCode: Promise<number>;
+  /** Sends signal `number` to the first process. */
+  signal(number: number): void;
+}
+
+/** What a removed image was: its names that are gone and the digests that went with them. */
+export interface RemovedImage {
+  readonly untagged: readonly string[];
+  readonly deleted: readonly string[];
+}
+
+/** The engine. Any number of processes may use one root at once; any of them may die at any point. */
+export interface Engine {
+  loadImages(request: LoadRequest): Promise<readonly ImageSummary[]>;
+  listImages(): Promise<readonly ImageSummary[]>;
+  /** Everything known about an image, as plain data. @throws CodedError `not-found` */
+  inspectImage(reference: string): Promise<Record<string, unknown>>;
+  /** @throws CodedError `wrong-state` when a container uses it and `force` is not given */
+  removeImage(reference: string, options: { readonly force: boolean }): Promise<RemovedImage>;
+  /** Starts a container with the caller's stdio. @throws CodedError */
+  runContainer(request: ContainerRequest): Promise<ForegroundContainer>;
+  /** The program that `runContainer` would run; nothing is changed, nobody needs to be root. */
+  explainContainer(request: ContainerRequest): Promise<Program>;
+  listContainers(): Promise<readonly Container[]>;
+  /** @throws CodedError `not-found`, `wrong-state` when it runs and `force` is not given */
+  removeContainer(reference: string, options: { readonly force: boolean }): Promise<string>;
+  /** Recomputes and compares all that is stored; one sentence per fault. */
+  verify(): Promise<readonly string[]>;
+}

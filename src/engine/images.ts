@@ -1,0 +1,180 @@
+/** Images on this machine: loaded with their layers unpacked, listed, inspected, removed with what nothing else uses. */
+import { basename, join } from "node:path";
+import { CodedError } from "#base/errors.ts";
+import type { Image } from "#image/image.ts";
+import { getImage, listImages, removeImage, type StoredImage } from "#image/images.ts";
+import type { ImageLayout } from "#image/layout.ts";
+import { loadImages } from "#image/load.ts";
+import { openImageSource } from "#image/source/open.ts";
+import { verifyLayout } from "#image/verify.ts";
+import { formatPlatform, parsePlatform } from "#spec/platform.ts";
+import { readContainers } from "./containers/list.ts";
+import type { ImageSummary, LoadRequest, RemovedImage } from "./engine.ts";
+import type { Place } from "./place.ts";
+import { discardLayer, layerDirectory, listLayers, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
+import { pathExists } from "#sys/small-files.ts";
+
+/** Most bytes of one unpacked layer unless told otherwise: more than any real layer, less than would fill most disks by accident. */
+const defaultMaxLayerBytes = 256 * 2 ** 30;
+
+/** Loads the images of a file or directory and unpacks their layers; a failure leaves neither name nor layer. */
+export async function load(place: Place, request: LoadRequest): Promise<ImageSummary[]> {
+  const layout = await place.layout();
+  await place.sweep();
+  const snapshotter = await place.snapshotter();
+  await using source = await openImageSource(request.source, { spoolDirectory: place.paths.temporary });
+  const loaded = await loadImages(layout, source, {
+    ...(request.platform === undefined ? {} : { platform: parsePlatform(request.platform) }),
+    ...(request.name === undefined ? {} : { names: [request.name] }),
+    ...(typeof request.source === "string" ? { fallbackName: fallbackName(request.source) } : {}),
+    progress: (blob, doneBytes) => request.onProgress?.({ kind: "blob", digest: blob.digest, doneBytes, totalBytes: blob.size }),
+    // Before the images get their names: a name stands for an image that is verified to the last layer.
+    prepare: async (image) => {
+      if (snapshotter === "overlay") await unpack(place, layout, image, request);
+    },
+  });
+  return loaded.flatMap((image) => (image.names.length === 0 ? [undefined] : image.names).map((name) => summarize(image, name)));
+}
+
+/** Unpacks the layers of `image` that are missing, in a temporary place that is gone afterwards. */
+export async function unpack(place: Place, layout: ImageLayout, image: Image, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): Promise<void> {
+  const stack = layerSources(layout, image);
+  const isThere = (layer: LayerSource): boolean => pathExists(join(layerDirectory(place.paths.layers, layer.chainId), "layer.json"));
+  if (stack.every(isThere)) return;
+  const temporary = place.makeTemporary();
+  try {
+    await unpackStack(place.paths.layers, stack, temporary, unpackOptions(place, request));
+  } finally {
+    await place.removeTrees([temporary]);
+  }
+}
+
+/** Limits and ports of unpacking for a request. */
+export function unpackOptions(place: Place, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): UnpackOptions {
+  return {
+    maxLayerBytes: request.maxLayerBytes ?? defaultMaxLayerBytes,
+    openStream: () => place.openStream(),
+    onProgress: (layer, index, doneBytes) =>
+      request.onProgress?.({ kind: "layer", digest: layer.descriptor.digest, index: index.at, count: index.of, doneBytes, totalBytes: layer.descriptor.size }),
+  };
+}
+
+/** The layers of an image, lowest first, as unpacking takes them. */
+export function layerSources(layout: ImageLayout, image: Image): LayerSource[] {
+  return image.manifest.layers.map((descriptor, index) => ({
+    chainId: image.chainIds[index] ?? "",
+    diffId: image.config.rootfs.diff_ids[index] ?? "",
+    descriptor,
+    open: () => layout.blobs.open(descriptor.digest),
+  }));
+}
+
+/** All images, one row per name. */
+export async function list(place: Place): Promise<ImageSummary[]> {
+  if (!place.exists) return [];
+  const { images } = await listImages(await place.layout());
+  return images.flatMap((image) => (image.names.length === 0 ? [undefined] : image.names).map((name) => summarize(image, name)));
+}
+
+/** An image that was found. */
+export type FoundImage = StoredImage;
+
+/** Finds an image. @throws CodedError `not-found` */
+export async function find(place: Place, reference: string): Promise<StoredImage> {
+  if (!place.exists) throw new CodedError("not-found", `cannot find image ${reference}: nothing is stored at ${place.paths.root} (gantry load puts images there)`);
+  return await getImage(await place.layout(), reference);
+}
+
+/** What `inspect` shows of an image. */
+export async function inspect(place: Place, reference: string): Promise<Record<string, unknown>> {
+  const image = await find(place, reference);
+  return {
+    id: image.id,
+    names: image.names,
+    digest: image.descriptor.digest,
+    platform: platformOf(image),
+    sizeBytes: sizeOf(image),
+    layers: image.manifest.layers.map((layer, index) => ({
+      digest: layer.digest,
+      diffId: image.config.rootfs.diff_ids[index],
+      chainId: image.chainIds[index],
+      mediaType: layer.mediaType,
+      sizeBytes: layer.size,
+    })),
+    annotations: image.manifest.annotations ?? {},
+    config: image.config,
+  };
+}
+
+/** Removes a name or an image, and with it the blobs and layers that nothing else uses. */
+export async function remove(place: Place, reference: string, options: { readonly force: boolean }): Promise<RemovedImage> {
+  const image = await find(place, reference);
+  const layout = await place.layout();
+  const containers = readContainers(place.paths);
+  const user = containers.find((container) => container.record.imageId === image.id && image.names.length <= 1);
+  if (user !== undefined && !options.force) {
+    throw new CodedError("wrong-state", `cannot remove image ${reference}: container ${user.record.name} uses it (remove that first, or use --force)`);
+  }
+  const removal = await removeImage(layout, reference, { force: options.force });
+  const layers = await place.withLock(() => discardUnusedLayers(place, layout));
+  await place.sweep();
+  return { untagged: removal.untagged, deleted: [...(removal.removed === undefined ? [] : [removal.removed]), ...layers.discarded] };
+}
+
+/** Layers that neither an image nor a container uses go. The lock is held: no container is between its record and its mounts. */
+async function discardUnusedLayers(place: Place, layout: ImageLayout): Promise<{ discarded: string[] }> {
+  if ((await layout.listLeaseHolders()).length > 0) return { discarded: [] };
+  const { images, unreadable } = await listImages(layout);
+  // What a damaged image needs is unknown: nothing is taken away then.
+  if (unreadable.length > 0) return { discarded: [] };
+  const used = new Set<string>([...images.flatMap((image) => image.chainIds), ...readContainers(place.paths).flatMap(({ record }) => record.layers)]);
+  const unused = listLayers(place.paths.layers).filter((chainId) => !used.has(chainId));
+  if (unused.length === 0) return { discarded: [] };
+  const temporary = place.makeTemporary();
+  for (const chainId of unused) discardLayer(place.paths.layers, chainId, temporary);
+  await place.removeTrees([temporary]);
+  return { discarded: unused };
+}
+
+/** Every fault of the store in a sentence. */
+export async function verify(place: Place): Promise<string[]> {
+  if (!place.exists) return [];
+  const problems = (await verifyLayout(await place.layout())).map(({ message }) => message);
+  const incomplete = listLayers(place.paths.layers).filter((chainId) => !pathExists(join(layerDirectory(place.paths.layers, chainId), "layer.json")));
+  return [
+    ...problems,
+    ...incomplete.map((chainId) => `layer ${chainId} is incomplete`),
+    ...place.leftBehind().map((path) => `${path} was left behind by a process that is gone`),
+    ...place.danglingNames().map((name) => `the name ${name} points at no container`),
+  ];
+}
+
+function summarize(image: Image, name: string | undefined): ImageSummary {
+  const created = image.config.created === undefined ? undefined : new Date(image.config.created);
+  return {
+    name,
+    id: image.id,
+    manifestDigest: image.descriptor.digest,
+    createdAt: created,
+    sizeBytes: sizeOf(image),
+    platform: platformOf(image),
+  };
+}
+
+function sizeOf(image: Image): number {
+  return [image.descriptor, image.manifest.config, ...image.manifest.layers].reduce((sum, { size }) => sum + size, 0);
+}
+
+function platformOf({ config }: Image): string {
+  return formatPlatform({ os: config.os, architecture: config.architecture, ...(config.variant === undefined ? {} : { variant: config.variant }) });
+}
+
+/** An image that has only a tag in its source is called after its file: "debian.tar" or "debian/". */
+function fallbackName(source: string): string {
+  const name = basename(source)
+    .toLowerCase()
+    .replace(/\.(tar|oci|gz|zst|tgz)\b/g, "")
+    .replace(/[^a-z0-9._-]+/g, "-")
+    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
+  return name === "" ? "image" : name;
+}

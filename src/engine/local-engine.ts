@@ -1,0 +1,52 @@
+/** The engine of this machine: `Engine` on top of a place. */
+import { randomBytes } from "node:crypto";
+import type { Program } from "#program/encode.ts";
+import { readTextIfThere } from "#sys/small-files.ts";
+import { type PlanFacts, planContainer, type PlannedContainer } from "./containers/create.ts";
+import { readContainers } from "./containers/list.ts";
+import { inventName } from "./containers/names.ts";
+import { removeContainer } from "./containers/remove.ts";
+import type { ContainerRequest } from "./containers/request.ts";
+import { runPlanned } from "./containers/run.ts";
+import type { Engine } from "./engine.ts";
+import * as images from "./images.ts";
+import { Place, type PlaceOptions } from "./place.ts";
+import { fillTree } from "./rootfs/layers.ts";
+
+/** Opens the engine at a root directory; nothing is made before something is stored. */
+export function openEngine(options: PlaceOptions): Engine {
+  const place = new Place(options);
+  return {
+    loadImages: (request) => images.load(place, request),
+    listImages: () => images.list(place),
+    inspectImage: (reference) => images.inspect(place, reference),
+    removeImage: (reference, how) => images.remove(place, reference, how),
+    runContainer: async (request) => {
+      const image = await images.find(place, request.image);
+      const snapshotter = await place.snapshotter();
+      const layout = await place.layout();
+      if (snapshotter === "overlay") await images.unpack(place, layout, image, {});
+      const random = randomBytes(40);
+      const id = random.toString("hex", 0, 32);
+      const planned = plan(place, request, { id, inventedName: inventName(random.readUInt32LE(32), random.readUInt32LE(36)), image, snapshotter });
+      const sources = images.layerSources(layout, image);
+      const fill = (): Promise<void> => fillTree(sources, planned.files.rootfs, planned.files.directory, images.unpackOptions(place, {}));
+      return await runPlanned(place, planned, snapshotter === "copy" ? fill : undefined);
+    },
+    explainContainer: async (request): Promise<Program> => {
+      const image = await images.find(place, request.image);
+      return plan(place, request, { ...explainedIdentity, image, snapshotter: place.knownSnapshotter() ?? "overlay" }).compiled.program;
+    },
+    listContainers: () => Promise.resolve(readContainers(place.paths)),
+    removeContainer: (reference, how) => removeContainer(place, reference, how),
+    verify: () => images.verify(place),
+  };
+}
+
+/** What an explained container is called: the same each time, so that two explanations can be compared. */
+const explainedIdentity = { id: "explained", inventedName: "explained" };
+
+function plan(place: Place, request: ContainerRequest, found: Pick<PlanFacts, "id" | "inventedName" | "image" | "snapshotter">): PlannedContainer {
+  const resolvConf = readTextIfThere("/etc/resolv.conf") ?? "";
+  return planContainer(place.paths, request, { ...found, resolvConf, now: new Date() });
+}

@@ -1,0 +1,161 @@
+/** An engine's root directory, opened: its paths, the executor, and the few things that every part of the engine needs. */
+import { join } from "node:path";
+import { CodedError } from "#base/errors.ts";
+import { openLayout, type ImageLayout, type WithLock } from "#image/layout.ts";
+import { holdLock, openProgramStream } from "#program/spawn-node.ts";
+import { runTask, type ExecutorPort } from "#program/task.ts";
+import { OpFailure } from "#program/failure.ts";
+import { isLeftBehind, ownerName } from "#sys/owner.ts";
+import { listDirectory, makeDirectory, makeNewDirectory, modifiedAt, pathExists, readName, readTextIfThere, removeEmptyDirectory, removeFile, writeTextAtomic } from "#sys/small-files.ts";
+import { enginePaths, type EnginePaths } from "./paths.ts";
+import { overlayProbeOps } from "./rootfs/overlay.ts";
+
+/** How a container's root file system is made of layers. */
+export type Snapshotter = "overlay" | "copy";
+
+/** What an engine is opened with. */
+export interface PlaceOptions {
+  /** Absolute path of the directory that holds all state. */
+  readonly root: string;
+  readonly executor: ExecutorPort;
+  /** Instead of what was found to work in `root`. */
+  readonly snapshotter?: Snapshotter;
+}
+
+/** A root directory that is open. */
+export class Place {
+  readonly paths: EnginePaths;
+  readonly executor: ExecutorPort;
+  readonly #forced: Snapshotter | undefined;
+  #layout: Promise<ImageLayout> | undefined;
+
+  constructor(options: PlaceOptions) {
+    this.paths = enginePaths(options.root);
+    this.executor = options.executor;
+    this.#forced = options.snapshotter;
+  }
+
+  /** True once something was stored here; listing an empty root makes nothing. */
+  get exists(): boolean {
+    return pathExists(join(this.paths.images, "oci-layout"));
+  }
+
+  /** The image layout, made when it is not there. @throws CodedError `permission-denied` */
+  layout(): Promise<ImageLayout> {
+    this.#layout ??= this.#openLayout();
+    return this.#layout;
+  }
+
+  /** Runs `work` while no other process changes names or removes images, layers or stale work. Not reentrant. */
+  readonly withLock: WithLock = async (work) => {
+    const release = await holdLock(this.executor.executable, this.paths.lock, { exclusive: true });
+    try {
+      return await work();
+    } finally {
+      await release();
+    }
+  };
+
+  /** A new directory for work in progress; it is swept when this process dies. */
+  makeTemporary(): string {
+    const path = join(this.paths.temporary, ownerName());
+    makeNewDirectory(path);
+    return path;
+  }
+
+  /** Removes a directory that `makeTemporary` made and that is empty again. */
+  removeEmptyTemporary(path: string): void {
+    removeEmptyDirectory(path);
+  }
+
+  /** Removes trees through the executor, which no depth, link or mount in them can trick. */
+  async removeTrees(trees: readonly string[]): Promise<void> {
+    if (trees.length === 0) return;
+    const programPath = join(this.paths.temporary, `${ownerName()}`);
+    try {
+      await runTask(
+        this.executor,
+        trees.map((path) => ({ op: "remove-tree", path })),
+        programPath,
+      );
+    } catch (error) {
+      if (error instanceof OpFailure) throw new CodedError(error.code, `cannot remove ${trees[error.opIndex] ?? "a tree"}: ${error.message}`, { cause: error });
+      throw error;
+    } finally {
+      removeFile(programPath);
+    }
+  }
+
+  /** Removes what dead processes left: work in progress, and names whose container is gone. */
+  async sweep(): Promise<void> {
+    await this.removeTrees(this.leftBehind());
+    for (const name of this.danglingNames()) removeFile(join(this.paths.names, name));
+  }
+
+  /** Paths of work whose owner is dead. */
+  leftBehind(): string[] {
+    return listDirectory(this.paths.temporary)
+      .filter((name) => isLeftBehind(name, Date.now() - (modifiedAt(join(this.paths.temporary, name))?.getTime() ?? 0)))
+      .map((name) => join(this.paths.temporary, name));
+  }
+
+  /** Names that point at no container. A container is there before its name is, so these are always stale. */
+  danglingNames(): string[] {
+    return listDirectory(this.paths.names).filter((name) => {
+      const id = readName(join(this.paths.names, name));
+      return id !== undefined && !pathExists(join(this.paths.containers, id));
+    });
+  }
+
+  /** How root file systems are made here: as told, as found before, or found now by mounting a small overlay. */
+  async snapshotter(): Promise<Snapshotter> {
+    const known = this.knownSnapshotter();
+    if (known !== undefined) return known;
+    const found = (await this.#canOverlay()) ? "overlay" : "copy";
+    writeTextAtomic(this.#snapshotterFile, `${found}\n`);
+    return found;
+  }
+
+  /** As told or as found before; undefined when nobody has looked yet. */
+  knownSnapshotter(): Snapshotter | undefined {
+    if (this.#forced !== undefined) return this.#forced;
+    const known = readTextIfThere(this.#snapshotterFile)?.trim();
+    return known === "overlay" || known === "copy" ? known : undefined;
+  }
+
+  get #snapshotterFile(): string {
+    return join(this.paths.root, "snapshotter");
+  }
+
+  /** Makes the root's directories. */
+  prepare(): void {
+    const { root, layers, containers, names, temporary } = this.paths;
+    // Traversable by owner only: layers hold setuid programs and device nodes.
+    for (const path of [root, layers, containers, names, temporary]) makeDirectory(path, 0o700);
+  }
+
+  async #openLayout(): Promise<ImageLayout> {
+    this.prepare();
+    return await openLayout(this.paths.images, this.withLock);
+  }
+
+  async #canOverlay(): Promise<boolean> {
+    const directory = this.makeTemporary();
+    const probe = overlayProbeOps(directory);
+    for (const path of probe.directories) makeDirectory(path);
+    try {
+      await runTask(this.executor, probe.ops, join(directory, "program"));
+      return true;
+    } catch (error) {
+      if (error instanceof OpFailure) return false;
+      throw error;
+    } finally {
+      await this.removeTrees([directory]);
+    }
+  }
+
+  /** A streamed program, for applying a layer. */
+  openStream(): ReturnType<typeof openProgramStream> {
+    return openProgramStream(this.executor.executable);
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * Unpacked layers: one directory per chain id, made once, never changed, stacked by overlayfs.
+ *
+ *     layers/<chain id, 64 hex>/fs/         what overlayfs takes as a lower directory
+ *                               layer.json  diff id, bytes and entries
+ *                               passwd      /etc/passwd and /etc/group of the stack up to here, for `User`
+ *                               group
+ *
+ * The base layer is applied to a plain directory, every other one through an overlay mount of those below,
+ * inside the executor's own mount namespace: so the kernel, not string work, decides what a path through a lower
+ * symbolic link means, and makes the whiteouts. A layer appears under its chain id by one rename when all of it is
+ * there and verified.
+ */
+import { join } from "node:path";
+import { CodedError } from "#base/errors.ts";
+import { applyLayer } from "#image/layer/apply.ts";
+import type { Op } from "#program/ops.gen.ts";
+import type { ProgramStream } from "#program/stream.ts";
+import type { Descriptor } from "#spec/image.ts";
+import { listDirectory, makeDirectory, makeDirectoryLike, pathExists, readTextIfThere, renameToNew, writeNewText } from "#sys/small-files.ts";
+import { overlayMountOps } from "./overlay.ts";
+
+/** A layer to be unpacked: where its bytes come from and what must come out. */
+export interface LayerSource {
+  readonly chainId: string;
+  readonly diffId: string;
+  readonly descriptor: Descriptor;
+  readonly open: () => AsyncIterable<Uint8Array>;
+}
+
+/** Limits and ports of unpacking. */
+export interface UnpackOptions {
+  readonly maxLayerBytes: number;
+  readonly openStream: () => ProgramStream;
+  readonly onProgress?: (layer: LayerSource, index: { readonly at: number; readonly of: number }, doneBytes: number) => void;
+}
+
+/** CLONE_NEWNS, MS_REC | MS_PRIVATE: linux/sched.h, linux/mount.h. */
+const newMountNamespace = 0x00020000;
+const recursivePrivate = 0x4000 | 0x40000;
+
+/** Most entries that one layer may have: far above real images, far below what fills a disk with inodes. */
+const maxLayerEntries = 10_000_000;
+
+/** The directory of the layer with `chainId` ("sha256:…"). */
+export function layerDirectory(layers: string, chainId: string): string {
+  return join(layers, chainId.replace(/^sha256:/, ""));
+}
+
+/** The lower directories of a stack, lowest first. */
+export function layerTrees(layers: string, chainIds: readonly string[]): string[] {
+  return chainIds.map((chainId) => join(layerDirectory(layers, chainId), "fs"));
+}
+
+/** The image's own /etc/passwd and /etc/group; undefined where it has none. */
+export function readAccounts(layers: string, topChainId: string): { passwd: string | undefined; group: string | undefined } {
+  const directory = layerDirectory(layers, topChainId);
+  return { passwd: readTextIfThere(join(directory, "passwd")), group: readTextIfThere(join(directory, "group")) };
+}
+
+/** Unpacks the layers of `stack` (lowest first) that are not there yet. `temporary` is a fresh directory on the same file system. */
+export async function unpackStack(layers: string, stack: readonly LayerSource[], temporary: string, options: UnpackOptions): Promise<void> {
+  for (const [index, layer] of stack.entries()) {
+    const final = layerDirectory(layers, layer.chainId);
+    if (pathExists(join(final, "layer.json"))) continue;
+    const work = join(temporary, String(index));
+    const below = layerTrees(
+      layers,
+      stack.slice(0, index).map((lower) => lower.chainId),
+    );
+    await unpackOne(layer, { work, below, onBytes: (done) => options.onProgress?.(layer, { at: index, of: stack.length }, done) }, options);
+    // Where another process was faster, its layer is the same and stays; what is left goes with `temporary`.
+    renameToNew(join(work, "layer"), final);
+  }
+}
+
+/**
+ * Applies all of `stack` to the one plain directory `tree`, for a container of its own where overlayfs cannot be had.
+ * passwd and group are put into `accounts`.
+ */
+export async function fillTree(stack: readonly LayerSource[], tree: string, accounts: string, options: UnpackOptions): Promise<void> {
+  for (const [index, layer] of stack.entries()) {
+    await applyLayer({
+      source: layer.open(),
+      descriptor: layer.descriptor,
+      diffId: layer.diffId,
+      stream: options.openStream(),
+      base: index === 0,
+      setup: [{ op: "root", path: tree }, { op: "enter-root", path: tree }],
+      teardown: index === stack.length - 1 ? teardownOps(accounts) : [{ op: "leave-root" }],
+      limits: { maxBytes: options.maxLayerBytes, maxEntries: maxLayerEntries },
+      onProgress: (done) => options.onProgress?.(layer, { at: index, of: stack.length }, done),
+    });
+  }
+}
+
+interface Place {
+  readonly work: string;
+  readonly below: readonly string[];
+  readonly onBytes: (doneBytes: number) => void;
+}
+
+async function unpackOne(layer: LayerSource, place: Place, options: UnpackOptions): Promise<void> {
+  const directory = join(place.work, "layer");
+  const tree = join(directory, "fs");
+  for (const path of [place.work, directory, join(place.work, "work"), join(place.work, "merged")]) makeDirectory(path);
+  // The top of an overlay has the attributes of the upper directory, so these start as the layer below has them.
+  const below = place.below.at(-1);
+  if (below === undefined) makeDirectory(tree, 0o755);
+  else makeDirectoryLike(tree, below);
+  const target = place.below.length === 0 ? tree : join(place.work, "merged");
+  const result = await applyLayer({
+    source: layer.open(),
+    descriptor: layer.descriptor,
+    diffId: layer.diffId,
+    stream: options.openStream(),
+    base: place.below.length === 0,
+    setup: setupOps(place, tree, target),
+    teardown: teardownOps(directory),
+    limits: { maxBytes: options.maxLayerBytes, maxEntries: maxLayerEntries },
+    onProgress: place.onBytes,
+  });
+  writeNewText(
+    join(directory, "layer.json"),
+    JSON.stringify({ chainId: layer.chainId, diffId: layer.diffId, entries: result.entries, bytes: result.uncompressedBytes }),
+    0o644,
+  );
+}
+
+function setupOps(place: Place, tree: string, target: string): Op[] {
+  const overlay: Op[] =
+    place.below.length === 0
+      ? []
+      : [
+          { op: "unshare", flags: newMountNamespace },
+          { op: "propagation", path: "/", flags: recursivePrivate },
+          ...overlayMountOps({ lower: place.below, upper: tree, work: join(place.work, "work"), target, volatile: true }),
+        ];
+  // The working root is for the copies at the end; entering comes last, for the layer's own entries.
+  return [...overlay, { op: "root", path: target }, { op: "enter-root", path: target }];
+}
+
+function teardownOps(directory: string): Op[] {
+  return [
+    { op: "leave-root" },
+    { op: "copy-file", source: "/etc/passwd", target: join(directory, "passwd") },
+    { op: "copy-file", source: "/etc/group", target: join(directory, "group") },
+  ];
+}
+
+/** Chain ids ("sha256:…") of all layers that are there. */
+export function listLayers(layers: string): string[] {
+  return listDirectory(layers)
+    .filter((name) => /^[0-9a-f]{64}$/.test(name))
+    .map((name) => `sha256:${name}`);
+}
+
+/** Takes a layer out of sight, by a rename into `temporary`: nobody sees half of it while it is deleted there. */
+export function discardLayer(layers: string, chainId: string, temporary: string): void {
+  const doomed = join(temporary, chainId.replace(/^sha256:/, ""));
+  if (!renameToNew(layerDirectory(layers, chainId), doomed)) throw new CodedError("internal", `cannot remove layer ${chainId}: ${doomed} is taken`);
+}

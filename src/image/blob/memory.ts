@@ -1,0 +1,46 @@
+/** A blob store in memory: for tests, and for images that are made and passed on without touching a disk. */
+import { ContentHasher, hasherFor, requireContent, verifyContent, type ContentIdentity, type Digest, type ExpectedContent } from "#spec/digest.ts";
+import { readFileChunks } from "#sys/fs.ts";
+import { contentChunks, missingBlob, type BlobContent, type BlobProgress, type BlobStore } from "./store.ts";
+
+/** Keeps every blob as one buffer. */
+export class MemoryBlobStore implements BlobStore {
+  readonly #blobs = new Map<Digest, Uint8Array>();
+
+  async size(digest: Digest): Promise<number | undefined> {
+    return this.#blobs.get(digest)?.length;
+  }
+
+  async *open(digest: Digest): AsyncGenerator<Uint8Array, void, undefined> {
+    const blob = this.#blobs.get(digest);
+    if (blob === undefined) throw missingBlob(digest);
+    yield* verifyContent(contentChunks(blob), { digest });
+  }
+
+  async put(content: BlobContent, expected?: ExpectedContent, progress?: BlobProgress): Promise<ContentIdentity> {
+    const present = expected === undefined ? undefined : this.#blobs.get(expected.digest);
+    if (expected !== undefined && present !== undefined) {
+      requireContent({ digest: expected.digest, size: present.length }, expected);
+      return { digest: expected.digest, size: present.length };
+    }
+    const hasher = expected === undefined ? new ContentHasher() : hasherFor(expected.digest);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of "path" in content ? readFileChunks(content.path) : contentChunks(content)) {
+      hasher.update(chunk);
+      chunks.push(chunk);
+      progress?.(hasher.size);
+    }
+    const identity = hasher.finish();
+    if (expected !== undefined) requireContent(identity, expected);
+    this.#blobs.set(identity.digest, Buffer.concat(chunks));
+    return identity;
+  }
+
+  async *list(): AsyncGenerator<Digest, void, undefined> {
+    yield* Array.from(this.#blobs.keys());
+  }
+
+  async delete(digest: Digest): Promise<boolean> {
+    return this.#blobs.delete(digest);
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * The blob store: content under its digest. Nothing gets in that is not what its name says, and nothing comes
+ * out that is not; a store holds no names of images and knows nothing of manifests.
+ */
+import { verifyBytes, type ContentIdentity, type Digest, type ExpectedContent } from "#spec/digest.ts";
+import { CodedError } from "#base/errors.ts";
+
+/** Where the bytes of a blob come from. A path is a regular file of the host; its blocks are shared where the file system can. */
+export type BlobContent = Uint8Array | AsyncIterable<Uint8Array> | { readonly path: string };
+
+/** How far a blob has come; called with the bytes so far. */
+export type BlobProgress = (doneBytes: number) => void;
+
+/** Content by digest. One contract suite tests every implementation. */
+export interface BlobStore {
+  /** The bytes of the blob, or undefined when it is not here. */
+  size(digest: Digest): Promise<number | undefined>;
+
+  /**
+   * The content, verified on the way: the iteration fails with `corrupt` at its end when it is not what the digest says,
+   * so act on it only when all of it has come. @throws CodedError `not-found`, from the iteration.
+   */
+  open(digest: Digest): AsyncIterable<Uint8Array>;
+
+  /**
+   * Stores content, atomically: after success the blob is here and verified, after failure nothing is.
+   *
+   * Success means "it is here": for a digest that is here already the content may not be read at all.
+   * Without `expected`, the content gets the sha256 digest that it has.
+   *
+   * @throws CodedError `corrupt` when the content is not what is expected; `unsupported` for a digest that cannot be verified.
+   */
+  put(content: BlobContent, expected?: ExpectedContent, progress?: BlobProgress): Promise<ContentIdentity>;
+
+  /** All digests that are here, in no order. */
+  list(): AsyncIterable<Digest>;
+
+  /** Removes the blob and says whether it was here. */
+  delete(digest: Digest): Promise<boolean>;
+}
+
+/** The shared part of all places that documents are read from. */
+export interface BlobReader {
+  size(digest: Digest): Promise<number | undefined>;
+  open(digest: Digest): AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Reads a small blob whole and verifies it: size before hash, both before anybody parses.
+ *
+ * @throws CodedError `not-found`, `corrupt`, or `exhausted` when it is longer than `maxBytes`.
+ */
+export async function readBlob(reader: BlobReader, expected: ExpectedContent, maxBytes: number): Promise<Uint8Array> {
+  const { digest } = expected;
+  const size = await reader.size(digest);
+  if (size === undefined) throw missingBlob(digest);
+  if (size > maxBytes) throw new CodedError("exhausted", `cannot read ${digest}: it has ${size} bytes, more than ${maxBytes}`);
+  if (expected.size !== undefined && size !== expected.size) {
+    throw new CodedError("corrupt", `cannot accept ${digest}: it has ${size} bytes, not ${expected.size} bytes`);
+  }
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of reader.open(digest)) {
+    length += chunk.length;
+    if (length > size) throw new CodedError("corrupt", `cannot accept ${digest}: it has more than ${size} bytes`);
+    chunks.push(chunk);
+  }
+  return verifyBytes(Buffer.concat(chunks), { digest, size });
+}
+
+/** The error for a blob that is not here. */
+export function missingBlob(digest: Digest): CodedError {
+  return new CodedError("not-found", `cannot read ${digest}: there is no such blob`, { details: { digest } });
+}
+
+/** The bytes of `content` as a stream, for stores that have no use for its path. */
+export async function* contentChunks(content: Uint8Array | AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  if (content instanceof Uint8Array) yield content;
+  else yield* content;
+}

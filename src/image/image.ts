@@ -1,0 +1,82 @@
+/** An image: a manifest with its config, found from a descriptor in whatever place holds the blobs. */
+import { CodedError } from "#base/errors.ts";
+import type { Digest } from "#spec/digest.ts";
+import { chainIds, imageConfigLimits, parseImageConfig, requireLayerCount, type ImageConfig } from "#spec/image-config.ts";
+import { manifestLimits, parseManifestOrIndex, type Descriptor, type Index, type Manifest } from "#spec/image.ts";
+import { documentKind, layerCompression } from "#spec/media-type.ts";
+import { formatPlatform, selectPlatform, type Platform } from "#spec/platform.ts";
+import { readBlob, type BlobReader } from "./blob/store.ts";
+
+/** Everything about an image except the content of its layers. */
+export interface Image {
+  /** Digest of the config: what docker calls the image id. */
+  readonly id: Digest;
+  /** The manifest's descriptor; no platform, no annotations. */
+  readonly descriptor: Descriptor;
+  readonly manifest: Manifest;
+  readonly config: ImageConfig;
+  /** Lowest first; the n-th names the tree that layers 0..n make. */
+  readonly chainIds: readonly Digest[];
+}
+
+/** An index in an index in an index: nobody has a use for more, and a loop would need one. */
+const maxIndexDepth = 4;
+
+/** Reads the manifest or index that `descriptor` names, verified. @throws CodedError `not-found`, `corrupt`, `invalid-spec` */
+export async function readDocument(reader: BlobReader, descriptor: Descriptor): Promise<Manifest | Index> {
+  const kind = documentKind(descriptor.mediaType) === "index" ? "index" : "manifest";
+  const bytes = await readBlob(reader, descriptor, manifestLimits.maxBytes);
+  return parseManifestOrIndex(bytes, descriptor.mediaType, `${kind} ${descriptor.digest}`);
+}
+
+/** Reads and checks the image whose manifest is `descriptor`. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */
+export async function readImage(reader: BlobReader, descriptor: Descriptor): Promise<Image> {
+  const manifest = await readDocument(reader, descriptor);
+  if (manifest.kind !== "manifest") throw new CodedError("invalid-spec", `cannot use ${descriptor.digest} as an image: it is an index`);
+  requireRunnable(manifest, descriptor.digest);
+  const { digest } = manifest.config;
+  const config = parseImageConfig(await readBlob(reader, manifest.config, imageConfigLimits.maxBytes), `config ${digest}`);
+  requireLayerCount(manifest, config, `image ${descriptor.digest}`);
+  const { mediaType, size } = descriptor;
+  return { id: digest, descriptor: { mediaType, digest: descriptor.digest, size }, manifest, config, chainIds: chainIds(config.rootfs.diff_ids) };
+}
+
+/** SPEC: manifest.md: unknown types of config and layers may be stored and copied, but this is no container's image. */
+function requireRunnable(manifest: Manifest, digest: Digest): void {
+  if (documentKind(manifest.config.mediaType) !== "config") {
+    throw new CodedError("unsupported", `cannot use ${digest} as an image: its config is of the type "${manifest.config.mediaType}"`);
+  }
+  const strange = manifest.layers.find((layer) => layerCompression(layer.mediaType) === undefined);
+  if (strange !== undefined) throw new CodedError("unsupported", `cannot use ${digest} as an image: layer ${strange.digest} is of the type "${strange.mediaType}"`);
+}
+
+/**
+ * Follows `descriptor` through indexes to the manifest that suits `platform` best.
+ *
+ * A manifest that an entry of a place names directly is taken for any platform: whoever asked for it by name shall have it.
+ *
+ * @throws CodedError `not-found` when no manifest is for the platform; `invalid-spec` when indexes nest too deep.
+ */
+export async function selectManifest(reader: BlobReader, descriptor: Descriptor, platform: Platform): Promise<Descriptor> {
+  let current = descriptor;
+  for (let depth = 0; depth <= maxIndexDepth; depth++) {
+    if (documentKind(current.mediaType) === "manifest") return current;
+    if (documentKind(current.mediaType) !== "index") {
+      throw new CodedError("unsupported", `cannot use ${current.digest} as an image: it is of the type "${current.mediaType}"`);
+    }
+    const index = await readDocument(reader, current);
+    current = selectEntry(index as Index, platform, current.digest);
+  }
+  throw new CodedError("invalid-spec", `cannot use ${descriptor.digest} as an image: its indexes are more than ${maxIndexDepth} levels deep`);
+}
+
+function selectEntry(index: Index, platform: Platform, digest: Digest): Descriptor {
+  const known = index.manifests.filter(({ mediaType }) => documentKind(mediaType) === "manifest" || documentKind(mediaType) === "index");
+  const selected = selectPlatform(known, platform);
+  if (selected !== undefined) return selected;
+  // SPEC: `platform` is only recommended: a lone entry without one leaves no choice.
+  const [only, ...others] = known;
+  if (only !== undefined && only.platform === undefined && others.length === 0) return only;
+  const offered = known.map((entry) => (entry.platform === undefined ? "unknown" : formatPlatform(entry.platform)));
+  throw new CodedError("not-found", `cannot find an image for ${formatPlatform(platform)} in ${digest}: it has ${offered.length === 0 ? "none" : [...new Set(offered)].join(", ")}`);
+}

@@ -1,0 +1,124 @@
+/**
+ * Applying a layer: its bytes are verified, decompressed, parsed, compiled and streamed to the executor in one pass.
+ *
+ * What arrives on disk is not to be used before this has returned: the digests are known only at the end, and on any
+ * error the caller throws away the directory it was given.
+ */
+import { CodedError } from "#base/errors.ts";
+import { writeStreamHeader } from "#program/encode.ts";
+import { describeErrno, OpFailure } from "#program/failure.ts";
+import { encodeOp, type Op } from "#program/ops.gen.ts";
+import { RecordWriter } from "#program/record-writer.ts";
+import type { ProgramStream } from "#program/stream.ts";
+import { hasherFor, parseDigest, shortDigest, verifyContent } from "#spec/digest.ts";
+import type { Descriptor } from "#spec/image.ts";
+import { TarReader } from "../tar/read.ts";
+import { LayerCompiler, type LayerLimits } from "./compile.ts";
+import { decompressLayer } from "./decompress.ts";
+
+/** A layer, where it goes and what it may cost. */
+export interface LayerApplication {
+  /** The layer's bytes as they are stored. */
+  readonly source: AsyncIterable<Uint8Array>;
+  readonly descriptor: Pick<Descriptor, "digest" | "size" | "mediaType">;
+  /** Digest of the uncompressed archive, from the image's config. */
+  readonly diffId: string;
+  /** An executor that has got nothing yet. It is gone when this returns or throws. */
+  readonly stream: ProgramStream;
+  /** True when no layer lies below: the directory entered is empty. */
+  readonly base: boolean;
+  /** Ops before the layer's own, up to `enter-root`, and after them; `end` is added. */
+  readonly setup: readonly Op[];
+  readonly teardown: readonly Op[];
+  readonly limits: LayerLimits;
+  /** Told now and then how many of the descriptor's bytes have been read. */
+  readonly onProgress?: (doneBytes: number) => void;
+}
+
+/** What was applied. */
+export interface AppliedLayer {
+  /** Entries of the archive, whiteouts included. */
+  readonly entries: number;
+  readonly uncompressedBytes: number;
+  /** Ops that the entries became. */
+  readonly ops: number;
+}
+
+/** How much the parser gets at once: bounds what it can make before the executor is waited for. */
+const pieceBytes = 256 << 10;
+const flushBytes = 512 << 10;
+/** docs/program-format.md: a record of a stream. */
+const recordLimitBytes = 128 << 10;
+
+/**
+ * Applies one layer.
+ *
+ * @throws CodedError `corrupt` when size, digest, DiffID, compression or archive are not what they should be; `invalid-spec`
+ * for entries that no layer may have; `exhausted` over a limit or when the disk is full; others by the errno of a failed op
+ */
+export async function applyLayer(layer: LayerApplication): Promise<AppliedLayer> {
+  const writer = new RecordWriter({ initialBytes: flushBytes + 2 * pieceBytes, recordLimitBytes });
+  const compiler = new LayerCompiler(writer, { base: layer.base, limits: layer.limits, firstOp: layer.setup.length });
+  try {
+    const uncompressedBytes = await streamLayer(layer, writer, compiler);
+    return { entries: compiler.entries, uncompressedBytes, ops: compiler.ops };
+  } catch (error) {
+    await layer.stream.abort();
+    throw describeFailure(error, layer, compiler);
+  }
+}
+
+async function streamLayer(layer: LayerApplication, writer: RecordWriter, compiler: LayerCompiler): Promise<number> {
+  const { stream } = layer;
+  writeStreamHeader(writer);
+  for (const op of layer.setup) encodeOp(writer, op);
+  const reader = new TarReader(compiler);
+  const diffId = parseDigest(layer.diffId);
+  const hasher = hasherFor(diffId);
+  for await (const chunk of decompressLayer(progress(layer), layer.descriptor.mediaType)) {
+    if (hasher.size + chunk.length > layer.limits.maxBytes) {
+      throw new CodedError("exhausted", `its archive has more than ${layer.limits.maxBytes} bytes`);
+    }
+    hasher.update(chunk);
+    for (let at = 0; at < chunk.length; at += pieceBytes) {
+      reader.push(chunk.length <= pieceBytes ? chunk : chunk.subarray(at, at + pieceBytes));
+      if (writer.length >= flushBytes) await stream.write(writer.take());
+    }
+  }
+  reader.end();
+  compiler.finish();
+  // Before `end`: a program that is refused must not look finished.
+  const content = hasher.finish();
+  if (content.digest !== diffId) {
+    throw new CodedError("corrupt", `its archive has the digest ${content.digest}, but the image's config says ${diffId}`);
+  }
+  for (const op of layer.teardown) encodeOp(writer, op);
+  encodeOp(writer, { op: "end" });
+  await stream.write(writer.take());
+  await stream.finish();
+  return content.size;
+}
+
+/** The layer's own bytes, verified against its descriptor as they pass. */
+async function* progress(layer: LayerApplication): AsyncGenerator<Uint8Array, void, undefined> {
+  let doneBytes = 0;
+  for await (const chunk of verifyContent(layer.source, layer.descriptor)) {
+    yield chunk;
+    doneBytes += chunk.length;
+    layer.onProgress?.(doneBytes);
+  }
+}
+
+/** `cannot apply layer 0123456789ab: entry "usr/bin/x": no space left on device (ENOSPC)` */
+function describeFailure(error: unknown, layer: LayerApplication, compiler: LayerCompiler): unknown {
+  if (!(error instanceof CodedError)) return error;
+  const subject = `cannot apply layer ${shortDigest(layer.descriptor.digest)}`;
+  if (!(error instanceof OpFailure)) return new CodedError(error.code, `${subject}: ${error.message}`, { details: error.details, cause: error });
+  const place = compiler.describeOp(error.opIndex) ?? describeOther(error.opIndex, layer);
+  return new CodedError(error.code, `${subject}: ${place}: ${describeErrno(error.errno)}`, { details: error.details, cause: error });
+}
+
+function describeOther(index: number, layer: LayerApplication): string {
+  const op = layer.setup[index];
+  return op === undefined ? "the ops after its entries" : `the op "${op.op}" before its entries`;
+}

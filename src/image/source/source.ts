@@ -1,0 +1,26 @@
+/** Where images come from other than a registry: a layout directory or an archive, read without trusting it. */
+import type { Digest } from "#spec/digest.ts";
+import type { Descriptor } from "#spec/image.ts";
+import type { BlobContent } from "../blob/store.ts";
+
+/** An image as its source offers it. */
+export interface SourceImage {
+  /** Whole references (`debian:12`) that the source has for it. */
+  readonly names: readonly string[];
+  /** A name that is only a tag, as layouts of one image have it; it needs a name before it. */
+  readonly tag: string | undefined;
+  /** A manifest, or an index of them. */
+  readonly descriptor: Descriptor;
+}
+
+/** A place of images. Nothing that it gives is verified; whoever stores or parses it does that. */
+export interface ImageSource extends AsyncDisposable {
+  /** What it is, for sentences: `the docker archive /tmp/x.tar`. */
+  readonly description: string;
+  readonly images: readonly SourceImage[];
+  /** The bytes that the source has under `digest`, or undefined when it has none. */
+  size(digest: Digest): Promise<number | undefined>;
+  open(digest: Digest): AsyncIterable<Uint8Array>;
+  /** The cheapest way to hand the content to a store. */
+  content(digest: Digest): BlobContent;
+}

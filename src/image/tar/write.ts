@@ -1,0 +1,113 @@
+/**
+ * Writing tar, deterministically: equal headers give equal bytes.
+ *
+ * ustar where its fields suffice, with a PAX header before it where they do not. No user names, access times or
+ * process ids: nothing that differs between two machines that pack the same tree.
+ */
+import { isUtf8 } from "node:buffer";
+import { joinByteStrings, type ByteString } from "#base/byte-string.ts";
+import { CodedError } from "#base/errors.ts";
+import { blockBytes, typeFlags, type TarHeader } from "./header.ts";
+import { formatPaxRecord, formatPaxTime } from "./pax.ts";
+
+/** What ends an archive: two blocks of zeros. */
+export const tarEndBytes: number = 2 * blockBytes;
+
+/** How many zero bytes follow a file of `size` bytes. */
+export function tarPaddingBytes(size: number): number {
+  return -size & (blockBytes - 1);
+}
+
+/**
+ * The blocks in front of an entry's data. Only files have data: `size` bytes and their padding follow.
+ *
+ * @throws CodedError `invalid-argument` for a name that tar cannot hold
+ */
+export function encodeTarHeader(header: TarHeader): Buffer {
+  const path = header.kind === "directory" && !header.path.endsWith("/") ? ((header.path + "/") as ByteString) : header.path;
+  for (const name of [path, header.linkPath]) {
+    if (name.includes("\0")) throw new CodedError("invalid-argument", `cannot write tar entry ${JSON.stringify(name)}: its name contains a NUL byte`);
+  }
+  const split = splitPath(path);
+  const records = paxRecordsFor(header, path, split === undefined);
+  const [prefix, name] = split ?? ["", path.slice(0, 100)];
+  const own = headerBlock(header, { prefix, name, flag: typeFlags[header.kind], size: header.kind === "file" ? header.size : 0 });
+  if (records.length === 0) return own;
+  const payload = Buffer.concat(records);
+  const meta = headerBlock(metaHeader, { prefix: "", name: `PaxHeaders/${baseName(path)}`.slice(0, 100), flag: typeFlags.pax, size: payload.length });
+  return Buffer.concat([meta, payload, Buffer.alloc(tarPaddingBytes(payload.length)), own]);
+}
+
+const metaHeader = { mode: 0o644, uid: 0, gid: 0, seconds: 0, linkPath: "", major: 0, minor: 0 };
+
+const largestId = 0o7777777;
+const largestSize = 0o77777777777;
+
+function paxRecordsFor(header: TarHeader, path: ByteString, longPath: boolean): Buffer[] {
+  const records: Buffer[] = [];
+  const longLink = header.linkPath.length > 100;
+  const names = joinByteStrings([longPath ? path : ("" as ByteString), longLink ? header.linkPath : ("" as ByteString)], "");
+  // SPEC: POSIX pax: names in records are UTF-8 unless this says that they are plain bytes.
+  if (!isUtf8(Buffer.from(names, "latin1"))) records.push(formatPaxRecord("hdrcharset", "BINARY"));
+  if (longPath) records.push(formatPaxRecord("path", path));
+  if (longLink) records.push(formatPaxRecord("linkpath", header.linkPath));
+  if (header.kind === "file" && header.size > largestSize) records.push(formatPaxRecord("size", String(header.size)));
+  if (header.uid > largestId) records.push(formatPaxRecord("uid", String(header.uid)));
+  if (header.gid > largestId) records.push(formatPaxRecord("gid", String(header.gid)));
+  if (header.nanos !== 0 || header.seconds < 0 || header.seconds > largestSize) {
+    records.push(formatPaxRecord("mtime", formatPaxTime(header.seconds, header.nanos)));
+  }
+  const xattrs = header.xattrs.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  for (const xattr of xattrs) records.push(xattrRecord(xattr.name, xattr.value));
+  return records;
+}
+
+/** A key ends at its first "=", so a name that holds one needs libarchive's form, which encodes it. */
+function xattrRecord(name: ByteString, value: Uint8Array): Buffer {
+  if (!name.includes("=")) return formatPaxRecord(`SCHILY.xattr.${name}`, value);
+  const encoded = name.replace(/[%=]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+  return formatPaxRecord(`LIBARCHIVE.xattr.${encoded}`, Buffer.from(value).toString("base64"));
+}
+
+/** The ustar prefix and name for `path`, split at a slash; undefined when it does not fit. */
+function splitPath(path: ByteString): [prefix: string, name: string] | undefined {
+  if (path.length <= 100) return ["", path];
+  if (path.length > 256) return undefined;
+  // The slash between them is not stored; the name must not be empty, so a final slash does not count.
+  const at = path.indexOf("/", path.length - 101);
+  return at <= 0 || at > 155 || at === path.length - 1 ? undefined : [path.slice(0, at), path.slice(at + 1)];
+}
+
+function baseName(path: ByteString): string {
+  const trimmed = path.replace(/\/+$/, "");
+  return trimmed.slice(trimmed.lastIndexOf("/") + 1);
+}
+
+function headerBlock(
+  header: Pick<TarHeader, "mode" | "uid" | "gid" | "seconds" | "major" | "minor"> & { readonly linkPath: string },
+  own: { prefix: string; name: string; flag: number; size: number },
+): Buffer {
+  const block = Buffer.alloc(blockBytes);
+  const octal = (value: number, start: number, length: number): void => {
+    // What does not fit is told by PAX: 0 here.
+    const largest = 8 ** (length - 1) - 1;
+    block.write((value < 0 || value > largest ? 0 : value).toString(8).padStart(length - 1, "0"), start, "latin1");
+  };
+  block.write(own.name, 0, 100, "latin1");
+  octal(header.mode, 100, 8);
+  octal(header.uid, 108, 8);
+  octal(header.gid, 116, 8);
+  octal(own.size, 124, 12);
+  octal(header.seconds, 136, 12);
+  block.fill(" ", 148, 156);
+  block[156] = own.flag;
+  block.write(header.linkPath.slice(0, 100), 157, 100, "latin1");
+  block.write("ustar\x0000", 257, "latin1");
+  octal(header.major, 329, 8);
+  octal(header.minor, 337, 8);
+  block.write(own.prefix, 345, 155, "latin1");
+  let sum = 0;
+  for (const byte of block) sum += byte;
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  return block;
+}

@@ -1,0 +1,149 @@
+/** The executor spawned with node:child_process: for the library, and for streamed programs (whose start-up time does not show). */
+import { type ChildProcess, spawn } from "node:child_process";
+import { Duplex } from "node:stream";
+import { CodedError, isErrno } from "../base/errors.ts";
+import type { ExecutorProcess, SpawnExecutor } from "./launch.ts";
+import { OpFailure } from "./failure.ts";
+import { writeStreamHeader } from "./encode.ts";
+import { encodeOp } from "./ops.gen.ts";
+import { RecordWriter } from "./record-writer.ts";
+import { decodeReports, type Report } from "./reports.ts";
+import type { ProgramStream } from "./stream.ts";
+
+/** `SpawnExecutor` for Node and Bun alike. */
+export const spawnWithNode: SpawnExecutor = (executable, options): ExecutorProcess => {
+  const child = spawn(executable, [], { stdio: [...options.stdio, options.programFd, "pipe"] });
+  const control = requireDuplex(child, 4);
+  const reports = collect(control);
+  return {
+    pid: child.pid ?? 0,
+    ended: endOf(child, executable),
+    control: (bytes) => {
+      control.write(bytes);
+    },
+    reports: async () => {
+      await reports.ended;
+      return Buffer.concat(reports.chunks);
+    },
+  };
+};
+
+/**
+ * Takes the kernel's lock on the file `path` and resolves, once it is had, with what gives it back. The kernel frees it
+ * when this process or the executor that holds it dies: Node has no flock() of its own.
+ *
+ * @throws OpFailure
+ */
+export async function holdLock(executable: string, path: string, options: { readonly exclusive: boolean }): Promise<() => Promise<void>> {
+  const child = spawn(executable, [], { stdio: ["ignore", "ignore", "inherit", "pipe", "pipe"] });
+  const input = requireDuplex(child, 3);
+  const control = requireDuplex(child, 4);
+  const reports = collect(control);
+  const ended = endOf(child, executable);
+  input.on("error", () => undefined);
+  const writer = new RecordWriter({ initialBytes: 1024 });
+  writeStreamHeader(writer);
+  encodeOp(writer, { op: "lock", path, exclusive: options.exclusive ? 1 : 0 });
+  encodeOp(writer, { op: "report", value: 0 });
+  input.write(writer.take());
+  const reached = await Promise.race([once(control, "data").then(() => true), ended.then(() => false)]);
+  const [report] = decodeReports(Buffer.concat(reports.chunks));
+  if (!reached || report?.kind !== "reached") throwUnlessFinished(await ended, report === undefined ? [] : [report]);
+  return async () => {
+    encodeOp(writer, { op: "end" });
+    input.end(writer.take());
+    await ended;
+  };
+}
+
+/** Starts the executor for a streamed program. @throws CodedError `not-found`, on first use, when the executor is missing */
+export function openProgramStream(executable: string): ProgramStream {
+  const child = spawn(executable, [], { stdio: ["ignore", "ignore", "inherit", "pipe", "pipe"] });
+  const input = requireDuplex(child, 3);
+  const reports = collect(requireDuplex(child, 4));
+  const ended = endOf(child, executable);
+  ended.catch(() => undefined);
+  // One waiter at most: writes are awaited one after another.
+  let wake: (() => void) | undefined;
+  let broken = false;
+  const stop = (): void => {
+    broken = true;
+    wake?.();
+  };
+  input.on("error", stop).on("close", stop);
+  input.on("drain", () => wake?.());
+  ended.then(stop, stop);
+
+  const outcome = async (): Promise<void> => {
+    const exitCode = await ended;
+    await reports.ended;
+    throwUnlessFinished(exitCode, decodeReports(Buffer.concat(reports.chunks)));
+  };
+  return {
+    write: async (bytes) => {
+      if (!broken && !reports.any()) {
+        if (input.write(bytes)) return;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        wake = undefined;
+        if (!broken && !reports.any()) return;
+      }
+      input.destroy();
+      await outcome();
+      throw new CodedError("internal", "the executor finished before the end of its program");
+    },
+    finish: async () => {
+      input.end();
+      await outcome();
+    },
+    abort: async () => {
+      input.destroy();
+      child.kill("SIGKILL");
+      await ended.catch(() => undefined);
+    },
+  };
+}
+
+function throwUnlessFinished(exitCode: number, reports: readonly Report[]): void {
+  const failed = reports.find((report) => report.kind === "failed");
+  if (failed !== undefined) throw new OpFailure(failed.opIndex, failed.value);
+  const malformed = reports.find((report) => report.kind === "malformed");
+  if (malformed !== undefined) throw new CodedError("internal", `the executor cannot decode byte ${malformed.value} of the program`);
+  if (!reports.some((report) => report.kind === "finished")) {
+    throw new CodedError("internal", `the executor ended early with exit code ${exitCode}`);
+  }
+}
+
+function requireDuplex(child: ChildProcess, fd: number): Duplex {
+  const stream = child.stdio[fd];
+  if (!(stream instanceof Duplex)) throw new CodedError("unavailable", `cannot start the executor: descriptor ${fd} is no socket`);
+  return stream;
+}
+
+function collect(stream: Duplex): { chunks: Buffer[]; any: () => boolean; ended: Promise<void> } {
+  const chunks: Buffer[] = [];
+  stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+  stream.on("error", () => undefined);
+  return { chunks, any: () => chunks.length > 0, ended: once(stream, "close") };
+}
+
+function once(emitter: Duplex, event: string): Promise<void> {
+  return new Promise((resolve) => {
+    emitter.once(event, () => {
+      resolve();
+    });
+  });
+}
+
+function endOf(child: ChildProcess, executable: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.on("error", (error) => {
+      const code = isErrno(error, "ENOENT") ? "not-found" : "unavailable";
+      reject(new CodedError(code, `cannot start the executor ${executable}: ${error.message}`, { cause: error }));
+    });
+    child.on("exit", (code, signal) => {
+      resolve(signal === null ? (code ?? 0) : 128 + 9);
+    });
+  });
+}

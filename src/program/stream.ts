@@ -1,0 +1,14 @@
+/** The port between what compiles a tree (a layer's entries) into a streamed program and what runs it. */
+
+/** A running streamed program that takes encoded records in order. `launch.ts` makes them; tests may record the bytes. */
+export interface ProgramStream {
+  /**
+   * Takes over `bytes` (whole or partial records) and resolves when more may be written.
+   * @throws OpFailure when an op written earlier failed; nothing more is taken then.
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Resolves once the executor has run everything up to `end` and is gone. @throws OpFailure */
+  finish(): Promise<void>;
+  /** Ends the executor wherever it is; what it has made stays. Never throws. */
+  abort(): Promise<void>;
+}

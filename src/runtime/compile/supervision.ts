@@ -1,0 +1,95 @@
+/** Who watches the container: the executor until its end, or nobody after `create`. */
+import type { Step } from "../../program/encode.ts";
+import { byDefault, step } from "./context.ts";
+
+/** What becomes of one of the container's standard descriptors. */
+export type StdioMode = "inherit" | "relay" | "null";
+
+/** What both ways have in common. */
+interface Records {
+  /** Where to keep /proc/PID/stat of the container's process, which names it for ever. */
+  readonly recordChild?: string;
+  /** Where the caller wants the pid, in decimal. */
+  readonly pidFile?: string;
+  /** Held until the container's process runs (or is ready), so that no other program works on the container meanwhile. */
+  readonly lock?: { readonly path: string; readonly exclusive: boolean };
+}
+
+/** Runs the container and stays with it until it ends. */
+export interface ForegroundSupervision extends Records {
+  readonly kind: "foreground";
+  /** stdin, stdout, stderr; inherited when absent. */
+  readonly stdio?: readonly [StdioMode, StdioMode, StdioMode];
+  /** Where to keep how the container ended. */
+  readonly recordExit?: string;
+  /** Detaches the executor from the caller's session, so that it outlives the caller's terminal. */
+  readonly newSession?: boolean;
+}
+
+/** Makes the container and leaves it waiting for `start`. */
+export interface CreateSupervision extends Records {
+  readonly kind: "create";
+  /** Host path of the fifo that `start` opens for writing. */
+  readonly fifo: string;
+}
+
+/** How the container's process is looked after. */
+export type Supervision = ForegroundSupervision | CreateSupervision;
+
+/** The executor's own steps, by the moment at which they run. */
+export interface SupervisionPlan {
+  readonly begin: readonly Step[];
+  /** Before the clone, which passes the descriptors on. */
+  readonly stdio: readonly Step[];
+  /** While the child waits: from here on, others can find it. */
+  readonly recordChild: readonly Step[];
+  readonly end: readonly Step[];
+}
+
+/** Compiles how the container is looked after; asked for by the caller, not by the config. */
+export function compileSupervision(supervision: Supervision): SupervisionPlan {
+  const { lock, recordChild, pidFile } = supervision;
+  const unlock = lock === undefined ? [] : [step({ op: "unlock" }, byDefault("others may see the container now"))];
+  const isCreate = supervision.kind === "create";
+  return {
+    begin: [
+      ...(!isCreate && supervision.newSession === true
+        ? [step({ op: "setsid" }, byDefault("the monitor outlives its caller's terminal"))]
+        : []),
+      ...(lock === undefined
+        ? []
+        : [
+            step(
+              { op: "lock", path: lock.path, exclusive: lock.exclusive ? 1 : 0 },
+              byDefault("one program at a time works on a container"),
+            ),
+          ]),
+    ],
+    stdio: isCreate ? [] : compileStdio(supervision.stdio ?? ["inherit", "inherit", "inherit"]),
+    recordChild: [
+      ...(recordChild === undefined
+        ? []
+        : [step({ op: "record-child", path: recordChild }, byDefault("a pid with its start time names the process for ever"))]),
+      ...(pidFile === undefined ? [] : [step({ op: "child-pid", path: pidFile, create: 1 }, byDefault("the caller asked for a pid file"))]),
+    ],
+    end: isCreate
+      ? [step({ op: "await-ready" }, byDefault("the container is created when its process waits for `start`")), ...unlock]
+      : [step({ op: "await-exec" }, byDefault("the container runs when its program does")), ...unlock, ...watch(supervision)],
+  };
+}
+
+function compileStdio(modes: readonly StdioMode[]): Step[] {
+  return modes.flatMap((mode, fd) => {
+    if (mode === "relay")
+      return [step({ op: "relay-stdio", fd }, byDefault("the caller reads and writes the container's output and input"))];
+    return mode === "null" ? [step({ op: "null-stdio", fd }, byDefault("nobody reads or writes here"))] : [];
+  });
+}
+
+function watch({ recordExit }: ForegroundSupervision): Step[] {
+  return [
+    step({ op: "supervise" }, byDefault("the executor stays until the container ends")),
+    ...(recordExit === undefined ? [] : [step({ op: "record-exit", path: recordExit }, byDefault("others ask how the container ended"))]),
+    step({ op: "cleanup" }, byDefault("nothing of the container is left behind")),
+  ];
+}

@@ -1,0 +1,96 @@
+/** Failures in words: what the executor reports as an op index and errno becomes a sentence that names the object. */
+import { CodedError, type ErrorCode, type ErrorDetails } from "../base/errors.ts";
+import { stepsInOrder, type Program } from "../program/encode.ts";
+import { codeOfErrno, describeErrno, errnoName } from "../program/failure.ts";
+import type { Op } from "../program/ops.gen.ts";
+import { phrase } from "./phrase.ts";
+
+/** Reasons where errno alone misleads: op, errno name, and what is so. `applies` looks at the op's fields. */
+const hints: readonly {
+  readonly op: Op["op"];
+  readonly errno: string;
+  readonly applies?: (op: Op) => boolean;
+  readonly says: string;
+}[] = [
+  { op: "seccomp", errno: "EINVAL", says: "the kernel has no system call filters, or not these flags" },
+  { op: "clone", errno: "ENOSPC", says: "the limit of nested or of all namespaces is reached (user.max_*_namespaces)" },
+  { op: "clone", errno: "EPERM", says: "new namespaces need root or a user namespace, and user namespaces may be switched off here" },
+  { op: "clone", errno: "EAGAIN", says: "a limit on the number of processes is reached" },
+  { op: "setns", errno: "EINVAL", says: "the file is a namespace of another kind, or the one we are in" },
+  { op: "child-pid", errno: "ENOSPC", says: "the cgroup has no CPUs or memory nodes, or no realtime budget" },
+  { op: "child-pid", errno: "EBUSY", says: "cgroups below it have controllers, so it can hold no processes" },
+  { op: "child-file", errno: "EPERM", says: "the ids are not ours to map, or overlap" },
+  {
+    op: "write",
+    errno: "EBUSY",
+    applies: (op) => op.op === "write" && op.path.endsWith("/cgroup.subtree_control"),
+    says: "the cgroup has processes of its own",
+  },
+  {
+    op: "write",
+    errno: "EINVAL",
+    applies: (op) => op.op === "write" && op.path.includes("/cgroup"),
+    says: "the kernel does not take this value for the limit",
+  },
+  {
+    op: "write",
+    errno: "ENOENT",
+    applies: (op) => op.op === "write" && op.path.startsWith("/proc/sys/"),
+    says: "the kernel has no such parameter, or not in this namespace",
+  },
+  { op: "write", errno: "EXDEV", says: "the file does not lie on the file system that it should" },
+  { op: "rlimit", errno: "EPERM", says: "raising a hard limit needs CAP_SYS_RESOURCE" },
+  {
+    op: "mount",
+    errno: "EPERM",
+    says: "the kernel refuses this file system here; in a user namespace it may be that a part of it is hidden on the host",
+  },
+  { op: "mount", errno: "EINVAL", says: "the file system refuses an option, or an id in it is not mapped" },
+  { op: "mount", errno: "ENODEV", says: "the kernel has no such file system" },
+  { op: "mount-attributes", errno: "EPERM", says: "the mount is locked: a user namespace cannot take back what its owner set" },
+  { op: "pivot-root", errno: "EINVAL", says: "the root is not a mount, its parent is shared, or it is the initramfs (then noPivot helps)" },
+  { op: "mask", errno: "ENODEV", says: "the container's /dev/null is not the null device" },
+  { op: "make-node", errno: "EPERM", says: "devices cannot be made in a user namespace, or CAP_MKNOD is missing" },
+  { op: "make-node", errno: "EEXIST", says: "something else is there" },
+  { op: "uid", errno: "EINVAL", says: "the id is not mapped in the user namespace" },
+  { op: "gid", errno: "EINVAL", says: "the id is not mapped in the user namespace" },
+  { op: "uid", errno: "EAGAIN", says: "the user has too many processes" },
+  { op: "device-filter", errno: "EINVAL", says: "the kernel does not take the filter" },
+  { op: "exec", errno: "ENOEXEC", says: "it is no program for this machine, and a script needs a line that starts with #!" },
+];
+
+/** What the exit status of a command line should be when the program could not be run. @see POSIX shell, 2.8.2 */
+const [notFound, notExecutable] = [127, 126] as const;
+
+/**
+ * The error for a failed op of `program`. `details` holds opIndex, errno, op and origin; for an exec also `exitCode`,
+ * 127 when the program is not there and 126 when it cannot be run.
+ */
+export function describeFailure(program: Program, { opIndex, errno }: { readonly opIndex: number; readonly errno: number }): CodedError {
+  const step = stepsInOrder(program)[opIndex];
+  if (step === undefined)
+    return new CodedError("internal", `cannot run the program: op ${opIndex}, which it does not have, failed: ${describeErrno(errno)}`);
+  const { op, origin } = step;
+  const details: ErrorDetails = { opIndex, errno, op: op.op, origin };
+  const where = origin.startsWith("/") ? ` (${origin})` : "";
+  if (op.op === "exec") return describeExecFailure(op, { errno, where, details });
+  const hint = hints.find((entry) => entry.op === op.op && entry.errno === errnoName(errno) && (entry.applies?.(op) ?? true));
+  const because = hint === undefined ? describeErrno(errno) : `${describeErrno(errno)}; ${hint.says}`;
+  return new CodedError(codeOfErrno(errno), `cannot ${phrase(op)}: ${because}${where}`, { details });
+}
+
+/** Engines look for these words to tell exit status 127 from 126 (docker, podman). */
+function describeExecFailure(
+  op: Extract<Op, { op: "exec" }>,
+  { errno, where, details }: { errno: number; where: string; details: ErrorDetails },
+): CodedError {
+  const name = JSON.stringify(op.argv[0] ?? "");
+  const isMissing = ["ENOENT", "ENOTDIR"].includes(errnoName(errno));
+  const exitCode = isMissing ? notFound : notExecutable;
+  const code: ErrorCode = isMissing ? "not-found" : codeOfErrno(errno);
+  const isSearched = op.candidates[0] !== op.argv[0];
+  const missing = isSearched ? "executable file not found in $PATH" : describeErrno(errno);
+  const hint = hints.find((entry) => entry.op === "exec" && entry.errno === errnoName(errno));
+  const because = isMissing ? missing : hint === undefined ? describeErrno(errno) : `${describeErrno(errno)}; ${hint.says}`;
+  return new CodedError(code, `cannot run ${name}: ${because}${where}`, { details: { ...details, exitCode } });
+}

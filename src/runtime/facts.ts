@@ -1,0 +1,207 @@
+/**
+ * What the compiler must know about this machine, and the reading of it: a few files of /proc, once a run.
+ *
+ * The facts are plain data (but for three questions about files), so a program can be compiled for another machine.
+ * Parsers are pure; only `readHostFacts` touches the kernel.
+ */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { release } from "node:os";
+import { CodedError } from "../base/errors.ts";
+
+/** One mounted cgroup v1 hierarchy. */
+export interface CgroupHierarchy {
+  /** Controllers bound to it; empty for a named hierarchy. */
+  readonly controllers: readonly string[];
+  /** Name of a hierarchy without controllers, such as "systemd". */
+  readonly name?: string;
+  readonly mountPoint: string;
+  /** This process's cgroup as a path below `mountPoint`, starting with "/". */
+  readonly own: string;
+}
+
+/** The cgroup v2 tree. */
+export interface UnifiedCgroup {
+  readonly mountPoint: string;
+  /** This process's cgroup as a path below `mountPoint`, starting with "/". */
+  readonly own: string;
+  /** Controllers of the topmost cgroup that is visible; empty when they are all bound to v1. */
+  readonly controllers: readonly string[];
+}
+
+/** How cgroups are mounted here. `hybrid`: controllers on v1, and an empty v2 tree beside them. */
+export interface CgroupFacts {
+  readonly version: "none" | "v1" | "hybrid" | "v2";
+  readonly hierarchies: readonly CgroupHierarchy[];
+  readonly unified?: UnifiedCgroup;
+}
+
+/** What this process may do: masks with one bit per capability number. */
+export interface CapabilityFacts {
+  readonly effective: number;
+  readonly bounding: number;
+  /** The highest capability number that the kernel knows. */
+  readonly last: number;
+}
+
+/** The CPUs and memory nodes of a cpuset cgroup, as lists such as "0-3". */
+export interface Cpuset {
+  readonly cpus: string;
+  readonly mems: string;
+}
+
+/** Facts about the host that a program depends on. */
+export interface HostFacts {
+  readonly uid: number;
+  readonly gid: number;
+  /** Node's word for the architecture, such as "x64". */
+  readonly arch: string;
+  /** Kernel release, such as "6.18.44-cloud". */
+  readonly kernel: string;
+  readonly capabilities: CapabilityFacts;
+  /** Names of /proc/self/ns, such as "cgroup" and "time". */
+  readonly namespaces: readonly string[];
+  readonly cgroup: CgroupFacts;
+  /** Every mount point of this mount namespace. */
+  readonly mountPoints: readonly string[];
+  /** Whether the host path is a directory (links followed); `undefined` when nothing is there. */
+  readonly isDirectory: (hostPath: string) => boolean | undefined;
+  /** The cpuset of the cgroup v1 directory; `undefined` when there is no such directory. */
+  readonly findCpuset: (directory: string) => Cpuset | undefined;
+  /** Whether setgroups() is denied in the user namespace at the path; false when that cannot be known. */
+  readonly isSetgroupsDenied: (userNamespacePath: string) => boolean;
+}
+
+/** Reads the facts of this machine. @throws CodedError `unsupported` when /proc is not what Linux has. */
+export function readHostFacts(): HostFacts {
+  const mounts = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"));
+  const status = parseStatus(readFileSync("/proc/self/status", "latin1"));
+  const found = parseCgroups(mounts, readFileSync("/proc/self/cgroup", "utf8"));
+  return {
+    uid: status.uid,
+    gid: status.gid,
+    arch: process.arch,
+    kernel: release(),
+    capabilities: {
+      effective: status.effective,
+      bounding: status.bounding,
+      last: Number(readFileSync("/proc/sys/kernel/cap_last_cap", "latin1")),
+    },
+    namespaces: readdirSync("/proc/self/ns"),
+    cgroup: withUnifiedControllers(found),
+    mountPoints: mounts.map(({ mountPoint }) => mountPoint),
+    isDirectory: (hostPath) => statSync(hostPath, { throwIfNoEntry: false })?.isDirectory(),
+    findCpuset: readCpuset,
+    isSetgroupsDenied: readSetgroups,
+  };
+}
+
+/** One line of /proc/self/mountinfo, as far as it is used. */
+export interface MountinfoEntry {
+  /** The directory of the file system that is mounted. */
+  readonly root: string;
+  readonly mountPoint: string;
+  readonly type: string;
+  readonly superOptions: readonly string[];
+}
+
+/** Parses /proc/self/mountinfo; lines that are no mounts are skipped. @see proc_pid_mountinfo(5) */
+export function parseMountinfo(content: string): MountinfoEntry[] {
+  const entries: MountinfoEntry[] = [];
+  for (const line of content.split("\n")) {
+    const separator = line.indexOf(" - ");
+    if (separator === -1) continue;
+    const [, , , root, mountPoint] = line.slice(0, separator).split(" ");
+    const [type, , superOptions] = line.slice(separator + 3).split(" ");
+    if (root === undefined || mountPoint === undefined || type === undefined) continue;
+    entries.push({ root: unescape(root), mountPoint: unescape(mountPoint), type, superOptions: (superOptions ?? "").split(",") });
+  }
+  return entries;
+}
+
+/** Joins the cgroup mounts with /proc/self/cgroup. @see cgroups(7) */
+export function parseCgroups(mounts: readonly MountinfoEntry[], selfCgroup: string): CgroupFacts {
+  const hierarchies: CgroupHierarchy[] = [];
+  let unified: UnifiedCgroup | undefined;
+  for (const line of selfCgroup.split("\n")) {
+    const match = /^\d+:([^:]*):(\/.*)$/.exec(line);
+    if (match === null) continue;
+    const [, names = "", path = "/"] = match;
+    const wanted = names.split(",");
+    const isUnified = names === "";
+    const mount = mounts.find(({ type, superOptions }) =>
+      isUnified ? type === "cgroup2" : type === "cgroup" && wanted.every((name) => superOptions.includes(name)),
+    );
+    if (mount === undefined) continue;
+    const place = { mountPoint: mount.mountPoint, own: belowRoot(path, mount.root) };
+    const name = names.startsWith("name=") ? names.slice(5) : undefined;
+    if (isUnified) unified = { ...place, controllers: [] };
+    else if (name === undefined) hierarchies.push({ controllers: wanted, ...place });
+    else hierarchies.push({ controllers: [], name, ...place });
+  }
+  // The order of /proc/self/cgroup is that of mounting; sorted, programs of one machine stay alike.
+  hierarchies.sort((a, b) => (a.mountPoint < b.mountPoint ? -1 : 1));
+  const hasControllers = hierarchies.some(({ controllers }) => controllers.length > 0);
+  if (unified === undefined) return { version: hasControllers ? "v1" : "none", hierarchies };
+  return hasControllers ? { version: "hybrid", hierarchies, unified } : { version: "v2", hierarchies: [], unified };
+}
+
+/** The ids and capability masks of /proc/self/status. @throws CodedError `unsupported` when a line is missing. */
+export function parseStatus(content: string): { uid: number; gid: number; effective: number; bounding: number } {
+  const field = (name: string): string => {
+    const value = new RegExp(`^${name}:\\s*(.*)$`, "m").exec(content)?.[1];
+    if (value === undefined) throw new CodedError("unsupported", `cannot read /proc/self/status: it has no line ${name}`);
+    return value;
+  };
+  // The second number of Uid and Gid is the effective id. Masks have 41 bits, so a number holds them.
+  return {
+    uid: Number(field("Uid").split(/\s+/)[1]),
+    gid: Number(field("Gid").split(/\s+/)[1]),
+    effective: Number(`0x${field("CapEff")}`),
+    bounding: Number(`0x${field("CapBnd")}`),
+  };
+}
+
+/** True when the kernel release is at least `major.minor`. */
+export function isKernelAtLeast(release: string, major: number, minor: number): boolean {
+  const [first = 0, second = 0] = release.split(/[.-]/).map(Number);
+  return first > major || (first === major && second >= minor);
+}
+
+function withUnifiedControllers(facts: CgroupFacts): CgroupFacts {
+  if (facts.version !== "v2" || facts.unified === undefined) return facts;
+  const list = readIfThere(`${facts.unified.mountPoint}/cgroup.controllers`) ?? "";
+  return { ...facts, unified: { ...facts.unified, controllers: list.split(/\s+/).filter((name) => name !== "") } };
+}
+
+function readCpuset(directory: string): Cpuset | undefined {
+  const cpus = readIfThere(`${directory}/cpuset.cpus`);
+  const mems = readIfThere(`${directory}/cpuset.mems`);
+  return cpus === undefined || mems === undefined ? undefined : { cpus: cpus.trim(), mems: mems.trim() };
+}
+
+/** KERNEL: user_namespaces(7): only a process in the namespace tells, so a path other than /proc/PID/ns/user says nothing. */
+function readSetgroups(userNamespacePath: string): boolean {
+  const process = /^(\/proc\/[^/]+)\/ns\/user$/.exec(userNamespacePath)?.[1];
+  return process !== undefined && readIfThere(`${process}/setgroups`)?.trim() === "deny";
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    // Whatever the reason, the file gives no fact.
+    return undefined;
+  }
+}
+
+/** `path` of a cgroup as seen below a mount of the cgroup `root`; "/" when it lies outside (a foreign cgroup namespace). */
+function belowRoot(path: string, root: string): string {
+  if (path.includes("/..")) return "/";
+  if (root === "/") return path;
+  if (path === root) return "/";
+  return path.startsWith(`${root}/`) ? path.slice(root.length) : "/";
+}
+
+function unescape(field: string): string {
+  return field.includes("\\") ? field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))) : field;
+}

@@ -1,0 +1,209 @@
+/** Ops in words: one phrase for each, in the imperative, as people say it. Total over the op union, so a new op needs one. */
+import { displayByteString } from "../base/byte-string.ts";
+import type { Op } from "../program/ops.gen.ts";
+import { nameOfRlimit } from "../spec/rlimit.ts";
+import { capabilityNames, cloneFlags, mountAttributes as attr, propagationFlags as ms } from "./compile/kernel.ts";
+
+type Phrases = { readonly [K in Op["op"]]: (op: Extract<Op, { readonly op: K }>) => string };
+
+const infinity = 2n ** 64n - 1n;
+
+const phrases: Phrases = {
+  lock: ({ path, exclusive }) => `lock ${path}${exclusive === 0 ? " (shared)" : ""}`,
+  unlock: () => "release the lock",
+  "null-stdio": ({ fd }) => `replace ${stdioName(fd)} by /dev/null`,
+  "relay-stdio": ({ fd }) => `relay ${stdioName(fd)}`,
+  clone: ({ flags }) => (flags === 0 ? "clone a child" : `clone a child into new namespaces: ${namespaceNames(flags)}`),
+  "child-pid": ({ path, create }) => `write the child's pid to ${create === 0 ? path : `the new file ${path}`}`,
+  "child-file": ({ file, data }) => `write ${quoted(data)} to /proc/CHILD/${file}`,
+  "record-child": ({ path }) => `record the child in ${path}`,
+  "release-child": () => "let the child go on",
+  "await-exec": () => "wait until the child runs its program",
+  "await-ready": () => "wait until the child is ready",
+  supervise: () => "pass on output and signals until the child ends",
+  "record-exit": ({ path }) => `record how the child ended in ${path}`,
+  cleanup: () => "clean up",
+  report: ({ value }) => `report ${value} to the caller`,
+  setsid: () => "start a new session for the monitor",
+  "make-cgroup": ({ path }) => `make the cgroup ${path}`,
+  "remove-cgroup": ({ path }) => `remove the cgroup ${path}`,
+  write: ({ path, data }) => `write ${quoted(data)} to ${path}`,
+  "copy-file": ({ source, target }) => `copy ${source} to ${target}`,
+  "device-filter": ({ path, program }) => `load a device filter of ${program.length / 8} instructions for ${path}`,
+  unshare: ({ flags }) => `enter new namespaces: ${namespaceNames(flags)}`,
+  setns: ({ path, flags }) => `join the ${namespaceNames(flags)} namespace ${path}`,
+  "await-parent": () => "wait for the parent",
+  "await-start": () => "wait for `start`",
+  propagation: ({ path, flags }) => `make ${path} ${propagationName(flags)}`,
+  root: ({ path }) => `take ${path} as the root of all paths below`,
+  mount: ({ fstype, target, options, attributes }) =>
+    `mount ${fstype} at ${target}${parenthesized([...attributeNames(attributes), ...options])}`,
+  bind: ({ source, target, recursive }) => `bind ${source} at ${target}${recursive === 0 ? "" : " (with the mounts below)"}`,
+  "mount-data": ({ fstype, target, data }) => `mount ${fstype} at ${target}${parenthesized([data])}`,
+  "mount-attributes": ({ target, set, clear, propagation, recursive }) => {
+    const words = [
+      ...attributeNames(set & ~attr.atimeMask),
+      ...clearedNames(clear),
+      ...atimeName(set, clear),
+      ...(propagation === 0 ? [] : [propagationName(propagation)]),
+    ];
+    return `change the mount ${target}${recursive === 0 ? "" : " and those below"}${parenthesized(words)}`;
+  },
+  unmount: ({ target }) => `unmount ${target}`,
+  "ensure-directory": ({ path, mode }) => `ensure the directory ${path} (mode ${octal(mode)})`,
+  "ensure-file": ({ path }) => `ensure the file ${path}`,
+  "make-node": ({ path, mode, major, minor, uid, gid }) =>
+    `make ${nodeName(mode, major, minor)} at ${path} (mode ${octal(mode & 0o7777)}${owner(uid, gid)})`,
+  "make-symlink": ({ path, target }) => `link ${path} to ${target}`,
+  mask: ({ path }) => `hide ${path}`,
+  "read-only": ({ path }) => `make ${path} read-only`,
+  "pivot-root": () => "make the root the only tree that is visible",
+  "move-root": () => "move the root over / and enter it",
+  "rootfs-attributes": ({ set }) => `change the mount of /${parenthesized(attributeNames(set))}`,
+  hostname: ({ name }) => `set the host name ${quoted(name)}`,
+  domainname: ({ name }) => `set the domain name ${quoted(name)}`,
+  "new-session": () => "start a new session",
+  rlimit: ({ resource, soft, hard }) =>
+    `limit ${nameOfRlimit(resource)} to ${limitWord(soft)}${soft === hard ? "" : ` (hard ${limitWord(hard)})`}`,
+  groups: ({ gids }) =>
+    gids.length === 0 ? "leave all supplementary groups" : `take the supplementary groups ${groupIds(gids).join(", ")}`,
+  gid: ({ gid }) => `become group ${gid}`,
+  uid: ({ uid }) => `become user ${uid}`,
+  "keep-capabilities": () => "keep capabilities over the change of user",
+  bounding: ({ keep }) => `limit capabilities for ever to ${capabilityList(keep)}`,
+  capabilities: ({ effective, permitted, inheritable }) =>
+    effective === permitted && permitted === inheritable
+      ? `take the capabilities ${capabilityList(permitted)}`
+      : `take the capabilities ${capabilityList(permitted)}; effective ${capabilityList(effective)}; inheritable ${capabilityList(inheritable)}`,
+  ambient: ({ mask }) => `pass on the capabilities ${capabilityList(mask)}`,
+  "no-new-privileges": () => "give up gaining privileges by exec",
+  umask: ({ mask }) => `set the umask ${octal(mask)}`,
+  "working-directory": ({ path }) => `change to the directory ${path}`,
+  "oom-score": ({ value }) => `set the OOM score adjustment ${value}`,
+  seccomp: ({ filter }) => `load a system call filter of ${filter.length / 8} instructions`,
+  exec: ({ argv }) => `run ${argv.map(shellWord).join(" ")}`,
+  "open-start": ({ path }) => `open the fifo ${path}`,
+  "link-up": ({ name }) => `bring the network interface ${name} up`,
+  "enter-root": ({ path }) => `enter ${path}`,
+  "leave-root": () => "leave the tree entered",
+  file: ({ path, size }) => `write the file ${displayByteString(path)} of ${size} bytes`,
+  directory: ({ path }) => `make the directory ${displayByteString(path)}`,
+  symlink: ({ path, target }) => `link ${displayByteString(path)} to ${displayByteString(target)}`,
+  hardlink: ({ path, target }) => `hard-link ${displayByteString(path)} to ${displayByteString(target)}`,
+  node: ({ path, mode, major, minor }) => `make ${nodeName(mode, major, minor)} at ${displayByteString(path)}`,
+  xattr: ({ path, name }) => `set the attribute ${displayByteString(name)} of ${displayByteString(path)}`,
+  "clear-xattrs": ({ path }) => `remove the extended attributes of ${displayByteString(path)}`,
+  times: ({ path }) => `set the times of ${displayByteString(path)}`,
+  remove: ({ path }) => `remove ${displayByteString(path)}`,
+  clear: ({ path, keep }) =>
+    `empty ${displayByteString(path)}${keep.length === 0 ? "" : ` but for ${keep.map(displayByteString).join(", ")}`}`,
+  parents: ({ path }) => `ensure the directory ${displayByteString(path)}`,
+  end: () => "finish",
+  "remove-tree": ({ path }) => `remove ${path} and all below it`,
+};
+
+/** `op` in words, such as "mount tmpfs at /dev (nosuid, strictatime, mode=755)". One line, printable. */
+export function phrase(op: Op): string {
+  // The table is total, so the phrase of an op takes that op.
+  return printable((phrases[op.op] as (op: Op) => string)(op));
+}
+
+/** The words of a mask of MOUNT_ATTR_* flags, as mount(8) spells them. */
+export function attributeNames(mask: number): string[] {
+  const names: string[] = [];
+  if ((mask & attr.readOnly) !== 0) names.push("ro");
+  if ((mask & attr.noSuid) !== 0) names.push("nosuid");
+  if ((mask & attr.noDev) !== 0) names.push("nodev");
+  if ((mask & attr.noExec) !== 0) names.push("noexec");
+  if ((mask & attr.atimeMask) === attr.noAtime) names.push("noatime");
+  if ((mask & attr.atimeMask) === attr.strictAtime) names.push("strictatime");
+  if ((mask & attr.noDirAtime) !== 0) names.push("nodiratime");
+  if ((mask & attr.noSymFollow) !== 0) names.push("nosymfollow");
+  return names;
+}
+
+/** The names in a mask of capabilities, "none" or "all". */
+export function capabilityList(mask: number): string {
+  const names = capabilityNames.filter((_, number) => (BigInt(mask) >> BigInt(number)) % 2n === 1n);
+  if (names.length === 0) return "none";
+  return names.length === capabilityNames.length ? "all" : names.join(", ");
+}
+
+const clearedWords: readonly (readonly [bit: number, word: string])[] = [
+  [attr.readOnly, "rw"],
+  [attr.noSuid, "suid"],
+  [attr.noDev, "dev"],
+  [attr.noExec, "exec"],
+  [attr.noDirAtime, "diratime"],
+  [attr.noSymFollow, "symfollow"],
+];
+
+function clearedNames(mask: number): string[] {
+  return clearedWords.filter(([bit]) => (mask & bit) !== 0).map(([, word]) => word);
+}
+
+function atimeName(set: number, clear: number): string[] {
+  if ((clear & attr.atimeMask) === 0) return [];
+  const value = set & attr.atimeMask;
+  return [value === attr.noAtime ? "noatime" : value === attr.strictAtime ? "strictatime" : "relatime"];
+}
+
+function namespaceNames(flags: number): string {
+  // Not bit arithmetic: CLONE_NEWNET is beyond 2^30, and sums of it are negative in 32 bits.
+  return Object.entries(cloneFlags)
+    .filter(([, flag]) => Math.floor(flags / flag) % 2 === 1)
+    .map(([kind]) => kind)
+    .join(", ");
+}
+
+function propagationName(flags: number): string {
+  const kind = (["shared", "slave", "private", "unbindable"] as const).find((name) => (flags & ms[name]) !== 0) ?? "as it is";
+  return (flags & ms.recursive) === 0 ? kind : `${kind}, and the mounts below`;
+}
+
+function nodeName(mode: number, major: number, minor: number): string {
+  const kind = mode & 0o170000;
+  if (kind === 0o010000) return "a fifo";
+  return `${kind === 0o060000 ? "block" : "character"} device ${major}:${minor}`;
+}
+
+function owner(uid: number, gid: number): string {
+  return uid === 0 && gid === 0 ? "" : `, owner ${uid}:${gid}`;
+}
+
+function groupIds(gids: Uint8Array): number[] {
+  const view = new DataView(gids.buffer, gids.byteOffset, gids.byteLength);
+  return Array.from({ length: gids.length / 4 }, (_, index) => view.getUint32(index * 4, true));
+}
+
+function stdioName(fd: number): string {
+  return ["stdin", "stdout", "stderr"][fd] ?? `descriptor ${fd}`;
+}
+
+function limitWord(value: bigint): string {
+  return value === infinity ? "no limit" : value.toString();
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, "0");
+}
+
+function parenthesized(words: readonly string[]): string {
+  return words.length === 0 ? "" : ` (${words.join(", ")})`;
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.trimEnd());
+}
+
+function shellWord(word: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+// eslint-disable-next-line no-control-regex -- control characters are what is looked for
+const unprintable = /[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
+/** SECURITY: a config is foreign text; what it holds must not command the reader's terminal. */
+function printable(text: string): string {
+  return text.replace(unprintable, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}

@@ -1,0 +1,80 @@
+/** Rules about `linux.resources` and `linux.cgroupsPath`. */
+import type { RuntimeConfig } from "../runtime-config.ts";
+import { pointerTo } from "../shape.ts";
+import { problemIf, type Check, type Problem } from "./problem.ts";
+
+export const resourceChecks: readonly Check[] = [
+  { name: "device rules have a known type, access and numbers", find: findDeviceRuleProblems },
+  {
+    name: "memory.swap is not below memory.limit",
+    find: ({ linux }) => {
+      const { limit, swap } = linux?.resources?.memory ?? {};
+      if (limit === undefined || swap === undefined || limit < 0 || swap < 0) return [];
+      return problemIf(swap < limit, "/linux/resources/memory/swap", `${swap} is below the memory limit ${limit}, which it includes`);
+    },
+  },
+  {
+    name: "memory.swappiness is a percentage",
+    find: ({ linux }) => {
+      const swappiness = linux?.resources?.memory?.swappiness ?? 0;
+      return problemIf(swappiness > 100, "/linux/resources/memory/swappiness", `${swappiness} is above 100`);
+    },
+  },
+  {
+    name: "limits are positive, or -1 for none",
+    find: ({ linux }) => {
+      const { memory = {}, pids = {}, cpu = {} } = linux?.resources ?? {};
+      const signed: readonly (readonly [at: string, value: number | undefined])[] = [
+        ["memory/limit", memory.limit],
+        ["memory/reservation", memory.reservation],
+        ["memory/swap", memory.swap],
+        ["memory/kernelTCP", memory.kernelTCP],
+        ["pids/limit", pids.limit],
+        ["cpu/quota", cpu.quota],
+      ];
+      return signed.flatMap(([at, value]) => problemIf((value ?? 0) < -1, `/linux/resources/${at}`, `${value ?? 0} is negative`));
+    },
+  },
+  {
+    name: "cpu.burst is not above a positive cpu.quota",
+    find: ({ linux }) => {
+      const { quota = 0, burst = 0 } = linux?.resources?.cpu ?? {};
+      return problemIf(quota > 0 && burst > quota, "/linux/resources/cpu/burst", `${burst} is above the quota ${quota}`);
+    },
+  },
+  {
+    name: "cpus and mems are lists of numbers",
+    find: ({ linux }) =>
+      (["cpus", "mems"] as const).flatMap((key) => {
+        const value = linux?.resources?.cpu?.[key] ?? "";
+        const says = `"${value}" is no list such as 0-3,7`;
+        return problemIf(value !== "" && !/^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/.test(value), `/linux/resources/cpu/${key}`, says);
+      }),
+  },
+  {
+    name: "unified names files of the cgroup",
+    find: ({ linux }) =>
+      Object.keys(linux?.resources?.unified ?? {}).flatMap((key) =>
+        // SECURITY: the key becomes a file name below the cgroup's directory.
+        problemIf(
+          !/^[a-z0-9_]+(\.[a-zA-Z0-9_]+)+$/.test(key),
+          pointerTo("/linux/resources/unified", key),
+          "it is no name of a cgroup file",
+        ),
+      ),
+  },
+];
+
+function findDeviceRuleProblems({ linux }: RuntimeConfig): Problem[] {
+  return (linux?.resources?.devices ?? []).flatMap((rule, index) => {
+    const at = `/linux/resources/devices/${index}`;
+    return [
+      ...problemIf(!["", "a", "b", "c"].includes(rule.type ?? ""), `${at}/type`, `"${rule.type ?? ""}" is none of a, b, c`),
+      ...problemIf(!/^[rwm]*$/.test(rule.access ?? ""), `${at}/access`, `"${rule.access ?? ""}" is no composition of r, w, m`),
+      // -1 is how the Go types write "all".
+      ...(["major", "minor"] as const).flatMap((key) =>
+        problemIf((rule[key] ?? 0) < -1 || (rule[key] ?? 0) > 0x7fffffff, `${at}/${key}`, `${rule[key] ?? 0} is no device number`),
+      ),
+    ];
+  });
+}

@@ -1,0 +1,145 @@
+/** Synchronous operations on small files: the way to a started container is too short for promises. */
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { CodedError, isErrno } from "../base/errors.ts";
+import { ownerName } from "./owner.ts";
+
+/** Most bytes that a file of state may have. */
+const maxTextBytes = 16 << 20;
+
+/** Makes the directory and its missing parents; one that exists is kept as it is. */
+export function makeDirectory(path: string, mode = 0o700): void {
+  mkdirSync(path, { recursive: true, mode });
+}
+
+/** Makes a new directory with the owner, mode and time of the directory `model`: how the top of a file system looks through an overlay. */
+export function makeDirectoryLike(path: string, model: string): void {
+  mkdirSync(path, { mode: 0o700 });
+  const { uid, gid, mode, atime, mtime } = lstatSync(model);
+  chownSync(path, uid, gid);
+  chmodSync(path, mode & 0o7777);
+  utimesSync(path, atime, mtime);
+}
+
+/** Makes the directory, which must be new. @throws CodedError `already-exists` */
+export function makeNewDirectory(path: string, mode = 0o700): void {
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) throw new CodedError("already-exists", `cannot make ${path}: it exists`, { cause: error });
+    throw error;
+  }
+}
+
+/** True when something is at `path`, links not followed. */
+export function pathExists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** True for a directory, or a link to one; undefined when nothing is there. */
+export function isDirectory(path: string): boolean | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory();
+}
+
+/** The names in a directory; none when it does not exist. */
+export function listDirectory(path: string): string[] {
+  return absentAs([], () => readdirSync(path));
+}
+
+/** The text of the regular file `path`; undefined when there is none. @throws CodedError `corrupt` for a file over 16 MiB */
+export function readTextIfThere(path: string): string | undefined {
+  return absentAs(undefined, () => {
+    const fd = openSync(path, "r");
+    try {
+      const stats = fstatSync(fd);
+      if (!stats.isFile() || stats.size > maxTextBytes) throw new CodedError("corrupt", `cannot read ${path}: it is no file of at most ${maxTextBytes} bytes`);
+      return readFileSync(fd, "utf8");
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
+/** When the file was last written; undefined when it does not exist. */
+export function modifiedAt(path: string): Date | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.mtime;
+}
+
+/** Writes `path` so that a reader sees the old content or the new, never a part. */
+export function writeTextAtomic(path: string, text: string, mode = 0o600): void {
+  const temporary = `${path}.${ownerName()}`;
+  writeFileSync(temporary, text, { mode, flag: "wx" });
+  renameSync(temporary, path);
+}
+
+/** Writes a file that must not exist yet; for files in a directory that nobody else sees yet. */
+export function writeNewText(path: string, text: string, mode = 0o600): void {
+  writeFileSync(path, text, { mode, flag: "wx" });
+}
+
+/** Renames a directory to a new name. False, and nothing done, when that name is taken. */
+export function renameToNew(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENOTEMPTY") || isErrno(error, "EEXIST")) return false;
+    throw error;
+  }
+}
+
+/** Makes a symbolic link. False when the name is taken. */
+export function linkName(path: string, target: string): boolean {
+  try {
+    symlinkSync(target, path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
+  }
+}
+
+/** What the symbolic link `path` says; undefined when there is none. */
+export function readName(path: string): string | undefined {
+  return absentAs(undefined, () => readlinkSync(path));
+}
+
+/** Removes a file or link; one that is gone is success. */
+export function removeFile(path: string): void {
+  absentAs(undefined, () => {
+    unlinkSync(path);
+  });
+}
+
+/** Removes an empty directory; one that is gone is success. */
+export function removeEmptyDirectory(path: string): void {
+  absentAs(undefined, () => {
+    rmdirSync(path);
+  });
+}
+
+function absentAs<Value>(absent: Value, read: () => Value): Value {
+  try {
+    return read();
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return absent;
+    throw error;
+  }
+}

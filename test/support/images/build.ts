@@ -1,0 +1,114 @@
+/**
+ * Builds the images that tests and measurements use, as OCI layouts WORK/NAME with the tag NAME:
+ *
+ *   bun test/support/images/build.ts WORK [debian odd odd-common sparse zeros bigtree bigtree-zstd bigtree-raw tiny]
+ *
+ * WORK must be a tmpfs or another file system with extended attributes, and root is needed for device nodes. What is there is kept; only the
+ * first run loads packages (into WORK/cache).
+ */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { bigtreeLayers } from "./bigtree.ts";
+import { tool } from "./commands.ts";
+import { LayoutWriter, sha256, type Compression, type WrittenLayer } from "./layout-writer.ts";
+import { addOddLayers } from "./odd.ts";
+import { sparseLayers, zerosLayer } from "./sparse.ts";
+import { tar } from "./tar-writer.ts";
+import { tinyLayer, writeTinyArchives } from "./tiny.ts";
+
+const created = "2023-11-14T22:13:20Z";
+
+/** How each image is written into an empty directory. */
+const recipes: Readonly<Record<string, (build: Build) => void>> = {
+  debian: ({ layout, work }) => {
+    const image = `${layout}:debian`;
+    tool(["umoci", "init", "--layout", layout]);
+    tool(["umoci", "new", "--image", image]);
+    tool(["umoci", "raw", "add-layer", "--history.created", created, "--image", image, debianArchive(work)]);
+    tool(["umoci", "config", "--no-history", "--created", created, "--config.cmd", "/bin/bash", "--image", image]);
+    tool(["umoci", "gc", "--layout", layout]);
+  },
+  odd: (build) => odd(build, false),
+  "odd-common": (build) => odd(build, true),
+  sparse: ({ layout, scratch }) => write(layout, "sparse", (writer) => sparseLayers(scratch).map((archive) => writer.layer(archive))),
+  zeros: ({ layout }) => write(layout, "zeros", (writer) => [zerosLayer(writer)]),
+  bigtree: ({ layout, work }) =>
+    write(layout, "bigtree", (writer) => [
+      writer.layer(readFileSync(debianArchive(work))),
+      ...bigtreeLayers().map((entries) => writer.layer(tar(entries()))),
+    ]),
+  "bigtree-zstd": ({ layout, work }) => recompress(buildImage(work, "bigtree"), { layout, tag: "bigtree-zstd", compression: "zstd" }),
+  "bigtree-raw": ({ layout, work }) => recompress(buildImage(work, "bigtree"), { layout, tag: "bigtree-raw", compression: "none" }),
+  tiny: ({ layout }) => write(layout, "tiny", (writer) => [writer.layer(tinyLayer())]),
+  "tiny-zstd": ({ layout, work }) => recompress(buildImage(work, "tiny"), { layout, tag: "tiny-zstd", compression: "zstd" }),
+  "tiny-raw": ({ layout, work }) => recompress(buildImage(work, "tiny"), { layout, tag: "tiny-raw", compression: "none" }),
+};
+
+interface Build {
+  readonly work: string;
+  readonly layout: string;
+  readonly scratch: string;
+}
+
+/** Builds image `name` below `work` unless it is there, and returns the directory of its layout. */
+export function buildImage(work: string, name: string): string {
+  const recipe = recipes[name];
+  if (recipe === undefined) throw new Error(`cannot build ${name}: the images are ${Object.keys(recipes).join(", ")}`);
+  const layout = join(work, name);
+  if (existsSync(layout)) return layout;
+  mkdirSync(join(work, "cache"), { recursive: true });
+  const scratch = mkdtempSync(join(work, "cache/build-"));
+  const partial = join(scratch, name);
+  try {
+    recipe({ work, layout: partial, scratch });
+    renameSync(partial, layout);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  if (name === "tiny") writeTinyArchives(layout, work);
+  return layout;
+}
+
+/** The tar of a minimal Debian, made once. */
+function debianArchive(work: string): string {
+  const archive = join(work, "cache/debian.tar");
+  if (existsSync(archive)) return archive;
+  const partial = `${archive}.partial.tar`;
+  tool(["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", partial], { env: { SOURCE_DATE_EPOCH: "1700000000" } });
+  renameSync(partial, archive);
+  return archive;
+}
+
+function odd(build: Build, common: boolean): void {
+  const tag = common ? "odd-common" : "odd";
+  cpSync(buildImage(build.work, "debian"), build.layout, { recursive: true });
+  tool(["umoci", "tag", "--image", `${build.layout}:debian`, tag]);
+  tool(["umoci", "rm", "--image", `${build.layout}:debian`]);
+  addOddLayers({ layout: build.layout, tag }, { scratch: build.scratch, common });
+  tool(["umoci", "config", "--no-history", "--created", created, "--image", `${build.layout}:${tag}`]);
+  tool(["umoci", "gc", "--layout", build.layout]);
+}
+
+function write(layout: string, tag: string, layers: (writer: LayoutWriter) => readonly WrittenLayer[]): void {
+  const writer = new LayoutWriter(layout);
+  writer.tag(writer.image(layers(writer)), tag);
+}
+
+/** Writes the one image of the layout `source` again with its layers compressed in another way. */
+function recompress(source: string, target: { layout: string; tag: string; compression: Compression }): void {
+  const read = (digest: string): Buffer => readFileSync(join(source, "blobs", digest.replace(":", "/")));
+  const index = JSON.parse(readFileSync(join(source, "index.json"), "utf8")) as { manifests: { digest: string }[] };
+  const manifest = JSON.parse(read(index.manifests[0]?.digest ?? "").toString()) as { layers: { digest: string }[] };
+  write(target.layout, target.tag, (writer) => manifest.layers.map((layer) => writer.layer(Bun.gunzipSync(new Uint8Array(read(layer.digest))), target.compression)));
+}
+
+if (import.meta.main) {
+  const [work, ...names] = process.argv.slice(2);
+  if (work === undefined) throw new Error("cannot build: the first argument is the directory to build in");
+  for (const name of names.length > 0 ? names : Object.keys(recipes)) {
+    const started = performance.now();
+    const layout = buildImage(work, name);
+    const digest = sha256(readFileSync(join(layout, "index.json")));
+    console.log(`${name}: ${layout} (index ${digest}, ${((performance.now() - started) / 1000).toFixed(1)} s)`);
+  }
+}
