@@ -56,7 +56,8 @@ static int remove_below(int directory, int depth)
 			int result = 0;
 
 			at += entry->size;
-			if (entry->type == ENTRY_DIRECTORY && !same_text(entry->name, ".") && !same_text(entry->name, ".."))
+			if (entry->type == ENTRY_DIRECTORY && !same_text(entry->name, ".") &&
+			    !same_text(entry->name, ".."))
 				result = remove_cgroup(directory, entry->name, depth);
 			if (result < 0)
 				return result;
@@ -95,7 +96,7 @@ int op_device_filter(const struct op_device_filter *op)
 	attributes.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
 	attributes.insn_cnt = op->program.length / (uint32_t)sizeof(struct bpf_insn);
 	attributes.insns = (uint64_t)(uintptr_t)op->program.bytes;
-	attributes.license = (uint64_t)(uintptr_t)"Apache-2.0";
+	attributes.license = (uint64_t)(uintptr_t) "Apache-2.0";
 	program = SYS(bpf, BPF_PROG_LOAD, &attributes, sizeof(attributes));
 	result = program;
 	if (program >= 0) {

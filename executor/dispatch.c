@@ -9,7 +9,7 @@ int run_op(uint16_t code, const union any_op *op)
 		return -EPERM;
 	switch (code) {
 #define RUN(number, name) \
-	case number: \
+	case number:      \
 		return op_##name(&op->name##_);
 		GANTRY_OPS(RUN)
 #undef RUN

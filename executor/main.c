@@ -9,7 +9,13 @@
 #include <linux/prctl.h>
 
 struct executor self = {
-	.control = -1, .lock = -1, .root = -1, .outer_root = -1, .start = -1, .sync = -1, .pidfd = -1,
+	.control = -1,
+	.lock = -1,
+	.root = -1,
+	.outer_root = -1,
+	.start = -1,
+	.sync = -1,
+	.pidfd = -1,
 };
 
 /* Ends this process without returning to anybody. */

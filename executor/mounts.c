@@ -178,7 +178,8 @@ static int open_null_device(void)
 		return fd;
 	result = SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found);
 	/* SECURITY: an image could bring something else by that name, to be bound over what is masked (CVE-2025-31133). */
-	if (result == 0 && ((found.stx_mode & S_IFMT) != S_IFCHR || found.stx_rdev_major != 1 || found.stx_rdev_minor != 3))
+	if (result == 0 &&
+	    ((found.stx_mode & S_IFMT) != S_IFCHR || found.stx_rdev_major != 1 || found.stx_rdev_minor != 3))
 		result = -ENODEV;
 	if (result < 0) {
 		SYS(close, fd);

@@ -62,8 +62,8 @@ static int make_component(int *parent, const char *prefix, const char *name, uin
 	int fd = open_path(prefix, flags);
 
 	if (fd == -ENOENT) {
-		int result = directory ? SYS(mkdirat, *parent, name, mode & ~(uint32_t)S_IFMT) :
-					 SYS(mknodat, *parent, name, mode, 0);
+		int result = directory ? SYS(mkdirat, *parent, name, mode & ~(uint32_t)S_IFMT)
+				       : SYS(mknodat, *parent, name, mode, 0);
 
 		if (result == -EEXIST)
 			return DANGLING;
@@ -132,7 +132,8 @@ static int make_components(char *path, uint32_t mode)
 			;
 		kept = path[end];
 		path[end] = '\0';
-		result = make_component(&parent, path, path + start, path[next] == '\0' && kept != '/' ? mode : S_IFDIR | 0755);
+		result = make_component(&parent, path, path + start,
+					path[next] == '\0' && kept != '/' ? mode : S_IFDIR | 0755);
 		path[end] = kept;
 		if (result == DANGLING) {
 			result = follow_link(path, start, end, parent);

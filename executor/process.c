@@ -194,7 +194,8 @@ int op_seccomp(const struct op_seccomp *op)
 	struct sock_fprog program = { .filter = (struct sock_filter *)(uintptr_t)op->filter.bytes };
 	int result;
 
-	if (op->filter.length % sizeof(struct sock_filter) != 0 || op->filter.length / sizeof(struct sock_filter) > BPF_MAXINSNS)
+	if (op->filter.length % sizeof(struct sock_filter) != 0 ||
+	    op->filter.length / sizeof(struct sock_filter) > BPF_MAXINSNS)
 		return -EINVAL;
 	program.len = (uint16_t)(op->filter.length / sizeof(struct sock_filter));
 	result = SYS(seccomp, SECCOMP_SET_MODE_FILTER, op->flags, &program);

@@ -14,7 +14,7 @@ bool decode_op(uint16_t code, struct reader *reader, union any_op *op)
 {
 	switch (code) {
 #define DECODE(number, name) \
-	case number: \
+	case number:         \
 		return decode_##name(reader, &op->name##_);
 		GANTRY_OPS(DECODE)
 #undef DECODE

@@ -140,8 +140,8 @@ static int write_outside(struct channel *channel)
 static void flush(struct channel *channel)
 {
 	bool input = channel == &channels[0];
-	int written = input ? SYS(write, channel->pipe, channel->buffer + channel->at, channel->length - channel->at) :
-			      write_outside(channel);
+	int written = input ? SYS(write, channel->pipe, channel->buffer + channel->at, channel->length - channel->at)
+			    : write_outside(channel);
 
 	if (written == -EAGAIN || written == -EINTR)
 		return;

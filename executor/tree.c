@@ -333,8 +333,9 @@ int op_clear(const struct op_clear *op)
 	int fd = SYS(openat, AT_FDCWD, op->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 	int result;
 
+	/* No directory, no children: a lower file or link there is replaced by the layer's own entry. */
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
+		return fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP ? 0 : fd;
 	result = clear_directory(fd, op->keep);
 	SYS(close, fd);
 	return result;

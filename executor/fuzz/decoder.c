@@ -69,7 +69,9 @@ static void whole(const uint8_t *data, size_t size)
 		uint32_t offset = HEADER_BYTES + program.section_count * 8;
 
 		while (offset < program.size) {
-			struct reader reader = { .base = program.bytes + offset, .at = RECORD_HEADER_BYTES, .decoded_before = true };
+			struct reader reader = { .base = program.bytes + offset,
+						 .at = RECORD_HEADER_BYTES,
+						 .decoded_before = true };
 			struct record_header header;
 			union any_op op;
 

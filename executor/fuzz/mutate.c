@@ -50,7 +50,8 @@ static void read_seed(const char *path)
 /* One change; lengths and counts are small words, so most changes are to words. `*size` stays within the limit. */
 static void mutate(uint8_t *bytes, size_t *size)
 {
-	static const uint32_t words[] = { 0, 1, 7, 8, 9, 15, 16, 127, 255, 256, 4095, 65535, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff };
+	static const uint32_t words[] = { 0,   1,   7,	  8,	 9,	     15,	 16,	     127,
+					  255, 256, 4095, 65535, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff };
 	size_t at = next() % *size;
 	uint32_t word = words[next() % (sizeof(words) / sizeof(words[0]))];
 

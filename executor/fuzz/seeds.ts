@@ -1,6 +1,7 @@
 /** Writes seeds for the decoder's fuzzer: one whole program and one stream that hold every op of the table. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { byteStringFromText } from "../../src/base/byte-string.ts";
 import { encodeProgram, type Step } from "../../src/program/encode.ts";
 import { encodeOp, type Op } from "../../src/program/ops.gen.ts";
 import { RecordWriter } from "../../src/program/record-writer.ts";
@@ -44,7 +45,7 @@ function wholeProgram(): Buffer {
 function streamedProgram(): Buffer {
   const writer = new RecordWriter();
   for (const { op } of steps(isTreeOp)) encodeOp(writer, op);
-  encodeOp(writer, { op: "file", path: "f", mode: 0o644, uid: 0, gid: 0, seconds: 0, nanos: 0, size: 20, keepParent: 0 });
+  encodeOp(writer, { op: "file", path: byteStringFromText("f"), mode: 0o644, uid: 0, gid: 0, seconds: 0, nanos: 0, size: 20, keepParent: 0 });
   writer.chunk(0, new Uint8Array(5));
   writer.chunk(8, new Uint8Array(8));
   writer.chunk(0, new Uint8Array(0));

@@ -23,11 +23,6 @@ function bunTest(shape: Shape, ...paths: string[]): Stage {
   };
 }
 
-/** A script of the executor's, which prints `N passed, N failed` as its last line. */
-function executorScript(shape: Shape, path: string): Stage {
-  return { limitMs: 5 * minuteMs, ...shape, counting: "last-line", command: ["sh", path] };
-}
-
 function allStages(): Stage[] {
   const needsRoot = rootless === undefined ? {} : { maySkipAll: rootless };
   return [
@@ -38,11 +33,11 @@ function allStages(): Stage[] {
     check("unused", "knip"),
     bunTest({ name: "house", suite: "fast" }, "test/house/"),
     bunTest({ name: "unit", suite: "fast" }, "src/", "scripts/", "test/contract/", "test/golden.test.ts"),
-    executorScript({ name: "executor", suite: "fast" }, "executor/test.sh"),
+    check("executor", "sh", "scripts/check-executor.sh"),
     bunTest({ name: "root", suite: "fast", ...needsRoot }, "test/root/"),
     bunTest({ name: "acceptance", suite: "slow", limitMs: 12 * minuteMs, ...needsRoot }, "test/acceptance/"),
     bunTest({ name: "fuzz", suite: "slow" }, "test/fuzz/"),
-    executorScript({ name: "fuzz-c", suite: "slow" }, "executor/fuzz.sh"),
+    { ...check("fuzz-c", "sh", "executor/fuzz.sh", "60"), suite: "slow" },
   ];
 }
 

@@ -5,7 +5,9 @@ import { parseJsonNode, readStringRecord, readStrings } from "./json-node.ts";
 const node = (value: unknown) => parseJsonNode(Buffer.from(JSON.stringify(value)), "manifest m", { maxBytes: 1 << 20 });
 
 test("errors name the document, the place and the value", () => {
-  const layers = node({ layers: [{}, { size: "12" }] }).get("layers").items();
+  const layers = node({ layers: [{}, { size: "12" }] })
+    .get("layers")
+    .items();
   expect(() => layers[1]?.get("size").size()).toThrow('cannot read manifest m: /layers/1/size: it is "12", not a non-negative integer');
   expect(() => layers[0]?.get("size").size()).toThrow("cannot read manifest m: /layers/0/size: it is missing");
   expect(() => node([]).get("x")).toThrow("cannot read manifest m: it is an array, not an object");
@@ -14,7 +16,10 @@ test("errors name the document, the place and the value", () => {
 
 test("errors carry the pointer for programs", () => {
   try {
-    node({ a: { b: 1 } }).get("a").get("b").string();
+    node({ a: { b: 1 } })
+      .get("a")
+      .get("b")
+      .string();
     expect.unreachable();
   } catch (error) {
     expect(error).toBeInstanceOf(CodedError);
@@ -23,7 +28,11 @@ test("errors carry the pointer for programs", () => {
 });
 
 test("a long value is cut in the error", () => {
-  expect(() => node({ a: "x".repeat(1000) }).get("a").size()).toThrow(/it is "x{59}…, not/);
+  expect(() =>
+    node({ a: "x".repeat(1000) })
+      .get("a")
+      .size(),
+  ).toThrow(/it is "x{59}…, not/);
 });
 
 test("null is absent where a field is optional, and wrong where it is not", () => {
@@ -51,5 +60,8 @@ test("NUL in a string is refused", () => {
 
 test("records keep every name", () => {
   const parsed = parseJsonNode(Buffer.from('{"labels":{"__proto__":"x","b":""}}'), "d", { maxBytes: 100 });
-  expect(Object.entries(readStringRecord(parsed.get("labels")))).toEqual([["__proto__", "x"], ["b", ""]]);
+  expect(Object.entries(readStringRecord(parsed.get("labels")))).toEqual([
+    ["__proto__", "x"],
+    ["b", ""],
+  ]);
 });

@@ -2,14 +2,17 @@ import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { encodeJson, findJsonFault, parseJson, type JsonValue } from "./json.ts";
 
-const parse = (text: string | Uint8Array, limits = { maxBytes: 1 << 20 }) => parseJson(typeof text === "string" ? Buffer.from(text) : text, "manifest x", limits);
+const parse = (text: string | Uint8Array, limits = { maxBytes: 1 << 20 }) =>
+  parseJson(typeof text === "string" ? Buffer.from(text) : text, "manifest x", limits);
 
 test("parseJson() gives what JSON.parse gives", () => {
   expect(parse(' {"a": [1, -2.5e3, true, null, "é\\u00e9\\n"], "b": {}} ')).toEqual({ a: [1, -2500, true, null, "éé\n"], b: {} });
 });
 
 test("parseJson() refuses a name that occurs twice, also when one is spelled with escapes", () => {
-  expect(() => parse('{"layers":[{"size":1,"size":2}]}')).toThrow('cannot read manifest x: the name "size" occurs twice at character 21 (/layers/0/size)');
+  expect(() => parse('{"layers":[{"size":1,"size":2}]}')).toThrow(
+    'cannot read manifest x: the name "size" occurs twice at character 21 (/layers/0/size)',
+  );
   expect(() => parse('{"a":1,"\\u0061":2}')).toThrow('the name "a" occurs twice');
   expect(parse('{"a":{"a":1},"b":{"a":1}}')).toEqual({ a: { a: 1 }, b: { a: 1 } });
 });
@@ -49,7 +52,12 @@ test("parseJson() reads strings of megabytes, escapes and all", () => {
 });
 
 test("findJsonFault() accepts exactly what JSON.parse accepts, duplicate names apart", () => {
-  const mutated = fc.tuple(fc.json(), fc.nat(), fc.constantFrom("", ",", ":", '"', "{", "}", "[", "]", "\\", "0", "-", "e", ".", " ", "\n", "t", "\u0001"), fc.nat(2));
+  const mutated = fc.tuple(
+    fc.json(),
+    fc.nat(),
+    fc.constantFrom("", ",", ":", '"', "{", "}", "[", "]", "\\", "0", "-", "e", ".", " ", "\n", "t", "\u0001"),
+    fc.nat(2),
+  );
   fc.assert(
     fc.property(mutated, ([json, position, insert, remove]) => {
       const at = position % (json.length + 1);
@@ -68,5 +76,9 @@ test("findJsonFault() accepts exactly what JSON.parse accepts, duplicate names a
 });
 
 test("parseJson() reads what encodeJson() writes", () => {
-  fc.assert(fc.property(fc.jsonValue({ maxDepth: 5 }), (value) => expect(parse(encodeJson(value), { maxBytes: 1 << 24 })).toEqual(JSON.parse(JSON.stringify(value)) as JsonValue)));
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 5 }), (value) =>
+      expect(parse(encodeJson(value), { maxBytes: 1 << 24 })).toEqual(JSON.parse(JSON.stringify(value)) as JsonValue),
+    ),
+  );
 });

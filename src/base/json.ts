@@ -33,7 +33,8 @@ export function parseJson(bytes: Uint8Array, document: string, limits: JsonLimit
   if (bytes.length > limits.maxBytes) throw unreadable(document, `it has ${bytes.length} bytes, more than ${limits.maxBytes}`);
   const text = decodeUtf8(bytes, document);
   const fault = findJsonFault(text, limits.maxDepth ?? defaultMaxDepth);
-  if (fault !== undefined) throw unreadable(document, `${fault.fact} at character ${fault.offset} (${fault.pointer === "" ? "top level" : fault.pointer})`);
+  if (fault !== undefined)
+    throw unreadable(document, `${fault.fact} at character ${fault.offset} (${fault.pointer === "" ? "top level" : fault.pointer})`);
   return JSON.parse(text) as JsonValue;
 }
 

@@ -11,7 +11,8 @@ test("parseSize() takes powers of 1024", () => {
 });
 
 test("parseSize() refuses what is no size and names the option", () => {
-  for (const text of ["", "m", "-1", "1x", "1e3", "99999999p", "1,5g"]) expect(() => parseSize(text, "--memory")).toThrow(`cannot use --memory "${text}": it is not a size`);
+  for (const text of ["", "m", "-1", "1x", "1e3", "99999999p", "1,5g"])
+    expect(() => parseSize(text, "--memory")).toThrow(`cannot use --memory "${text}": it is not a size`);
 });
 
 test("parseSize() reads any number of bytes back", () => {
@@ -31,7 +32,8 @@ test("parseDurationNanos() reads Go's notation", () => {
   expect(parseDurationNanos("1.5h", "x")).toBe(5400e9);
   expect(parseDurationNanos("250ms", "x")).toBe(250e6);
   expect(parseDurationNanos("0", "x")).toBe(0);
-  for (const text of ["", "5", "s", "1m 2s", "-1s", "1m2", "1d"]) expect(() => parseDurationNanos(text, "--interval")).toThrow("it is not a duration");
+  for (const text of ["", "5", "s", "1m 2s", "-1s", "1m2", "1d"])
+    expect(() => parseDurationNanos(text, "--interval")).toThrow("it is not a duration");
 });
 
 test("parseCpuNanos() counts billionths", () => {
@@ -42,6 +44,17 @@ test("parseCpuNanos() counts billionths", () => {
 test("formatRoughDuration() speaks as docker's listings do", () => {
   const of = (seconds: number) => formatRoughDuration(seconds * 1000);
   expect([0, 1, 45, 61, 150, 3700, 6000, 40 * 3600, 3 * 86400, 20 * 86400, 90 * 86400, 800 * 86400].map(of)).toEqual([
-    "Less than a second", "1 second", "45 seconds", "About a minute", "2 minutes", "About an hour", "1 hour", "40 hours", "3 days", "2 weeks", "3 months", "2 years",
+    "Less than a second",
+    "1 second",
+    "45 seconds",
+    "About a minute",
+    "2 minutes",
+    "About an hour",
+    "1 hour",
+    "40 hours",
+    "3 days",
+    "2 weeks",
+    "3 months",
+    "2 years",
   ]);
 });

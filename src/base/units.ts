@@ -44,7 +44,7 @@ function formatPower(sizeBytes: number, style: { base: number; units: readonly s
 }
 
 const durationPart = /([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)/gy;
-const unitNanos: Readonly<Record<string, number>> = { ns: 1, us: 1e3, "µs": 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
+const unitNanos: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
 
 /**
  * Parses a duration such as `1m30s` or `1.5h` to nanoseconds, in the notation of Go, which docker's options use.
@@ -69,7 +69,8 @@ export function parseDurationNanos(text: string, subject: string): number {
 /** A number of CPUs such as `1.5` as billionths of a CPU. @throws CodedError `invalid-argument` */
 export function parseCpuNanos(text: string, subject: string): number {
   const nanos = /^[0-9]+(?:\.[0-9]{1,9})?$/.test(text) ? Math.round(Number(text) * 1e9) : Number.NaN;
-  if (!Number.isSafeInteger(nanos)) throw new CodedError("invalid-argument", `cannot use ${subject} "${text}": it is not a number of CPUs such as 1.5`);
+  if (!Number.isSafeInteger(nanos))
+    throw new CodedError("invalid-argument", `cannot use ${subject} "${text}": it is not a number of CPUs such as 1.5`);
   return nanos;
 }
 

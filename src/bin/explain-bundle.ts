@@ -20,11 +20,19 @@ export function readBundleConfig(bundle: string): RuntimeConfig {
     return parseRuntimeConfig(JSON.parse(text));
   } catch (cause) {
     if (cause instanceof CodedError) throw cause;
-    throw new CodedError("invalid-spec", `cannot read ${path}: it is no JSON (${cause instanceof Error ? cause.message : String(cause)})`, { cause });
+    throw new CodedError("invalid-spec", `cannot read ${path}: it is no JSON (${cause instanceof Error ? cause.message : String(cause)})`, {
+      cause,
+    });
   }
 }
 
 /** Compiles the bundle for this machine without running anything. */
 export function explainBundle(bundle: string): Program {
-  return compileContainer({ config: readBundleConfig(bundle), bundle, id: "explained", facts: readHostFacts(), supervision: { kind: "foreground" } }).program;
+  return compileContainer({
+    config: readBundleConfig(bundle),
+    bundle,
+    id: "explained",
+    facts: readHostFacts(),
+    supervision: { kind: "foreground" },
+  }).program;
 }

@@ -20,5 +20,5 @@ async function main(): Promise<number> {
 }
 
 void main().then((exitCode) => {
-  process.exitCode = exitCode;
+  process.exit(exitCode);
 });

@@ -3,6 +3,8 @@ import { appendFileSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { CodedError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
+import { nowMs } from "#sys/clock.ts";
+import { writeStandard } from "#sys/standard-streams.ts";
 import type { Installation } from "./gantry.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
 import { spawnWithBun } from "./spawn-bun.ts";
@@ -16,15 +18,20 @@ export async function runtimeMain(words: readonly string[], installation: Instal
     executor: { spawn: spawnWithBun, executable: installation.executable },
     readConfig: readBundleConfig,
     resolveBundle,
-    write: (text) => process.stdout.write(text),
-    writeError: (text) => process.stderr.write(text),
+    write: (text) => writeStandard(1, text),
+    writeError: (text) => writeStandard(2, text),
     appendLog: (path, line) => {
       appendFileSync(path, line);
     },
     onSignal: (deliver) => {
-      for (const name of forwarded) process.on(name, () => { deliver(constants.signals[name]); });
+      for (const name of forwarded)
+        process.on(name, () => {
+          deliver(constants.signals[name]);
+        });
     },
-    defaultRoot: process.getuid?.() === 0 ? "/run/gantry" : `${process.env["XDG_RUNTIME_DIR"] ?? `/tmp/gantry-${process.getuid?.() ?? 0}`}/gantry`,
+    now: nowMs,
+    defaultRoot:
+      process.getuid?.() === 0 ? "/run/gantry" : `${process.env["XDG_RUNTIME_DIR"] ?? `/tmp/gantry-${process.getuid?.() ?? 0}`}/gantry`,
   });
 }
 

@@ -26,7 +26,8 @@ function start(executable: string, options: Parameters<SpawnExecutor>[1]): Bun.S
   try {
     return Bun.spawn([executable], { stdio: [...options.stdio, options.programFd, "pipe"] });
   } catch (error) {
-    if (isErrno(error, "ENOENT")) throw new CodedError("not-found", `cannot start the executor: ${executable} does not exist`, { cause: error });
+    if (isErrno(error, "ENOENT"))
+      throw new CodedError("not-found", `cannot start the executor: ${executable} does not exist`, { cause: error });
     throw error;
   }
 }

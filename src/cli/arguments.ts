@@ -11,7 +11,7 @@ export interface ParseRules {
   readonly singleDashNames?: boolean;
 }
 
-/** A command line that does not fit its command: exit code 125 (2 for OCI runtimes' callers does not matter). */
+/** A command line that does not fit its command. */
 export class UsageError extends CodedError {
   constructor(message: string) {
     super("invalid-argument", message);
@@ -26,7 +26,8 @@ export function parseArguments(words: readonly string[], rules: ParseRules): Par
 /** @throws UsageError unless the number of operands lies within the bounds */
 export function checkOperands(operands: readonly string[], bounds: { readonly minOperands: number; readonly maxOperands: number }): void {
   const count = operands.length;
-  if (count < bounds.minOperands) throw new UsageError(count === 0 ? "an argument is missing" : `${count} argument(s) given, at least ${bounds.minOperands} needed`);
+  if (count < bounds.minOperands)
+    throw new UsageError(count === 0 ? "an argument is missing" : `${count} argument(s) given, at least ${bounds.minOperands} needed`);
   if (count > bounds.maxOperands) throw new UsageError(`unexpected argument ${quote(operands[bounds.maxOperands] ?? "")}`);
 }
 
@@ -50,7 +51,8 @@ class ArgumentReader {
         this.#operands.push(...this.#words.slice(this.#at));
         break;
       }
-      if (word.startsWith("--") || (this.#rules.singleDashNames === true && /^-[a-z-]{2,}/.test(word))) this.#long(word.replace(/^--?/, ""));
+      if (word.startsWith("--") || (this.#rules.singleDashNames === true && /^-[a-z-]{2,}/.test(word)))
+        this.#long(word.replace(/^--?/, ""));
       else if (word.startsWith("-") && word.length > 1) this.#short(word.slice(1));
       else {
         this.#operands.push(word);

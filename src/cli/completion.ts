@@ -7,16 +7,19 @@ export interface CompletionSources {
   readonly containers: () => Promise<readonly string[]>;
 }
 
+/** A program as completion sees it. */
+export interface CompletedProgram<Context> {
+  readonly commands: readonly Command<Context>[];
+  readonly globalOptions: readonly OptionSpec[];
+  readonly sources: CompletionSources;
+}
+
 /**
  * Candidates for the last of `words` (the command line without the program's name).
  * An empty list leaves the shell to complete file names.
  */
-export async function complete<Context>(
-  words: readonly string[],
-  commands: readonly Command<Context>[],
-  globalOptions: readonly OptionSpec[],
-  sources: CompletionSources,
-): Promise<readonly string[]> {
+export async function complete<Context>(words: readonly string[], program: CompletedProgram<Context>): Promise<readonly string[]> {
+  const { commands, globalOptions, sources } = program;
   const current = words.at(-1) ?? "";
   const before = words.slice(0, -1);
   const command = commands.find((candidate) => before.includes(candidate.name));

@@ -30,7 +30,8 @@ const completionCommand: Command<CliContext> = {
   examples: ["source <(gantry completion bash)"],
   run: (context, parsed) => {
     const [shell] = parsed.operands;
-    if (shell !== "bash" && shell !== "zsh" && shell !== "fish") throw new UsageError(`${JSON.stringify(shell)} is not one of bash, zsh, fish`);
+    if (shell !== "bash" && shell !== "zsh" && shell !== "fish")
+      throw new UsageError(`${JSON.stringify(shell)} is not one of bash, zsh, fish`);
     context.output.write(completionScript(shell, "gantry"));
     return Promise.resolve(0);
   },
@@ -126,9 +127,13 @@ function report(error: unknown, command: Command<CliContext> | undefined, output
 
 async function printCandidates(words: readonly string[], program: GantryProgram): Promise<number> {
   const engine = (): ReturnType<CliContext["engine"]> => program.makeContext(undefined).engine();
-  const candidates = await complete(words, commands, globalOptions, {
-    images: async () => (await engine().listImages()).flatMap((image) => image.name ?? []),
-    containers: async () => (await engine().listContainers()).map((container) => container.record.name),
+  const candidates = await complete(words, {
+    commands,
+    globalOptions,
+    sources: {
+      images: async () => (await engine().listImages()).flatMap((image) => image.name ?? []),
+      containers: async () => (await engine().listContainers()).map((container) => container.record.name),
+    },
   });
   program.output.write(candidates.map((candidate) => `${candidate}\n`).join(""));
   return 0;

@@ -19,7 +19,14 @@ export interface ImageSummary {
 /** How far a load is. */
 export type LoadProgress =
   | { readonly kind: "blob"; readonly digest: string; readonly doneBytes: number; readonly totalBytes: number }
-  | { readonly kind: "layer"; readonly digest: string; readonly index: number; readonly count: number; readonly doneBytes: number; readonly totalBytes: number };
+  | {
+      readonly kind: "layer";
+      readonly digest: string;
+      readonly index: number;
+      readonly count: number;
+      readonly doneBytes: number;
+      readonly totalBytes: number;
+    };
 
 /** What loading takes beside the source. */
 export interface LoadRequest {
@@ -40,7 +47,7 @@ export interface ForegroundContainer {
   /** Resolves with the exit code as Docker counts it, once everything is cleaned up. @throws ContainerFailure */
   readonly exitCode: Promise<number>;
   /** Sends signal `number` to the first process. */
-  signal(number: number): void;
+  readonly signal: (number: number) => void;
 }
 
 /** What a removed image was: its names that are gone and the digests that went with them. */

@@ -30,20 +30,20 @@ export async function load(place: Place, request: LoadRequest): Promise<ImageSum
     progress: (blob, doneBytes) => request.onProgress?.({ kind: "blob", digest: blob.digest, doneBytes, totalBytes: blob.size }),
     // Before the images get their names: a name stands for an image that is verified to the last layer.
     prepare: async (image) => {
-      if (snapshotter === "overlay") await unpack(place, layout, image, request);
+      if (snapshotter === "overlay") await unpack(place, image, request);
     },
   });
   return loaded.flatMap((image) => (image.names.length === 0 ? [undefined] : image.names).map((name) => summarize(image, name)));
 }
 
 /** Unpacks the layers of `image` that are missing, in a temporary place that is gone afterwards. */
-export async function unpack(place: Place, layout: ImageLayout, image: Image, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): Promise<void> {
-  const stack = layerSources(layout, image);
+export async function unpack(place: Place, image: Image, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): Promise<void> {
+  const stack = layerSources(await place.layout(), image);
   const isThere = (layer: LayerSource): boolean => pathExists(join(layerDirectory(place.paths.layers, layer.chainId), "layer.json"));
   if (stack.every(isThere)) return;
   const temporary = place.makeTemporary();
   try {
-    await unpackStack(place.paths.layers, stack, temporary, unpackOptions(place, request));
+    await unpackStack(stack, { layers: place.paths.layers, temporary }, unpackOptions(place, request));
   } finally {
     await place.removeTrees([temporary]);
   }
@@ -55,7 +55,14 @@ export function unpackOptions(place: Place, request: Pick<LoadRequest, "maxLayer
     maxLayerBytes: request.maxLayerBytes ?? defaultMaxLayerBytes,
     openStream: () => place.openStream(),
     onProgress: (layer, index, doneBytes) =>
-      request.onProgress?.({ kind: "layer", digest: layer.descriptor.digest, index: index.at, count: index.of, doneBytes, totalBytes: layer.descriptor.size }),
+      request.onProgress?.({
+        kind: "layer",
+        digest: layer.descriptor.digest,
+        index: index.at,
+        count: index.of,
+        doneBytes,
+        totalBytes: layer.descriptor.size,
+      }),
   };
 }
 
@@ -81,7 +88,11 @@ export type FoundImage = StoredImage;
 
 /** Finds an image. @throws CodedError `not-found` */
 export async function find(place: Place, reference: string): Promise<StoredImage> {
-  if (!place.exists) throw new CodedError("not-found", `cannot find image ${reference}: nothing is stored at ${place.paths.root} (gantry load puts images there)`);
+  if (!place.exists)
+    throw new CodedError(
+      "not-found",
+      `cannot find image ${reference}: nothing is stored at ${place.paths.root} (gantry load puts images there)`,
+    );
   return await getImage(await place.layout(), reference);
 }
 
@@ -113,7 +124,10 @@ export async function remove(place: Place, reference: string, options: { readonl
   const containers = readContainers(place.paths);
   const user = containers.find((container) => container.record.imageId === image.id && image.names.length <= 1);
   if (user !== undefined && !options.force) {
-    throw new CodedError("wrong-state", `cannot remove image ${reference}: container ${user.record.name} uses it (remove that first, or use --force)`);
+    throw new CodedError(
+      "wrong-state",
+      `cannot remove image ${reference}: container ${user.record.name} uses it (remove that first, or use --force)`,
+    );
   }
   const removal = await removeImage(layout, reference, { force: options.force });
   const layers = await place.withLock(() => discardUnusedLayers(place, layout));
@@ -127,7 +141,10 @@ async function discardUnusedLayers(place: Place, layout: ImageLayout): Promise<{
   const { images, unreadable } = await listImages(layout);
   // What a damaged image needs is unknown: nothing is taken away then.
   if (unreadable.length > 0) return { discarded: [] };
-  const used = new Set<string>([...images.flatMap((image) => image.chainIds), ...readContainers(place.paths).flatMap(({ record }) => record.layers)]);
+  const used = new Set<string>([
+    ...images.flatMap((image) => image.chainIds),
+    ...readContainers(place.paths).flatMap(({ record }) => record.layers),
+  ]);
   const unused = listLayers(place.paths.layers).filter((chainId) => !used.has(chainId));
   if (unused.length === 0) return { discarded: [] };
   const temporary = place.makeTemporary();
@@ -140,7 +157,9 @@ async function discardUnusedLayers(place: Place, layout: ImageLayout): Promise<{
 export async function verify(place: Place): Promise<string[]> {
   if (!place.exists) return [];
   const problems = (await verifyLayout(await place.layout())).map(({ message }) => message);
-  const incomplete = listLayers(place.paths.layers).filter((chainId) => !pathExists(join(layerDirectory(place.paths.layers, chainId), "layer.json")));
+  const incomplete = listLayers(place.paths.layers).filter(
+    (chainId) => !pathExists(join(layerDirectory(place.paths.layers, chainId), "layer.json")),
+  );
   return [
     ...problems,
     ...incomplete.map((chainId) => `layer ${chainId} is incomplete`),
@@ -166,7 +185,11 @@ function sizeOf(image: Image): number {
 }
 
 function platformOf({ config }: Image): string {
-  return formatPlatform({ os: config.os, architecture: config.architecture, ...(config.variant === undefined ? {} : { variant: config.variant }) });
+  return formatPlatform({
+    os: config.os,
+    architecture: config.architecture,
+    ...(config.variant === undefined ? {} : { variant: config.variant }),
+  });
 }
 
 /** An image that has only a tag in its source is called after its file: "debian.tar" or "debian/". */

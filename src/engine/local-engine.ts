@@ -1,6 +1,6 @@
 /** The engine of this machine: `Engine` on top of a place. */
-import { randomBytes } from "node:crypto";
 import type { Program } from "#program/encode.ts";
+import { nowMs, randomBytes } from "#sys/clock.ts";
 import { readTextIfThere } from "#sys/small-files.ts";
 import { type PlanFacts, planContainer, type PlannedContainer } from "./containers/create.ts";
 import { readContainers } from "./containers/list.ts";
@@ -25,12 +25,18 @@ export function openEngine(options: PlaceOptions): Engine {
       const image = await images.find(place, request.image);
       const snapshotter = await place.snapshotter();
       const layout = await place.layout();
-      if (snapshotter === "overlay") await images.unpack(place, layout, image, {});
+      if (snapshotter === "overlay") await images.unpack(place, image, {});
       const random = randomBytes(40);
       const id = random.toString("hex", 0, 32);
-      const planned = plan(place, request, { id, inventedName: inventName(random.readUInt32LE(32), random.readUInt32LE(36)), image, snapshotter });
+      const planned = plan(place, request, {
+        id,
+        inventedName: inventName(random.readUInt32LE(32), random.readUInt32LE(36)),
+        image,
+        snapshotter,
+      });
       const sources = images.layerSources(layout, image);
-      const fill = (): Promise<void> => fillTree(sources, planned.files.rootfs, planned.files.directory, images.unpackOptions(place, {}));
+      const fill = (): Promise<void> =>
+        fillTree(sources, { tree: planned.files.rootfs, accounts: planned.files.directory }, images.unpackOptions(place, {}));
       return await runPlanned(place, planned, snapshotter === "copy" ? fill : undefined);
     },
     explainContainer: async (request): Promise<Program> => {
@@ -46,7 +52,11 @@ export function openEngine(options: PlaceOptions): Engine {
 /** What an explained container is called: the same each time, so that two explanations can be compared. */
 const explainedIdentity = { id: "explained", inventedName: "explained" };
 
-function plan(place: Place, request: ContainerRequest, found: Pick<PlanFacts, "id" | "inventedName" | "image" | "snapshotter">): PlannedContainer {
+function plan(
+  place: Place,
+  request: ContainerRequest,
+  found: Pick<PlanFacts, "id" | "inventedName" | "image" | "snapshotter">,
+): PlannedContainer {
   const resolvConf = readTextIfThere("/etc/resolv.conf") ?? "";
-  return planContainer(place.paths, request, { ...found, resolvConf, now: new Date() });
+  return planContainer(place.paths, request, { ...found, resolvConf, now: new Date(nowMs()) });
 }

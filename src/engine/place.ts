@@ -2,11 +2,23 @@
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { openLayout, type ImageLayout, type WithLock } from "#image/layout.ts";
-import { holdLock, openProgramStream } from "#program/spawn-node.ts";
+import type { ProgramStream } from "#program/stream.ts";
 import { runTask, type ExecutorPort } from "#program/task.ts";
 import { OpFailure } from "#program/failure.ts";
+import { nowMs } from "#sys/clock.ts";
 import { isLeftBehind, ownerName } from "#sys/owner.ts";
-import { listDirectory, makeDirectory, makeNewDirectory, modifiedAt, pathExists, readName, readTextIfThere, removeEmptyDirectory, removeFile, writeTextAtomic } from "#sys/small-files.ts";
+import {
+  listDirectory,
+  makeDirectory,
+  makeNewDirectory,
+  modifiedAt,
+  pathExists,
+  readName,
+  readTextIfThere,
+  removeEmptyDirectory,
+  removeFile,
+  writeTextAtomic,
+} from "#sys/small-files.ts";
 import { enginePaths, type EnginePaths } from "./paths.ts";
 import { overlayProbeOps } from "./rootfs/overlay.ts";
 
@@ -48,6 +60,7 @@ export class Place {
 
   /** Runs `work` while no other process changes names or removes images, layers or stale work. Not reentrant. */
   readonly withLock: WithLock = async (work) => {
+    const { holdLock } = await import("#program/spawn-node.ts");
     const release = await holdLock(this.executor.executable, this.paths.lock, { exclusive: true });
     try {
       return await work();
@@ -71,7 +84,7 @@ export class Place {
   /** Removes trees through the executor, which no depth, link or mount in them can trick. */
   async removeTrees(trees: readonly string[]): Promise<void> {
     if (trees.length === 0) return;
-    const programPath = join(this.paths.temporary, `${ownerName()}`);
+    const programPath = join(this.paths.temporary, ownerName());
     try {
       await runTask(
         this.executor,
@@ -79,7 +92,8 @@ export class Place {
         programPath,
       );
     } catch (error) {
-      if (error instanceof OpFailure) throw new CodedError(error.code, `cannot remove ${trees[error.opIndex] ?? "a tree"}: ${error.message}`, { cause: error });
+      if (error instanceof OpFailure)
+        throw new CodedError(error.code, `cannot remove ${trees[error.opIndex] ?? "a tree"}: ${error.message}`, { cause: error });
       throw error;
     } finally {
       removeFile(programPath);
@@ -95,7 +109,7 @@ export class Place {
   /** Paths of work whose owner is dead. */
   leftBehind(): string[] {
     return listDirectory(this.paths.temporary)
-      .filter((name) => isLeftBehind(name, Date.now() - (modifiedAt(join(this.paths.temporary, name))?.getTime() ?? 0)))
+      .filter((name) => isLeftBehind(name, nowMs() - (modifiedAt(join(this.paths.temporary, name))?.getTime() ?? 0)))
       .map((name) => join(this.paths.temporary, name));
   }
 
@@ -155,7 +169,9 @@ export class Place {
   }
 
   /** A streamed program, for applying a layer. */
-  openStream(): ReturnType<typeof openProgramStream> {
+  async openStream(): Promise<ProgramStream> {
+    // Loaded on use: node:child_process takes Bun 10 ms, and running a container needs none of it.
+    const { openProgramStream } = await import("#program/spawn-node.ts");
     return openProgramStream(this.executor.executable);
   }
 }

@@ -8,7 +8,8 @@ import { nameOf } from "./layout.ts";
 
 const image = (text: string): Descriptor => ({ mediaType: mediaTypes.manifest, digest: digestOf(Buffer.from(text)), size: 1 });
 const [a, b] = [image("a"), image("b")];
-const shown = (entries: readonly Descriptor[]): string[] => entries.map((entry) => `${entry.digest === a.digest ? "a" : "b"}=${nameOf(entry) ?? ""}`);
+const shown = (entries: readonly Descriptor[]): string[] =>
+  entries.map((entry) => `${entry.digest === a.digest ? "a" : "b"}=${nameOf(entry) ?? ""}`);
 
 test("putName() gives an image names, each of them once", () => {
   expect(shown(putName(putName(putName([], a, "x:1"), a, "y:1"), a, "x:1"))).toEqual(["a=x:1", "a=y:1"]);

@@ -38,7 +38,13 @@ export async function readImage(reader: BlobReader, descriptor: Descriptor): Pro
   const config = parseImageConfig(await readBlob(reader, manifest.config, imageConfigLimits.maxBytes), `config ${digest}`);
   requireLayerCount(manifest, config, `image ${descriptor.digest}`);
   const { mediaType, size } = descriptor;
-  return { id: digest, descriptor: { mediaType, digest: descriptor.digest, size }, manifest, config, chainIds: chainIds(config.rootfs.diff_ids) };
+  return {
+    id: digest,
+    descriptor: { mediaType, digest: descriptor.digest, size },
+    manifest,
+    config,
+    chainIds: chainIds(config.rootfs.diff_ids),
+  };
 }
 
 /** SPEC: manifest.md: unknown types of config and layers may be stored and copied, but this is no container's image. */
@@ -47,7 +53,8 @@ function requireRunnable(manifest: Manifest, digest: Digest): void {
     throw new CodedError("unsupported", `cannot use ${digest} as an image: its config is of the type "${manifest.config.mediaType}"`);
   }
   const strange = manifest.layers.find((layer) => layerCompression(layer.mediaType) === undefined);
-  if (strange !== undefined) throw new CodedError("unsupported", `cannot use ${digest} as an image: layer ${strange.digest} is of the type "${strange.mediaType}"`);
+  if (strange !== undefined)
+    throw new CodedError("unsupported", `cannot use ${digest} as an image: layer ${strange.digest} is of the type "${strange.mediaType}"`);
 }
 
 /**
@@ -67,7 +74,10 @@ export async function selectManifest(reader: BlobReader, descriptor: Descriptor,
     const index = await readDocument(reader, current);
     current = selectEntry(index as Index, platform, current.digest);
   }
-  throw new CodedError("invalid-spec", `cannot use ${descriptor.digest} as an image: its indexes are more than ${maxIndexDepth} levels deep`);
+  throw new CodedError(
+    "invalid-spec",
+    `cannot use ${descriptor.digest} as an image: its indexes are more than ${maxIndexDepth} levels deep`,
+  );
 }
 
 function selectEntry(index: Index, platform: Platform, digest: Digest): Descriptor {
@@ -78,5 +88,8 @@ function selectEntry(index: Index, platform: Platform, digest: Digest): Descript
   const [only, ...others] = known;
   if (only !== undefined && only.platform === undefined && others.length === 0) return only;
   const offered = known.map((entry) => (entry.platform === undefined ? "unknown" : formatPlatform(entry.platform)));
-  throw new CodedError("not-found", `cannot find an image for ${formatPlatform(platform)} in ${digest}: it has ${offered.length === 0 ? "none" : [...new Set(offered)].join(", ")}`);
+  throw new CodedError(
+    "not-found",
+    `cannot find an image for ${formatPlatform(platform)} in ${digest}: it has ${offered.length === 0 ? "none" : [...new Set(offered)].join(", ")}`,
+  );
 }

@@ -22,7 +22,10 @@ test("listImages() shows images with all their names and the size of their layer
   await tagImage(store.layout, "a:1", "other/a");
   const b = await loadNew(store, { name: "b:1", text: "b" });
   const { images, unreadable } = await listImages(store.layout);
-  expect(images.map((image) => [image.id, image.names])).toEqual([[a.id, ["a:1", "other/a:latest"]], [b.id, ["b:1"]]]);
+  expect(images.map((image) => [image.id, image.names])).toEqual([
+    [a.id, ["a:1", "other/a:latest"]],
+    [b.id, ["b:1"]],
+  ]);
   expect(images[0]?.sizeBytes).toBe(a.manifest.layers[0]?.size as number);
   expect(unreadable).toEqual([]);
 });
@@ -41,7 +44,16 @@ test("getImage() finds by name, by name and digest, by id and by the beginning o
   using store = await scratchStore();
   const a = await loadNew(store, { name: "a:latest", text: "a" });
   await loadNew(store, { name: "b:latest", text: "b" });
-  for (const text of ["a", "a:latest", `a@${a.descriptor.digest}`, a.id, a.id.slice(7), a.id.slice(0, 20), a.id.slice(7, 19), a.descriptor.digest]) {
+  for (const text of [
+    "a",
+    "a:latest",
+    `a@${a.descriptor.digest}`,
+    a.id,
+    a.id.slice(7),
+    a.id.slice(0, 20),
+    a.id.slice(7, 19),
+    a.descriptor.digest,
+  ]) {
     expect((await getImage(store.layout, text)).id).toBe(a.id);
   }
 });
@@ -60,9 +72,13 @@ test("getImage() finds a short name behind a domain, unless two have it", async 
   await loadNew(store, { name: "a.example/team/tool:1", text: "b" });
   expect((await getImage(store.layout, "debian:12")).id).toBe(a.id);
   expect((await getImage(store.layout, "team/tool:1")).names).toEqual(["a.example/team/tool:1"]);
-  await expect(getImage(store.layout, "tool:1")).rejects.toThrow("cannot find image tool:1: there is none of that name or id (there is a.example/team/tool:1)");
+  await expect(getImage(store.layout, "tool:1")).rejects.toThrow(
+    "cannot find image tool:1: there is none of that name or id (there is a.example/team/tool:1)",
+  );
   await loadNew(store, { name: "b.example/debian:12", text: "c" });
-  await expect(getImage(store.layout, "debian:12")).rejects.toThrow("several have that name: a.example/library/debian:12, b.example/debian:12");
+  await expect(getImage(store.layout, "debian:12")).rejects.toThrow(
+    "several have that name: a.example/library/debian:12, b.example/debian:12",
+  );
   await expect(getImage(store.layout, "c.example/debian:12")).rejects.toThrow("there is none of that name or id");
 });
 
@@ -84,7 +100,11 @@ test("removing one of two names only takes the name, removing the last takes the
   using store = await scratchStore();
   const a = await loadNew(store, { name: "a:1", text: "a" });
   await tagImage(store.layout, "a:1", "b:1");
-  expect(await removeImage(store.layout, "a:1")).toEqual({ untagged: ["a:1"], removed: undefined, collection: { deleted: [], freedBytes: 0, waitingFor: [] } });
+  expect(await removeImage(store.layout, "a:1")).toEqual({
+    untagged: ["a:1"],
+    removed: undefined,
+    collection: { deleted: [], freedBytes: 0, waitingFor: [] },
+  });
   const last = await removeImage(store.layout, "b:1");
   expect([last.untagged, last.removed]).toEqual([["b:1"], a.id]);
   expect(last.collection.deleted.length).toBe(3);

@@ -59,13 +59,17 @@ export async function getImage(layout: ImageLayout, text: string): Promise<Store
   const byId = await findById(layout, text);
   if (byId !== undefined) return byId;
   const near = namesNear(manifests, text);
-  throw new CodedError("not-found", `cannot find image ${text}: there is none of that name or id${near.length === 0 ? "" : ` (there is ${near.join(", ")})`}`);
+  throw new CodedError(
+    "not-found",
+    `cannot find image ${text}: there is none of that name or id${near.length === 0 ? "" : ` (there is ${near.join(", ")})`}`,
+  );
 }
 
 /** Gives the image that `text` means one more name; an image that had it loses it. */
 export async function tagImage(layout: ImageLayout, text: string, name: string): Promise<void> {
   const reference = withDefaultTag(parseReference(name));
-  if (reference.digest !== undefined) throw new CodedError("invalid-argument", `cannot name an image ${JSON.stringify(name)}: a name must not have a digest`);
+  if (reference.digest !== undefined)
+    throw new CodedError("invalid-argument", `cannot name an image ${JSON.stringify(name)}: a name must not have a digest`);
   await layout.withLock(async () => {
     const image = await getImage(layout, text);
     await layout.updateIndexLocked((entries) => {
@@ -110,8 +114,15 @@ export async function removeImage(layout: ImageLayout, text: string, options: Re
 }
 
 /** Works without reading the image, so that a damaged one can be removed. */
-async function removeName(layout: ImageLayout, { name, entry }: { name: string; entry: Descriptor }, { keep = [] }: RemoveOptions): Promise<Removal> {
-  const id = await readImage(layout.blobs, entry).then((image) => image.id, () => entry.digest);
+async function removeName(
+  layout: ImageLayout,
+  { name, entry }: { name: string; entry: Descriptor },
+  { keep = [] }: RemoveOptions,
+): Promise<Removal> {
+  const id = await readImage(layout.blobs, entry).then(
+    (image) => image.id,
+    () => entry.digest,
+  );
   let isLast = false;
   await layout.updateIndexLocked((entries) => {
     isLast = !entries.some((other) => other.digest === entry.digest && nameOf(other) !== name);
@@ -124,7 +135,9 @@ async function findById(layout: ImageLayout, text: string): Promise<StoredImage 
   const [, hex] = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(text) ?? [];
   if (hex === undefined) return undefined;
   const { images } = await listImages(layout);
-  const found = images.filter((image) => [image.id, image.descriptor.digest, image.entry].some((digest) => digest.startsWith(`sha256:${hex}`)));
+  const found = images.filter((image) =>
+    [image.id, image.descriptor.digest, image.entry].some((digest) => digest.startsWith(`sha256:${hex}`)),
+  );
   const ids = new Set(found.map((image) => image.id));
   if (ids.size > 1) throw new CodedError("invalid-argument", `cannot find image ${text}: ${ids.size} images have ids that begin so`);
   return found[0];

@@ -15,7 +15,11 @@ test("openLayout() makes an image layout that says what it is", async () => {
   using scratch = scratchDirectory();
   const layout = await openLayout(join(scratch.path, "a/b"), inProcessLock());
   expect(JSON.parse(readFileSync(join(layout.path, "oci-layout"), "utf8"))).toEqual({ imageLayoutVersion: "1.0.0" });
-  expect(JSON.parse(readFileSync(join(layout.path, "index.json"), "utf8"))).toEqual({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: [] });
+  expect(JSON.parse(readFileSync(join(layout.path, "index.json"), "utf8"))).toEqual({
+    schemaVersion: 2,
+    mediaType: mediaTypes.index,
+    manifests: [],
+  });
   expect(existsSync(join(layout.path, "blobs"))).toBe(true);
   expect((await layout.readIndex()).manifests).toEqual([]);
 });
@@ -33,7 +37,9 @@ test("openLayout() opens what is there and finishes what a crash left half made"
 test("openLayout() refuses a directory of something else and layouts of other versions", async () => {
   using scratch = scratchDirectory();
   writeFileSync(join(scratch.path, "precious"), "");
-  await expect(openLayout(scratch.path, inProcessLock())).rejects.toThrow(`cannot make an image layout at ${scratch.path}: it holds "precious"`);
+  await expect(openLayout(scratch.path, inProcessLock())).rejects.toThrow(
+    `cannot make an image layout at ${scratch.path}: it holds "precious"`,
+  );
   expect(readdirSync(scratch.path)).toEqual(["precious"]);
   using other = scratchDirectory();
   writeFileSync(join(other.path, "oci-layout"), '{"imageLayoutVersion":"2.0.0"}');
@@ -44,9 +50,16 @@ test("updateIndex() keeps fields that nobody here knows", async () => {
   using scratch = scratchDirectory();
   const layout = await openLayout(scratch.path, inProcessLock());
   const known = { ...image("a"), "x-entry": { deep: [1] } };
-  writeFileSync(join(scratch.path, "index.json"), JSON.stringify({ schemaVersion: 2, "x-top": 1, manifests: [known], annotations: { a: "b" } }));
+  writeFileSync(
+    join(scratch.path, "index.json"),
+    JSON.stringify({ schemaVersion: 2, "x-top": 1, manifests: [known], annotations: { a: "b" } }),
+  );
   await layout.updateIndex((entries) => putName(entries, image("b"), "b:1"));
-  const after = JSON.parse(readFileSync(join(scratch.path, "index.json"), "utf8")) as { "x-top": unknown; annotations: unknown; manifests: Record<string, unknown>[] };
+  const after = JSON.parse(readFileSync(join(scratch.path, "index.json"), "utf8")) as {
+    "x-top": unknown;
+    annotations: unknown;
+    manifests: Record<string, unknown>[];
+  };
   expect(after["x-top"]).toBe(1);
   expect(after.annotations).toEqual({ a: "b" });
   expect(after.manifests[0] as unknown).toEqual(known);

@@ -62,7 +62,9 @@ export class ImageLayout {
   }
 
   /** As updateIndex, for a caller who holds the lock already. */
-  async updateIndexLocked(change: (entries: readonly Descriptor[]) => readonly Descriptor[] | Promise<readonly Descriptor[]>): Promise<void> {
+  async updateIndexLocked(
+    change: (entries: readonly Descriptor[]) => readonly Descriptor[] | Promise<readonly Descriptor[]>,
+  ): Promise<void> {
     const path = join(this.path, "index.json");
     const bytes = await readFileBounded(path, indexLimits.maxBytes);
     const { manifests } = parseIndexFile(bytes, this.path);
@@ -106,7 +108,8 @@ export async function openLayout(path: string, withLock: WithLock): Promise<Imag
 /** Checks that `path` is an image layout of a version that can be read. @throws CodedError `not-found`, `invalid-spec` */
 export async function requireLayout(path: string): Promise<void> {
   const file = join(path, "oci-layout");
-  if ((await findFile(file)) === undefined) throw new CodedError("not-found", `cannot open ${path} as an image layout: it has no file oci-layout`);
+  if ((await findFile(file)) === undefined)
+    throw new CodedError("not-found", `cannot open ${path} as an image layout: it has no file oci-layout`);
   requireLayoutVersion(await readFileBounded(file, 1 << 16), path);
 }
 
@@ -136,8 +139,11 @@ export function withName(entry: Descriptor, name: string | undefined): Descripto
 }
 
 async function createLayout(path: string): Promise<void> {
-  const stranger = (await namesIn(path)).find((name) => !["blobs", "tmp", "oci-layout", "index.json"].includes(name) && !name.startsWith("."));
-  if (stranger !== undefined) throw new CodedError("invalid-spec", `cannot make an image layout at ${path}: it holds ${JSON.stringify(stranger)}`);
+  const stranger = (await namesIn(path)).find(
+    (name) => !["blobs", "tmp", "oci-layout", "index.json"].includes(name) && !name.startsWith("."),
+  );
+  if (stranger !== undefined)
+    throw new CodedError("invalid-spec", `cannot make an image layout at ${path}: it holds ${JSON.stringify(stranger)}`);
   await mkdir(join(path, "blobs", "sha256"), { recursive: true });
   await mkdir(join(path, "tmp"), { recursive: true });
   if ((await findFile(join(path, "index.json"))) === undefined) {

@@ -29,13 +29,22 @@ test("loadImages() stores an image with all its blobs and tells what it is", asy
   using store = await scratchStore();
   const written = writeImage(join(store.path, "source"), { name: "a.example/x:1", text: "hello" });
   const seen = new Map<string, number>();
-  const [image, ...others] = await loadFrom(store.layout, join(store.path, "source"), { progress: (blob, done) => void seen.set(blob.digest, done) });
+  const [image, ...others] = await loadFrom(store.layout, join(store.path, "source"), {
+    progress: (blob, done) => void seen.set(blob.digest, done),
+  });
   expect(others).toEqual([]);
   expect(image?.names).toEqual(["a.example/x:1"]);
   expect(image?.descriptor.digest as string).toBe(written.digest);
   expect(image?.id).toBe(image?.manifest.config.digest);
   expect(image?.chainIds).toEqual(image?.config.rootfs.diff_ids);
-  expect(seen).toEqual(new Map([image?.manifest.layers[0], image?.manifest.config, image?.descriptor].map((blob): [string, number] => [blob?.digest ?? "", blob?.size ?? 0])));
+  expect(seen).toEqual(
+    new Map(
+      [image?.manifest.layers[0], image?.manifest.config, image?.descriptor].map((blob): [string, number] => [
+        blob?.digest ?? "",
+        blob?.size ?? 0,
+      ]),
+    ),
+  );
   expect(await namesIn(store)).toEqual(["a.example/x:1"]);
   expect(await verifyLayout(store.layout)).toEqual([]);
 });
@@ -54,7 +63,8 @@ test("loading again changes nothing and stores nothing", async () => {
 test("a name that is only a tag needs a name before it", async () => {
   using store = await scratchStore();
   writeImage(join(store.path, "source"), { name: "12", text: "hello" });
-  const load = async (fallbackName?: string) => (await loadFrom(store.layout, join(store.path, "source"), fallbackName === undefined ? {} : { fallbackName }))[0]?.names;
+  const load = async (fallbackName?: string) =>
+    (await loadFrom(store.layout, join(store.path, "source"), fallbackName === undefined ? {} : { fallbackName }))[0]?.names;
   expect(await load()).toEqual([]);
   expect(await load("debian")).toEqual(["debian:12"]);
   expect(await load("12")).toEqual(["12:latest"]);
@@ -80,15 +90,28 @@ test("an index is followed to the image for the platform, past attestations", as
   const source = writer(store);
   const arm = source.image([source.layer(layerOf("arm"))], { architecture: "arm64" });
   const amd = source.image([source.layer(layerOf("amd"))], { architecture: "amd64" });
-  const inner = source.json({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: [
-    { ...arm, platform: { os: "linux", architecture: "arm64" } },
-    { ...amd, platform: { os: "linux", architecture: "amd64" } },
-    { ...amd, digest: `sha256:${"0".repeat(64)}`, platform: { os: "unknown", architecture: "unknown" } },
-  ] }, mediaTypes.index);
+  const inner = source.json(
+    {
+      schemaVersion: 2,
+      mediaType: mediaTypes.index,
+      manifests: [
+        { ...arm, platform: { os: "linux", architecture: "arm64" } },
+        { ...amd, platform: { os: "linux", architecture: "amd64" } },
+        { ...amd, digest: `sha256:${"0".repeat(64)}`, platform: { os: "unknown", architecture: "unknown" } },
+      ],
+    },
+    mediaTypes.index,
+  );
   source.tag(inner, "x:1");
-  expect((await loadFrom(store.layout, source.directory, { platform: parsePlatform("arm64") }))[0]?.descriptor.digest as string).toBe(arm.digest);
-  expect((await loadFrom(store.layout, source.directory, { platform: parsePlatform("amd64") }))[0]?.descriptor.digest as string).toBe(amd.digest);
-  await expect(loadFrom(store.layout, source.directory, { platform: parsePlatform("s390x") })).rejects.toThrow(`cannot find an image for linux/s390x in ${inner.digest}: it has linux/arm64, linux/amd64, unknown/unknown`);
+  expect((await loadFrom(store.layout, source.directory, { platform: parsePlatform("arm64") }))[0]?.descriptor.digest as string).toBe(
+    arm.digest,
+  );
+  expect((await loadFrom(store.layout, source.directory, { platform: parsePlatform("amd64") }))[0]?.descriptor.digest as string).toBe(
+    amd.digest,
+  );
+  await expect(loadFrom(store.layout, source.directory, { platform: parsePlatform("s390x") })).rejects.toThrow(
+    `cannot find an image for linux/s390x in ${inner.digest}: it has linux/arm64, linux/amd64, unknown/unknown`,
+  );
 });
 
 test("an image for another platform than the one asked for is refused, but taken when nothing was asked for", async () => {
@@ -103,9 +126,14 @@ test("an image for another platform than the one asked for is refused, but taken
 test("one name of several images is taken for the best platform, and refused without platforms", async () => {
   using store = await scratchStore();
   const source = writer(store);
-  const images = ["amd64", "arm64"].map((architecture) => ({ ...source.image([], { architecture }), annotations: { "org.opencontainers.image.ref.name": "x:1" } }));
+  const images = ["amd64", "arm64"].map((architecture) => ({
+    ...source.image([], { architecture }),
+    annotations: { "org.opencontainers.image.ref.name": "x:1" },
+  }));
   source.index(images.map((image, n) => ({ ...image, platform: { os: "linux", architecture: ["amd64", "arm64"][n] } })));
-  expect((await loadFrom(store.layout, source.directory, { platform: parsePlatform("arm64") })).map(({ config }) => config.architecture)).toEqual(["arm64"]);
+  expect(
+    (await loadFrom(store.layout, source.directory, { platform: parsePlatform("arm64") })).map(({ config }) => config.architecture),
+  ).toEqual(["arm64"]);
   source.index(images);
   await expect(loadFrom(store.layout, source.directory)).rejects.toThrow("it has 2 images of the name x:1");
 });
@@ -114,10 +142,16 @@ test("entries that are no images are passed over", async () => {
   using store = await scratchStore();
   const source = writer(store);
   const image = source.image([source.layer(layerOf("x"))]);
-  source.index([image, { ...image, mediaType: "application/x.signature" }, { ...image, digest: `sha256:${"1".repeat(64)}`, artifactType: "application/x.sbom" }]);
+  source.index([
+    image,
+    { ...image, mediaType: "application/x.signature" },
+    { ...image, digest: `sha256:${"1".repeat(64)}`, artifactType: "application/x.sbom" },
+  ]);
   expect(await loadFrom(store.layout, source.directory)).toHaveLength(1);
   source.index([]);
-  await expect(loadFrom(store.layout, source.directory)).rejects.toThrow(`cannot load the image layout ${source.directory}: it has no images`);
+  await expect(loadFrom(store.layout, source.directory)).rejects.toThrow(
+    `cannot load the image layout ${source.directory}: it has no images`,
+  );
 });
 
 test("a layer that is not what its digest says is refused, and nothing of the image stays visible", async () => {
@@ -126,12 +160,18 @@ test("a layer that is not what its digest says is refused, and nothing of the im
   const layer = source.layer(layerOf("good"));
   source.tag(source.image([layer]), "x:1");
   overwriteBlob(source.directory, layer.descriptor.digest, Buffer.alloc(layer.descriptor.size));
-  await expect(loadFrom(store.layout, source.directory)).rejects.toThrow(`cannot accept ${layer.descriptor.digest}: its content has the digest`);
+  await expect(loadFrom(store.layout, source.directory)).rejects.toThrow(
+    `cannot accept ${layer.descriptor.digest}: its content has the digest`,
+  );
   await expectUntouched(store);
   overwriteBlob(source.directory, layer.descriptor.digest, "short");
-  await expect(loadFrom(store.layout, source.directory)).rejects.toThrow(`cannot load ${layer.descriptor.digest}: it has 5 bytes, not ${layer.descriptor.size} bytes`);
+  await expect(loadFrom(store.layout, source.directory)).rejects.toThrow(
+    `cannot load ${layer.descriptor.digest}: it has 5 bytes, not ${layer.descriptor.size} bytes`,
+  );
   rmSync(join(source.directory, "blobs", layer.descriptor.digest.replace(":", "/")));
-  await expect(loadFrom(store.layout, source.directory)).rejects.toThrow(`cannot load ${layer.descriptor.digest}: the image layout ${source.directory} does not have it`);
+  await expect(loadFrom(store.layout, source.directory)).rejects.toThrow(
+    `cannot load ${layer.descriptor.digest}: the image layout ${source.directory} does not have it`,
+  );
   await expectUntouched(store);
 });
 
@@ -164,7 +204,10 @@ test("hostile documents are refused with the place of the fault", async () => {
     [source.manifest(config, []), "it has 0 layers, but its config lists 1 diff_ids"],
     [source.manifest(config, [{ ...layer.descriptor, mediaType: "application/x.unknown" }]), 'is of the type "application/x.unknown"'],
     [source.manifest({ ...config, mediaType: "application/x.unknown" }, []), 'its config is of the type "application/x.unknown"'],
-    [source.manifest({ ...config, size: config.size + 1 }, [layer.descriptor]), `cannot accept ${config.digest}: it has ${config.size} bytes, not ${config.size + 1} bytes`],
+    [
+      source.manifest({ ...config, size: config.size + 1 }, [layer.descriptor]),
+      `cannot accept ${config.digest}: it has ${config.size} bytes, not ${config.size + 1} bytes`,
+    ],
     [{ ...source.manifest(config, [layer.descriptor]), size: 2 ** 52 }, "bytes, not 4503599627370496 bytes"],
     [{ ...source.blob(Buffer.alloc((4 << 20) + 1, " "), mediaTypes.manifest) }, "it has 4194305 bytes, more than 4194304"],
   ];
@@ -193,7 +236,9 @@ test("a layout whose index.json or oci-layout is damaged is refused", async () =
   using store = await scratchStore();
   const source = writer(store);
   source.rawIndex('{"schemaVersion":2,"manifests":[{"mediaType":"a/b","digest":"sha256:../x","size":1}]}');
-  await expect(loadFrom(store.layout, source.directory)).rejects.toThrow(`cannot read index.json of ${source.directory}: /manifests/0/digest: `);
+  await expect(loadFrom(store.layout, source.directory)).rejects.toThrow(
+    `cannot read index.json of ${source.directory}: /manifests/0/digest: `,
+  );
   writeFileSync(join(source.directory, "oci-layout"), "{}");
   await expect(loadFrom(store.layout, source.directory)).rejects.toThrow("/imageLayoutVersion: it is missing");
   await expectUntouched(store);

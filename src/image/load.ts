@@ -53,7 +53,8 @@ export async function loadImages(layout: ImageLayout, source: ImageSource, optio
   const lease = await layout.lease();
   try {
     const loaded: LoadedImage[] = [];
-    for (const image of chosen) loaded.push({ ...(await storeImage(layout, source, { descriptor: image.descriptor, options })), names: namesFor(image, options) });
+    for (const image of chosen)
+      loaded.push({ ...(await storeImage(layout, source, { descriptor: image.descriptor, options })), names: namesFor(image, options) });
     for (const image of loaded) await options.prepare?.(image);
     await layout.updateIndex((entries) => loaded.reduce((rest, image) => putNames(rest, image), entries));
     return loaded;
@@ -73,10 +74,14 @@ function chooseImages(source: ImageSource, options: LoadOptions): readonly Sourc
   const suitable = source.images.filter((image) => isImageEntry(image) && isBestOfName(source, image, options));
   const chosen = wanted === undefined ? suitable : suitable.filter((image) => image.names.some((name) => wanted.includes(name)));
   const missing = wanted?.find((name) => !source.images.some((image) => image.names.includes(name)));
-  if (missing !== undefined) throw new CodedError("not-found", `cannot find ${missing} in ${source.description}: it has ${offeredBy(source)}`);
+  if (missing !== undefined)
+    throw new CodedError("not-found", `cannot find ${missing} in ${source.description}: it has ${offeredBy(source)}`);
   if (chosen.length === 0) throw new CodedError("not-found", `cannot load ${source.description}: it has no images`);
   if (names !== undefined && chosen.length > 1) {
-    throw new CodedError("invalid-argument", `cannot name the image of ${source.description}: it has ${chosen.length} images: ${offeredBy(source)}`);
+    throw new CodedError(
+      "invalid-argument",
+      `cannot name the image of ${source.description}: it has ${chosen.length} images: ${offeredBy(source)}`,
+    );
   }
   return chosen;
 }
@@ -92,9 +97,17 @@ function isBestOfName(source: ImageSource, image: SourceImage, options: LoadOpti
   const twins = source.images.filter((other) => labels(other).some((label) => labels(image).includes(label)));
   if (twins.length <= 1) return true;
   if (twins.some((twin) => twin.descriptor.platform === undefined)) {
-    throw new CodedError("invalid-spec", `cannot load ${source.description}: it has ${twins.length} images of the name ${labels(image)[0]}`);
+    throw new CodedError(
+      "invalid-spec",
+      `cannot load ${source.description}: it has ${twins.length} images of the name ${labels(image)[0]}`,
+    );
   }
-  return selectPlatform(twins.map(({ descriptor }) => descriptor), options.platform ?? hostPlatform()) === image.descriptor;
+  return (
+    selectPlatform(
+      twins.map(({ descriptor }) => descriptor),
+      options.platform ?? hostPlatform(),
+    ) === image.descriptor
+  );
 }
 
 function offeredBy(source: ImageSource): string {
@@ -111,16 +124,24 @@ function namesFor(image: SourceImage, { names, fallbackName }: LoadOptions): rea
 /** `text` with its tag. @throws CodedError `invalid-argument` for what is no name, or has a digest. */
 function normalName(text: string): string {
   const reference = withDefaultTag(parseReference(text));
-  if (reference.digest !== undefined) throw new CodedError("invalid-argument", `cannot name an image ${JSON.stringify(text)}: a name must not have a digest`);
+  if (reference.digest !== undefined)
+    throw new CodedError("invalid-argument", `cannot name an image ${JSON.stringify(text)}: a name must not have a digest`);
   return formatReference(reference);
 }
 
-async function storeImage(layout: ImageLayout, source: ImageSource, { descriptor, options }: { descriptor: Descriptor; options: LoadOptions }): Promise<Image> {
+async function storeImage(
+  layout: ImageLayout,
+  source: ImageSource,
+  { descriptor, options }: { descriptor: Descriptor; options: LoadOptions },
+): Promise<Image> {
   const selected = await selectManifest(source, descriptor, options.platform ?? hostPlatform());
   // Documents are read and checked before the first large blob is touched.
   const image = await readImage(source, selected);
   if (options.platform !== undefined && platformDistance(options.platform, image.config) === undefined) {
-    throw new CodedError("not-found", `cannot find an image for ${formatPlatform(options.platform)} in ${source.description}: ${selected.digest} is for ${formatPlatform(image.config)}`);
+    throw new CodedError(
+      "not-found",
+      `cannot find an image for ${formatPlatform(options.platform)} in ${source.description}: ${selected.digest} is for ${formatPlatform(image.config)}`,
+    );
   }
   const stored = new Set<Digest>();
   for (const blob of [...image.manifest.layers, image.manifest.config, image.descriptor]) {
@@ -131,9 +152,16 @@ async function storeImage(layout: ImageLayout, source: ImageSource, { descriptor
   return image;
 }
 
-async function storeBlob(layout: ImageLayout, source: ImageSource, { blob, options }: { blob: Descriptor; options: LoadOptions }): Promise<void> {
+async function storeBlob(
+  layout: ImageLayout,
+  source: ImageSource,
+  { blob, options }: { blob: Descriptor; options: LoadOptions },
+): Promise<void> {
   const size = (await layout.blobs.size(blob.digest)) ?? (await source.size(blob.digest));
-  if (size === undefined) throw new CodedError("not-found", `cannot load ${blob.digest}: ${source.description} does not have it`, { details: { digest: blob.digest } });
+  if (size === undefined)
+    throw new CodedError("not-found", `cannot load ${blob.digest}: ${source.description} does not have it`, {
+      details: { digest: blob.digest },
+    });
   if (size !== blob.size) throw new CodedError("corrupt", `cannot load ${blob.digest}: it has ${size} bytes, not ${blob.size} bytes`);
   await layout.blobs.put(source.content(blob.digest), blob, (doneBytes) => options.progress?.(blob, doneBytes));
 }

@@ -29,10 +29,12 @@ export function matchName(entries: readonly Descriptor[], text: string): NameMat
 /** Names in the store that may have been meant by `text`, at most five: other tags, other domains, longer or shorter forms. */
 export function namesNear(entries: readonly Descriptor[], text: string): string[] {
   const wanted = lastPart(tryParse(text)?.name ?? text);
-  const near = entries.flatMap((entry) => nameOf(entry) ?? []).filter((name) => {
-    const candidate = lastPart(tryParse(name)?.name ?? name);
-    return wanted !== "" && (candidate.includes(wanted) || (candidate.length > 2 && wanted.includes(candidate)));
-  });
+  const near = entries
+    .flatMap((entry) => nameOf(entry) ?? [])
+    .filter((name) => {
+      const candidate = lastPart(tryParse(name)?.name ?? name);
+      return wanted !== "" && (candidate.includes(wanted) || (candidate.length > 2 && wanted.includes(candidate)));
+    });
   return near.slice(0, 5);
 }
 

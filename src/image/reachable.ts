@@ -61,7 +61,9 @@ export async function collectGarbageLocked(layout: ImageLayout, keep: readonly D
   const waitingFor = await layout.listLeaseHolders();
   if (waitingFor.length > 0) return { deleted: [], freedBytes: 0, waitingFor };
   const reached = await findReachable(layout.blobs, [...(await layout.readIndex()).manifests, ...keep]).catch((cause: unknown) => {
-    throw cause instanceof CodedError ? new CodedError(cause.code, `cannot collect unused blobs: a needed document is damaged: ${cause.message}`, { cause }) : cause;
+    throw cause instanceof CodedError
+      ? new CodedError(cause.code, `cannot collect unused blobs: a needed document is damaged: ${cause.message}`, { cause })
+      : cause;
   });
   const deleted: Digest[] = [];
   let freedBytes = 0;

@@ -11,7 +11,9 @@ type Store = Awaited<ReturnType<typeof scratchStore>>;
 const messages = async ({ layout }: Store): Promise<string[]> => (await verifyLayout(layout)).map(({ message }) => message);
 /** Compares text by text; a pattern stands for a text that it matches. */
 function expectMessages(actual: readonly string[], ...expected: readonly (string | RegExp)[]): void {
-  expect(actual.map((text, n) => (expected[n] instanceof RegExp && expected[n].test(text) ? String(expected[n]) : text))).toEqual(expected.map(String));
+  expect(actual.map((text, n) => (expected[n] instanceof RegExp && expected[n].test(text) ? String(expected[n]) : text))).toEqual(
+    expected.map(String),
+  );
 }
 
 const fileOf = ({ layout }: Store, digest: string): string => join(layout.path, "blobs", digest.replace(":", "/"));
@@ -32,7 +34,11 @@ test("a changed blob, a missing one and one of another size are found, each once
   overwriteBlob(store.layout.path, layer, Buffer.alloc(good.length));
   expectMessages(await messages(store), new RegExp(`^cannot accept ${layer}: its content has the digest sha256:`));
   overwriteBlob(store.layout.path, layer, "x");
-  expectMessages(await messages(store), /its content has the digest/, `${a.descriptor.digest} refers to ${layer} with ${good.length} bytes, but it has 1`);
+  expectMessages(
+    await messages(store),
+    /its content has the digest/,
+    `${a.descriptor.digest} refers to ${layer} with ${good.length} bytes, but it has 1`,
+  );
   rmSync(fileOf(store, layer));
   expect(await messages(store)).toEqual([`${a.descriptor.digest} refers to ${layer}, which is not here`]);
 });
@@ -81,7 +87,12 @@ test("damaged layout files are problems, not exceptions", async () => {
   writeFileSync(join(store.layout.path, "oci-layout"), '{"imageLayoutVersion":"9"}');
   writeFileSync(join(store.layout.path, "index.json"), "{");
   rmSync(join(store.layout.path, "blobs"), { recursive: true });
-  expectMessages(await messages(store), /only "1\.0\.0" can be read/, `${store.layout.path}/blobs is not a directory`, /^cannot read index\.json/);
+  expectMessages(
+    await messages(store),
+    /only "1\.0\.0" can be read/,
+    `${store.layout.path}/blobs is not a directory`,
+    /^cannot read index\.json/,
+  );
   mkdirSync(join(store.layout.path, "blobs"));
   rmSync(join(store.layout.path, "index.json"));
   expect(await messages(store)).toHaveLength(2);

@@ -56,9 +56,13 @@ async function verifyBlobNames(path: string, problems: Problem[]): Promise<void>
 async function verifyBlobs(layout: ImageLayout, problems: Problem[]): Promise<ReadonlySet<Digest>> {
   const bad = new Set<Digest>();
   for await (const digest of layout.blobs.list()) {
-    const isGood = await check(problems, async () => {
-      for await (const _chunk of layout.blobs.open(digest));
-    }, digest);
+    const isGood = await check(
+      problems,
+      async () => {
+        for await (const _chunk of layout.blobs.open(digest));
+      },
+      digest,
+    );
     if (!isGood) bad.add(digest);
   }
   return bad;
@@ -70,7 +74,11 @@ function verifyNames(entries: readonly Descriptor[], problems: Problem[]): void 
   for (const name of twice) problems.push({ message: `index.json has several entries of the name ${JSON.stringify(name)}` });
 }
 
-async function verifyReferences(layout: ImageLayout, { roots, bad }: { roots: readonly Descriptor[]; bad: ReadonlySet<Digest> }, problems: Problem[]): Promise<void> {
+async function verifyReferences(
+  layout: ImageLayout,
+  { roots, bad }: { roots: readonly Descriptor[]; bad: ReadonlySet<Digest> },
+  problems: Problem[],
+): Promise<void> {
   const seen = new Set<Digest>();
   const pending = roots.map((descriptor) => ({ descriptor, from: "index.json" }));
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -80,18 +88,27 @@ async function verifyReferences(layout: ImageLayout, { roots, bad }: { roots: re
     seen.add(descriptor.digest);
     const kind = documentKind(descriptor.mediaType);
     if (kind !== "manifest" && kind !== "index") continue;
-    await check(problems, async () => {
-      const document = await readDocument(layout.blobs, descriptor);
-      // SPEC: manifest.md: the subject need not exist.
-      const children = childrenOf(document).filter((child) => child !== document.subject);
-      pending.push(...children.map((child) => ({ descriptor: child, from: descriptor.digest })));
-      if (document.kind === "manifest" && isImage(document) && !bad.has(document.config.digest)) await readImage(layout.blobs, descriptor);
-    }, descriptor.digest);
+    await check(
+      problems,
+      async () => {
+        const document = await readDocument(layout.blobs, descriptor);
+        // SPEC: manifest.md: the subject need not exist.
+        const children = childrenOf(document).filter((child) => child !== document.subject);
+        pending.push(...children.map((child) => ({ descriptor: child, from: descriptor.digest })));
+        if (document.kind === "manifest" && isImage(document) && !bad.has(document.config.digest))
+          await readImage(layout.blobs, descriptor);
+      },
+      descriptor.digest,
+    );
   }
 }
 
 /** True when the blob is here, with the size that the descriptor says. */
-async function verifyDescriptor(layout: ImageLayout, { descriptor, from }: { descriptor: Descriptor; from: string }, problems: Problem[]): Promise<boolean> {
+async function verifyDescriptor(
+  layout: ImageLayout,
+  { descriptor, from }: { descriptor: Descriptor; from: string },
+  problems: Problem[],
+): Promise<boolean> {
   const { digest, data } = descriptor;
   if (data !== undefined) await check(problems, async () => void verifyBytes(Buffer.from(data, "base64"), descriptor), digest);
   const size = await layout.blobs.size(digest).catch(() => undefined);
@@ -103,7 +120,10 @@ async function verifyDescriptor(layout: ImageLayout, { descriptor, from }: { des
 
 /** Artifacts have manifests too; the rules of images are not theirs. */
 function isImage(manifest: Manifest): boolean {
-  return documentKind(manifest.config.mediaType) === "config" && manifest.layers.every((layer) => layerCompression(layer.mediaType) !== undefined);
+  return (
+    documentKind(manifest.config.mediaType) === "config" &&
+    manifest.layers.every((layer) => layerCompression(layer.mediaType) !== undefined)
+  );
 }
 
 /** Runs `work`; an error of ours becomes a problem and false. */

@@ -1,5 +1,5 @@
 /** A compiled program as data, and its bytes. */
-import { CodedError } from "../base/errors.ts";
+import { CodedError } from "#base/errors.ts";
 import { encodeOp, type Op } from "./ops.gen.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { formatVersion } from "./table.ts";

@@ -1,5 +1,5 @@
 /** What the executor says when an op fails: its index and errno, nothing more. The sentence is made by whoever compiled the program. */
-import { CodedError, type ErrorCode } from "../base/errors.ts";
+import { CodedError, type ErrorCode } from "#base/errors.ts";
 
 /** A failed op of a program, by index (see `stepsInOrder`) and errno (positive). */
 export class OpFailure extends CodedError {

@@ -11,7 +11,7 @@
  * so the executables hand in Bun's and the library uses Node's (spawn-node.ts).
  */
 import { closeSync, openSync, writeSync } from "node:fs";
-import { CodedError } from "../base/errors.ts";
+import { CodedError } from "#base/errors.ts";
 import { OpFailure } from "./failure.ts";
 import { decodeReports, type Report } from "./reports.ts";
 
@@ -49,7 +49,7 @@ export interface ProgramOutcome {
 export interface RunningProgram {
   readonly outcome: Promise<ProgramOutcome>;
   /** Asks the executor to send signal `number` to the supervised child. */
-  signal(number: number): void;
+  readonly signal: (number: number) => void;
 }
 
 /** What running a program takes. */
@@ -82,7 +82,7 @@ export function launchProgram(program: Uint8Array, options: LaunchOptions): Runn
 
 function keepProgram(program: Uint8Array, path: string): number {
   const fd = openSync(path, "wx+", 0o600);
-  for (let written = 0; written < program.length; ) written += writeSync(fd, program, written, program.length - written, written);
+  for (let written = 0; written < program.length;) written += writeSync(fd, program, written, program.length - written, written);
   return fd;
 }
 

@@ -3,8 +3,8 @@
  *
  * Used by the generated encoder; knows kinds of fields, not ops.
  */
-import type { ByteString } from "../base/byte-string.ts";
-import { CodedError } from "../base/errors.ts";
+import type { ByteString } from "#base/byte-string.ts";
+import { CodedError } from "#base/errors.ts";
 
 const recordHeaderBytes = 8;
 

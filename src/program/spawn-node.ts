@@ -1,7 +1,7 @@
 /** The executor spawned with node:child_process: for the library, and for streamed programs (whose start-up time does not show). */
 import { type ChildProcess, spawn } from "node:child_process";
 import { Duplex } from "node:stream";
-import { CodedError, isErrno } from "../base/errors.ts";
+import { CodedError, isErrno } from "#base/errors.ts";
 import type { ExecutorProcess, SpawnExecutor } from "./launch.ts";
 import { OpFailure } from "./failure.ts";
 import { writeStreamHeader } from "./encode.ts";

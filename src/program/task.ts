@@ -1,5 +1,5 @@
 /** Small whole programs that supervise nothing: "do these things as root, then tell". */
-import { CodedError } from "../base/errors.ts";
+import { CodedError } from "#base/errors.ts";
 import { encodeProgram, type Step } from "./encode.ts";
 import { launchProgram, type SpawnExecutor } from "./launch.ts";
 import type { Op } from "./ops.gen.ts";

@@ -1,8 +1,8 @@
 /** Failures in words: what the executor reports as an op index and errno becomes a sentence that names the object. */
-import { CodedError, type ErrorCode, type ErrorDetails } from "../base/errors.ts";
-import { stepsInOrder, type Program } from "../program/encode.ts";
-import { codeOfErrno, describeErrno, errnoName } from "../program/failure.ts";
-import type { Op } from "../program/ops.gen.ts";
+import { CodedError, type ErrorCode, type ErrorDetails } from "#base/errors.ts";
+import { stepsInOrder, type Program } from "#program/encode.ts";
+import { codeOfErrno, describeErrno, errnoName } from "#program/failure.ts";
+import type { Op } from "#program/ops.gen.ts";
 import { phrase } from "./phrase.ts";
 
 /** Reasons where errno alone misleads: op, errno name, and what is so. `applies` looks at the op's fields. */

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import type { ByteString } from "../base/byte-string.ts";
-import type { Program } from "../program/encode.ts";
-import { opTable } from "../program/table.ts";
-import type { Op } from "../program/ops.gen.ts";
+import type { ByteString } from "#base/byte-string.ts";
+import type { Program } from "#program/encode.ts";
+import { opTable } from "#program/table.ts";
+import type { Op } from "#program/ops.gen.ts";
 import { describeFailure } from "./describe-failure.ts";
 import { explainProgram, explainProgramAsData } from "./explain.ts";
 import { phrase } from "./phrase.ts";

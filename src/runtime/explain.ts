@@ -1,6 +1,6 @@
 /** Programs for people: every op in words, in the order in which it runs, with where it comes from. */
-import type { Program, Step } from "../program/encode.ts";
-import type { Op } from "../program/ops.gen.ts";
+import type { Program, Step } from "#program/encode.ts";
+import type { Op } from "#program/ops.gen.ts";
 import { phrase } from "./phrase.ts";
 
 /** What a step is about. */

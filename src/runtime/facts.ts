@@ -6,7 +6,7 @@
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { release } from "node:os";
-import { CodedError } from "../base/errors.ts";
+import { CodedError } from "#base/errors.ts";
 
 /** One mounted cgroup v1 hierarchy. */
 export interface CgroupHierarchy {
@@ -123,9 +123,12 @@ export function parseCgroups(mounts: readonly MountinfoEntry[], selfCgroup: stri
   const hierarchies: CgroupHierarchy[] = [];
   let unified: UnifiedCgroup | undefined;
   for (const line of selfCgroup.split("\n")) {
-    const match = /^\d+:([^:]*):(\/.*)$/.exec(line);
-    if (match === null) continue;
-    const [, names = "", path = "/"] = match;
+    // The path may hold colons itself.
+    const first = line.indexOf(":");
+    const second = line.indexOf(":", first + 1);
+    if (second === -1) continue;
+    const names = line.slice(first + 1, second);
+    const path = line.slice(second + 1);
     const wanted = names.split(",");
     const isUnified = names === "";
     const mount = mounts.find(({ type, superOptions }) =>
@@ -148,14 +151,14 @@ export function parseCgroups(mounts: readonly MountinfoEntry[], selfCgroup: stri
 /** The ids and capability masks of /proc/self/status. @throws CodedError `unsupported` when a line is missing. */
 export function parseStatus(content: string): { uid: number; gid: number; effective: number; bounding: number } {
   const field = (name: string): string => {
-    const value = new RegExp(`^${name}:\\s*(.*)$`, "m").exec(content)?.[1];
-    if (value === undefined) throw new CodedError("unsupported", `cannot read /proc/self/status: it has no line ${name}`);
-    return value;
+    const start = `\n${content}`.indexOf(`\n${name}:\t`);
+    if (start === -1) throw new CodedError("unsupported", `cannot read /proc/self/status: it has no line ${name}`);
+    return content.slice(start + name.length + 2, content.indexOf("\n", start));
   };
   // The second number of Uid and Gid is the effective id. Masks have 41 bits, so a number holds them.
   return {
-    uid: Number(field("Uid").split(/\s+/)[1]),
-    gid: Number(field("Gid").split(/\s+/)[1]),
+    uid: Number(field("Uid").split("\t")[1]),
+    gid: Number(field("Gid").split("\t")[1]),
     effective: Number(`0x${field("CapEff")}`),
     bounding: Number(`0x${field("CapBnd")}`),
   };

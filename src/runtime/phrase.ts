@@ -1,7 +1,7 @@
 /** Ops in words: one phrase for each, in the imperative, as people say it. Total over the op union, so a new op needs one. */
-import { displayByteString } from "../base/byte-string.ts";
-import type { Op } from "../program/ops.gen.ts";
-import { nameOfRlimit } from "../spec/rlimit.ts";
+import { displayByteString } from "#base/byte-string.ts";
+import type { Op } from "#program/ops.gen.ts";
+import { nameOfRlimit } from "#spec/rlimit.ts";
 import { capabilityNames, cloneFlags, mountAttributes as attr, propagationFlags as ms } from "./compile/kernel.ts";
 
 type Phrases = { readonly [K in Op["op"]]: (op: Extract<Op, { readonly op: K }>) => string };

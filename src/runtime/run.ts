@@ -1,12 +1,12 @@
 /** `run`: a bundle's container in the foreground, from config to the end. */
 import { join } from "node:path";
-import { CodedError } from "../base/errors.ts";
-import { encodeProgram } from "../program/encode.ts";
-import { launchProgram, type RunningProgram } from "../program/launch.ts";
-import type { ExecutorPort } from "../program/task.ts";
-import type { RuntimeConfig } from "../spec/runtime-config.ts";
-import { isRunning, parseProcessStat } from "../sys/process.ts";
-import { listDirectory, makeDirectory, makeNewDirectory, readTextIfThere, removeEmptyDirectory, removeFile } from "../sys/small-files.ts";
+import { CodedError } from "#base/errors.ts";
+import { encodeProgram } from "#program/encode.ts";
+import { launchProgram, type RunningProgram } from "#program/launch.ts";
+import type { ExecutorPort } from "#program/task.ts";
+import type { RuntimeConfig } from "#spec/runtime-config.ts";
+import { isRunning, parseProcessStat } from "#sys/process.ts";
+import { listDirectory, makeDirectory, makeNewDirectory, readTextIfThere, removeEmptyDirectory, removeFile } from "#sys/small-files.ts";
 import { compileContainer } from "./compile/compile.ts";
 import { describeFailure } from "./describe-failure.ts";
 import { readHostFacts } from "./facts.ts";

@@ -17,15 +17,44 @@ async function drain(chunks: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 test("parseDigest() accepts the grammar of the image spec", () => {
-  for (const text of [helloDigest, `sha512:${"a".repeat(128)}`, "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8", "sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564", "unknown:AbC_=-1"]) {
+  for (const text of [
+    helloDigest,
+    `sha512:${"a".repeat(128)}`,
+    "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8",
+    "sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564",
+    "unknown:AbC_=-1",
+  ]) {
     expect(parseDigest(text) as string).toBe(text);
   }
 });
 
 test("parseDigest() refuses everything else", () => {
   const hex = "a".repeat(64);
-  const wrong = ["", ":", "sha256", "sha256:", `:${hex}`, `SHA256:${hex}`, `sha256:${hex.toUpperCase()}`, `sha256:${hex.slice(1)}`, `sha256:${hex}a`, `sha256:${"g".repeat(64)}`];
-  const tricks = ["sha256:../../x", `sha256:../${hex}`, `../x:${hex}`, `sha256:${hex}\n`, `sha256:${hex}\0`, `sha256/${hex}`, `a..b:${hex}`, "x:a/b", "x:.", `x:${"a".repeat(300)}`, ` sha256:${hex}`];
+  const wrong = [
+    "",
+    ":",
+    "sha256",
+    "sha256:",
+    `:${hex}`,
+    `SHA256:${hex}`,
+    `sha256:${hex.toUpperCase()}`,
+    `sha256:${hex.slice(1)}`,
+    `sha256:${hex}a`,
+    `sha256:${"g".repeat(64)}`,
+  ];
+  const tricks = [
+    "sha256:../../x",
+    `sha256:../${hex}`,
+    `../x:${hex}`,
+    `sha256:${hex}\n`,
+    `sha256:${hex}\0`,
+    `sha256/${hex}`,
+    `a..b:${hex}`,
+    "x:a/b",
+    "x:.",
+    `x:${"a".repeat(300)}`,
+    ` sha256:${hex}`,
+  ];
   for (const text of [...wrong, ...tricks]) expect(() => parseDigest(text)).toThrow("cannot use digest ");
 });
 
@@ -45,7 +74,9 @@ test("digestOf() hashes with sha256 unless told", () => {
 
 test("verifyContent() passes on content that is what it should be, in any pieces", async () => {
   expect(await drain(verifyContent(chunksOf(hello), { digest: helloDigest, size: 5 }))).toBe("hello");
-  expect(await drain(verifyContent(chunksOf(hello.subarray(0, 2), Buffer.alloc(0), hello.subarray(2)), { digest: helloDigest }))).toBe("hello");
+  expect(await drain(verifyContent(chunksOf(hello.subarray(0, 2), Buffer.alloc(0), hello.subarray(2)), { digest: helloDigest }))).toBe(
+    "hello",
+  );
   expect(await drain(verifyContent(chunksOf(hello), { digest: digestOf(hello, "sha512") }))).toBe("hello");
 });
 
@@ -57,15 +88,21 @@ test("verifyContent() fails at the first byte too many, without its end", async 
       yield hello;
     }
   }
-  await expect(drain(verifyContent(endless(), { digest: helloDigest, size: 7 }))).rejects.toThrow(`cannot accept ${helloDigest}: it has more, not 7 bytes`);
+  await expect(drain(verifyContent(endless(), { digest: helloDigest, size: 7 }))).rejects.toThrow(
+    `cannot accept ${helloDigest}: it has more, not 7 bytes`,
+  );
   expect(asked).toBeLessThanOrEqual(2);
 });
 
 test("verifyContent() fails for content that is short or other", async () => {
   await expect(drain(verifyContent(chunksOf(hello), { digest: helloDigest, size: 6 }))).rejects.toThrow("it has 5 bytes, not 6 bytes");
-  await expect(drain(verifyContent(chunksOf(Buffer.from("hallo")), { digest: helloDigest, size: 5 }))).rejects.toThrow(/its content has the digest sha256:[0-9a-f]{64}$/);
+  await expect(drain(verifyContent(chunksOf(Buffer.from("hallo")), { digest: helloDigest, size: 5 }))).rejects.toThrow(
+    /its content has the digest sha256:[0-9a-f]{64}$/,
+  );
 });
 
 test("content of an unknown algorithm cannot be verified", () => {
-  expect(() => verifyBytes(hello, { digest: parseDigest("blake9:abc") })).toThrow("cannot verify blake9:abc: the algorithm blake9 is not one of sha256, sha512");
+  expect(() => verifyBytes(hello, { digest: parseDigest("blake9:abc") })).toThrow(
+    "cannot verify blake9:abc: the algorithm blake9 is not one of sha256, sha512",
+  );
 });

@@ -39,7 +39,9 @@ export function findDigestFault(text: string): string | undefined {
   if (!isVerifiable(algorithm)) return undefined;
   const length = hexLengths[algorithm];
   const encoded = text.slice(algorithm.length + 1);
-  return encoded.length === length && /^[0-9a-f]+$/.test(encoded) ? undefined : `${algorithm} needs ${length} lower-case hexadecimal digits`;
+  return encoded.length === length && /^[0-9a-f]+$/.test(encoded)
+    ? undefined
+    : `${algorithm} needs ${length} lower-case hexadecimal digits`;
 }
 
 /** The part before the colon. */
@@ -104,7 +106,8 @@ export class ContentHasher {
 /** A hasher for content that is expected to be `digest`. @throws CodedError `unsupported` for an unknown algorithm. */
 export function hasherFor(digest: Digest): ContentHasher {
   const algorithm = digestAlgorithm(digest);
-  if (!isVerifiable(algorithm)) throw new CodedError("unsupported", `cannot verify ${digest}: the algorithm ${algorithm} is not one of sha256, sha512`);
+  if (!isVerifiable(algorithm))
+    throw new CodedError("unsupported", `cannot verify ${digest}: the algorithm ${algorithm} is not one of sha256, sha512`);
   return new ContentHasher(algorithm);
 }
 
@@ -132,7 +135,10 @@ export function verifyBytes(bytes: Uint8Array, expected: ExpectedContent): Uint8
  *
  * @throws CodedError `corrupt`, from the iteration.
  */
-export async function* verifyContent(content: AsyncIterable<Uint8Array>, expected: ExpectedContent): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* verifyContent(
+  content: AsyncIterable<Uint8Array>,
+  expected: ExpectedContent,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const hasher = hasherFor(expected.digest);
   for await (const chunk of content) {
     if (expected.size !== undefined && hasher.size + chunk.length > expected.size) throw wrongSize(expected, "it has more");

@@ -12,7 +12,11 @@ test("chainIds() follows the vectors of the image spec", () => {
   expect(chainIds([])).toEqual([]);
   expect(chainIds(["sha256:a" as Digest])).toEqual(["sha256:a" as Digest]);
   // sha256 of "sha256:a sha256:b", and of that digest with "sha256:c".
-  expect(chainIds(["sha256:a", "sha256:b", "sha256:c"] as Digest[])).toEqual(["sha256:a", "sha256:970a948bffa8de94d6e22d747ba8c95030e6e546909f98f54e99a13005e173a8", "sha256:dee159b33409cefa3f6eda71539f006014283e9d9130c18a1dea7bd8a33c9b1b"] as Digest[]);
+  expect(chainIds(["sha256:a", "sha256:b", "sha256:c"] as Digest[])).toEqual([
+    "sha256:a",
+    "sha256:970a948bffa8de94d6e22d747ba8c95030e6e546909f98f54e99a13005e173a8",
+    "sha256:dee159b33409cefa3f6eda71539f006014283e9d9130c18a1dea7bd8a33c9b1b",
+  ] as Digest[]);
 });
 
 test("parseImageConfig() reads the least that a config must have", () => {
@@ -23,7 +27,20 @@ test("parseImageConfig() reads the least that a config must have", () => {
 });
 
 test("parseImageConfig() takes null for absent, as the spec says of optional fields", () => {
-  const empty = { User: null, ExposedPorts: null, Env: null, Entrypoint: null, Cmd: null, Volumes: null, WorkingDir: null, Labels: null, StopSignal: null, Healthcheck: null, Shell: null, OnBuild: null };
+  const empty = {
+    User: null,
+    ExposedPorts: null,
+    Env: null,
+    Entrypoint: null,
+    Cmd: null,
+    Volumes: null,
+    WorkingDir: null,
+    Labels: null,
+    StopSignal: null,
+    Healthcheck: null,
+    Shell: null,
+    OnBuild: null,
+  };
   expect(parse({ ...minimal, created: null, author: null, variant: null, history: null, config: empty }).config.Env).toBeUndefined();
   expect(parse({ ...minimal, config: null }).config).toEqual({});
   expect(parse({ ...minimal, rootfs: { type: "layers", diff_ids: null } }).rootfs.diff_ids).toEqual([]);
@@ -46,7 +63,14 @@ test("parseImageConfig() reads all fields and ignores unknown ones", () => {
     OnBuild: ["RUN x"],
   };
   const history = [{ created: "2023-11-14T22:13:20.5+01:00", created_by: "x", author: "y", comment: "z", empty_layer: true }];
-  const parsed = parse({ ...minimal, created: "2023-11-14T22:13:20Z", author: "me", config: { ...config, Memory: 1 }, history, container: "x" });
+  const parsed = parse({
+    ...minimal,
+    created: "2023-11-14T22:13:20Z",
+    author: "me",
+    config: { ...config, Memory: 1 },
+    history,
+    container: "x",
+  });
   expect(parsed.config).toEqual(config);
   expect(parsed.history).toEqual(history);
 });
@@ -71,5 +95,7 @@ test("parseImageConfig() refuses what would break later", () => {
 test("requireLayerCount() wants one diff_id for each layer", () => {
   const config = { mediaType: mediaTypes.config, digest: diffId, size: 1 };
   const manifest = parseManifest(Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers: [] })), "manifest m");
-  expect(() => requireLayerCount(manifest, parse(minimal), "image i")).toThrow("cannot use image i: it has 0 layers, but its config lists 1 diff_ids");
+  expect(() => requireLayerCount(manifest, parse(minimal), "image i")).toThrow(
+    "cannot use image i: it has 0 layers, but its config lists 1 diff_ids",
+  );
 });

@@ -87,7 +87,8 @@ export function parseImageConfig(bytes: Uint8Array, document: string): ImageConf
 export function requireLayerCount(manifest: Manifest, config: ImageConfig, document: string): void {
   const layers = manifest.layers.length;
   const diffIds = config.rootfs.diff_ids.length;
-  if (layers !== diffIds) throw new CodedError("invalid-spec", `cannot use ${document}: it has ${layers} layers, but its config lists ${diffIds} diff_ids`);
+  if (layers !== diffIds)
+    throw new CodedError("invalid-spec", `cannot use ${document}: it has ${layers} layers, but its config lists ${diffIds} diff_ids`);
 }
 
 /**
@@ -107,7 +108,8 @@ export function chainIds(diffIds: readonly Digest[]): Digest[] {
 function readExecutionConfig(node: JsonNode): ExecutionConfig {
   const text = (name: string): string | undefined => node.get(name).optional((field) => field.string());
   const texts = (name: string): string[] | undefined => node.get(name).optional(readStrings);
-  const keys = (name: string): Record<string, JsonValue> | undefined => node.get(name).optional((field) => field.record((item) => item.value ?? {}));
+  const keys = (name: string): Record<string, JsonValue> | undefined =>
+    node.get(name).optional((field) => field.record((item) => item.value ?? {}));
   return {
     User: text("User"),
     ExposedPorts: keys("ExposedPorts"),
@@ -150,7 +152,8 @@ function readHistoryEntry(node: JsonNode): HistoryEntry {
 
 function readVariable(node: JsonNode): string {
   const text = node.string();
-  if (text.startsWith("=") || text === "") throw node.fault(`it is ${JSON.stringify(text.slice(0, 200))}, which has no name before the "="`);
+  if (text.startsWith("=") || text === "")
+    throw node.fault(`it is ${JSON.stringify(text.slice(0, 200))}, which has no name before the "="`);
   return text;
 }
 

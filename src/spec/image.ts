@@ -119,7 +119,9 @@ function readOwnType(node: JsonNode, wanted: { expectedType: string | undefined;
     throw node.get("mediaType").fault(`it is "${mediaType}", but what refers to it says "${wanted.expectedType}"`);
   }
   if (mediaType !== undefined && documentKind(mediaType) !== wanted.kind) {
-    throw node.get("mediaType").fault(`it is "${mediaType}", which is not the type of ${wanted.kind === "index" ? "an index" : "a manifest"}`);
+    throw node
+      .get("mediaType")
+      .fault(`it is "${mediaType}", which is not the type of ${wanted.kind === "index" ? "an index" : "a manifest"}`);
   }
   return mediaType;
 }

@@ -25,7 +25,8 @@ test("parsePlatform() gives each platform one spelling", () => {
 });
 
 test("parsePlatform() refuses what is no platform", () => {
-  for (const text of ["", "/", "linux/", "linux/amd64/v1/x", "linux/../x", "linux /amd64"]) expect(() => parsePlatform(text)).toThrow("it is not of the form os/architecture[/variant]");
+  for (const text of ["", "/", "linux/", "linux/amd64/v1/x", "linux/../x", "linux /amd64"])
+    expect(() => parsePlatform(text)).toThrow("it is not of the form os/architecture[/variant]");
 });
 
 test("the host has a platform in its one spelling", () => {
@@ -48,7 +49,11 @@ test("lower levels of an instruction set run on higher ones, not the other way",
 });
 
 test("a 32-bit image is the last choice of a 64-bit machine", () => {
-  const pick = (wanted: string, ...offered: string[]) => selectPlatform(offered.map((text) => ({ text, platform: parsePlatform(text) })), parsePlatform(wanted))?.text;
+  const pick = (wanted: string, ...offered: string[]) =>
+    selectPlatform(
+      offered.map((text) => ({ text, platform: parsePlatform(text) })),
+      parsePlatform(wanted),
+    )?.text;
   expect(pick("amd64", "386", "amd64")).toBe("amd64");
   expect(pick("amd64", "386", "arm64")).toBe("386");
   expect(pick("arm64", "linux/arm/v5", "linux/arm/v7", "linux/arm/v6")).toBe("linux/arm/v7");

@@ -104,7 +104,10 @@ function levelOf({ architecture, variant }: Platform): number | undefined {
 }
 
 /** The candidate that suits `wanted` best; among equals the first, as the image spec has it. */
-export function selectPlatform<T extends { readonly platform?: Platform | undefined }>(candidates: readonly T[], wanted: Platform): T | undefined {
+export function selectPlatform<T extends { readonly platform?: Platform | undefined }>(
+  candidates: readonly T[],
+  wanted: Platform,
+): T | undefined {
   let best: T | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {

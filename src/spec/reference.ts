@@ -29,7 +29,8 @@ const tagPattern = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 
 /** Parses a reference; neither tag nor digest is added. @throws CodedError `invalid-argument` */
 export function parseReference(text: string): Reference {
-  const fault = (fact: string): CodedError => new CodedError("invalid-argument", `cannot use image name ${JSON.stringify(text.slice(0, 300))}: ${fact}`);
+  const fault = (fact: string): CodedError =>
+    new CodedError("invalid-argument", `cannot use image name ${JSON.stringify(text.slice(0, 300))}: ${fact}`);
   const at = text.indexOf("@");
   const digest = at < 0 ? undefined : text.slice(at + 1);
   const tagged = at < 0 ? text : text.slice(0, at);
@@ -39,7 +40,8 @@ export function parseReference(text: string): Reference {
   const tag = hasTag ? tagged.slice(colon + 1) : undefined;
   const nameFault = findNameFault(name);
   if (nameFault !== undefined) throw fault(nameFault);
-  if (tag !== undefined && !tagPattern.test(tag)) throw fault(`the tag "${tag.slice(0, 140)}" is not 1 to 128 letters, digits, "_", "." and "-"`);
+  if (tag !== undefined && !tagPattern.test(tag))
+    throw fault(`the tag "${tag.slice(0, 140)}" is not 1 to 128 letters, digits, "_", "." and "-"`);
   const digestFault = digest === undefined ? undefined : findDigestFault(digest);
   if (digestFault !== undefined) throw fault(`after the @, ${digestFault}`);
   return { name, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest: digest as Digest }) };

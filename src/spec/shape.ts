@@ -4,7 +4,7 @@
  * One table per document is both its TypeScript type (`Infer`) and its parser. Unknown properties are
  * dropped without a word and `null` counts as absent, as Go's decoder has it, which wrote most documents.
  */
-import { CodedError } from "../base/errors.ts";
+import { CodedError } from "#base/errors.ts";
 
 /** Checks `value` and returns it typed; `at` is the JSON Pointer used in errors. @throws CodedError `invalid-spec`. */
 export type Shape<T> = (value: unknown, at: string) => T;

@@ -51,7 +51,9 @@ test("readFileChunks() reads all or a range, and says when the range is not ther
   expect(await gather(readFileChunks(path))).toHaveLength((3 << 20) + 3);
   expect(await gather(readFileChunks(path, { offset: 3 << 20, length: 3 }))).toBe("end");
   expect(await gather(readFileChunks(path, { offset: 1, length: 0 }))).toBe("");
-  await expect(gather(readFileChunks(path, { offset: 3 << 20, length: 4 }))).rejects.toThrow(`it ends at byte ${(3 << 20) + 3}, before byte ${(3 << 20) + 4}`);
+  await expect(gather(readFileChunks(path, { offset: 3 << 20, length: 4 }))).rejects.toThrow(
+    `it ends at byte ${(3 << 20) + 3}, before byte ${(3 << 20) + 4}`,
+  );
 });
 
 test("cloneFile() copies content, not permissions, and never overwrites", async () => {

@@ -1,6 +1,6 @@
 /** Facts about processes, from /proc. A pid alone names nothing for long: it is always kept with its start time. */
 import { readFileSync } from "node:fs";
-import { isErrno } from "../base/errors.ts";
+import { isErrno } from "#base/errors.ts";
 
 /** A process for ever: pids are reused, a pid with its start time is not (until the next boot). */
 export interface ProcessIdentity {

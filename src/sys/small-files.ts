@@ -18,7 +18,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { CodedError, isErrno } from "../base/errors.ts";
+import { CodedError, isErrno } from "#base/errors.ts";
 import { ownerName } from "./owner.ts";
 
 /** Most bytes that a file of state may have. */
@@ -69,7 +69,8 @@ export function readTextIfThere(path: string): string | undefined {
     const fd = openSync(path, "r");
     try {
       const stats = fstatSync(fd);
-      if (!stats.isFile() || stats.size > maxTextBytes) throw new CodedError("corrupt", `cannot read ${path}: it is no file of at most ${maxTextBytes} bytes`);
+      if (!stats.isFile() || stats.size > maxTextBytes)
+        throw new CodedError("corrupt", `cannot read ${path}: it is no file of at most ${maxTextBytes} bytes`);
       return readFileSync(fd, "utf8");
     } finally {
       closeSync(fd);

@@ -20,8 +20,11 @@ const mostMemoryBytes = 512 << 20;
 const controls = /[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]/;
 
 /** The machine's own files that links in images aim at. */
-function hostFiles(): string {
-  return ["/etc/passwd", "/etc/group", "/etc"].map((path) => { const { ino, nlink, mode, uid, mtimeMs } = lstatSync(path); return [path, ino, nlink, mode, uid, mtimeMs].join(" "); }).join("\n");
+function hostFiles(): string[] {
+  return ["/etc/passwd", "/etc/group"].map((path) => {
+    const { ino, nlink, mode, uid, mtimeMs } = lstatSync(path);
+    return [path, ino, nlink, mode, uid, mtimeMs].join(" ");
+  });
 }
 
 /** What is wrong with a refusal's text; empty when it is one clear line. */
@@ -91,7 +94,7 @@ function faultsOf(attack: Attack): string[] {
 
   const outside = compareTrees(before, readTree(scratch.path), ({ path }) => path === "root" || path.startsWith("root/"));
   faults.push(...outside.map((one) => `changes the host: ${formatDifference(one)}`));
-  if (hostFiles() !== hostBefore) faults.push("changes the host's /etc");
+  if (hostFiles().join() !== hostBefore.join()) faults.push("changes the host's account files");
   return faults;
 }
 

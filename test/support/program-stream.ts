@@ -106,12 +106,14 @@ function decodeFields(record: Buffer, kinds: Readonly<Record<string, FieldKind>>
 export function formatOps(ops: readonly DecodedOp[]): string[] {
   return ops.map((op) => {
     const { path, mode, uid, gid, seconds, nanos, size, keepParent, ...rest } = op.fields;
-    const words: unknown[] = [op.op];
-    if (path !== undefined) words.push(path);
-    if (mode !== undefined) words.push(Number(mode).toString(8).padStart(4, "0"));
-    if (uid !== undefined && (uid !== 0 || gid !== 0)) words.push(`${String(uid)}:${String(gid)}`);
-    if (seconds !== undefined && (seconds !== 0 || nanos !== 0)) words.push(`@${String(seconds)}${nanos === 0 ? "" : `.${String(nanos).padStart(9, "0")}`}`);
-    if (size !== undefined) words.push(size, `[${op.chunks.map((chunk) => `${chunk.offset}+${chunk.data.length}`).join(" ")}]`);
+    const words: string[] = [op.op];
+    if (typeof path === "string") words.push(path);
+    if (typeof mode === "number") words.push(mode.toString(8).padStart(4, "0"));
+    if (typeof uid === "number" && typeof gid === "number" && uid + gid > 0) words.push(`${uid}:${gid}`);
+    if (typeof seconds === "number" && typeof nanos === "number" && (seconds !== 0 || nanos !== 0)) {
+      words.push(`@${seconds}${nanos === 0 ? "" : `.${String(nanos).padStart(9, "0")}`}`);
+    }
+    if (typeof size === "number") words.push(String(size), `[${op.chunks.map((chunk) => `${chunk.offset}+${chunk.data.length}`).join(" ")}]`);
     for (const value of Object.values(rest)) words.push(formatValue(value));
     if (keepParent === 1) words.push("keep-parent");
     return words.join(" ");

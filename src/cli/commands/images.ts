@@ -26,7 +26,8 @@ export const imagesCommand: Command<CliContext> = {
     const images = (await context.engine().listImages()).filter((image) => matches(image, wanted));
     const whole = parsed.switches.has("no-trunc");
     if (valueOf(parsed, "format") === "json") context.output.write(formatJson(images));
-    else if (parsed.switches.has("quiet")) context.output.write([...new Set(images.map((image) => `${shortId(image.id, whole)}\n`))].join(""));
+    else if (parsed.switches.has("quiet"))
+      context.output.write([...new Set(images.map((image) => `${shortId(image.id, whole)}\n`))].join(""));
     else context.output.write(imageTable(images, { whole, digests: parsed.switches.has("digests"), nowMs: context.now() }));
     return 0;
   },
@@ -37,7 +38,14 @@ function imageTable(images: readonly ImageSummary[], options: { whole: boolean; 
   const rows = images.map((image) => {
     const { repository, tag } = splitName(image.name);
     const created = image.createdAt === undefined ? "N/A" : `${formatAge(image.createdAt.getTime(), options.nowMs)} ago`;
-    return [repository, tag, ...(options.digests ? [image.manifestDigest] : []), shortId(image.id, options.whole), created, formatSize(image.sizeBytes)];
+    return [
+      repository,
+      tag,
+      ...(options.digests ? [image.manifestDigest] : []),
+      shortId(image.id, options.whole),
+      created,
+      formatSize(image.sizeBytes),
+    ];
   });
   return formatTable(header, rows);
 }
@@ -107,7 +115,8 @@ export const verifyCommand: Command<CliContext> = {
   operands: "",
   minOperands: 0,
   maxOperands: 0,
-  description: "Recomputes the digest of every blob, follows every reference and looks for leftovers. Exits with 1 when something is wrong.",
+  description:
+    "Recomputes the digest of every blob, follows every reference and looks for leftovers. Exits with 1 when something is wrong.",
   options: [formatOption],
   run: async (context, parsed) => {
     const problems = await context.engine().verify();

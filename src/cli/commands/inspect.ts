@@ -17,7 +17,13 @@ export const inspectCommand: Command<CliContext> = {
   maxOperands: Number.POSITIVE_INFINITY,
   completes: "images",
   options: [
-    { name: "type", short: "t", value: "KIND", choices: ["image", "container"], help: "look for this kind only (default: a container first)" },
+    {
+      name: "type",
+      short: "t",
+      value: "KIND",
+      choices: ["image", "container"],
+      help: "look for this kind only (default: a container first)",
+    },
     { ...formatOption, choices: ["json"] },
   ],
   run: async (context, parsed) => {
@@ -50,7 +56,10 @@ async function inspect(engine: Engine, name: string, kind: string | undefined): 
   }
 }
 
-function findOptional<Entry extends { readonly id: string; readonly name: string }>(name: string, all: readonly Entry[]): Entry | undefined {
+function findOptional<Entry extends { readonly id: string; readonly name: string }>(
+  name: string,
+  all: readonly Entry[],
+): Entry | undefined {
   try {
     return findContainer(name, all);
   } catch (error) {

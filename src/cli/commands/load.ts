@@ -15,7 +15,8 @@ export const loadCommand: Command<CliContext> = {
   minOperands: 0,
   maxOperands: 1,
   completes: "files",
-  description: 'Reads what "docker save", "podman save", "skopeo copy" and "umoci" write; "-" is standard input. Every byte is verified, layers are unpacked at once.',
+  description:
+    'Reads what "docker save", "podman save", "skopeo copy" and "umoci" write; "-" is standard input. Every byte is verified, layers are unpacked at once.',
   options: [
     { name: "input", short: "i", value: "FILE", help: "the same as the operand, as docker spells it" },
     { name: "tag", short: "t", value: "NAME", help: "give the image this name" },
@@ -24,7 +25,11 @@ export const loadCommand: Command<CliContext> = {
     { name: "quiet", short: "q", help: "print names only, no progress" },
     formatOption,
   ],
-  examples: ["gantry load image.tar", "gantry load --tag debian:bookworm ./layout", "skopeo copy … oci-archive:/dev/stdout | gantry load -"],
+  examples: [
+    "gantry load image.tar",
+    "gantry load --tag debian:bookworm ./layout",
+    "skopeo copy … oci-archive:/dev/stdout | gantry load -",
+  ],
   run: async (context, parsed) => {
     const source = parsed.operands[0] ?? valueOf(parsed, "input");
     if (source === undefined) throw new CodedError("invalid-argument", "cannot load: say which file or directory, or - for standard input");

@@ -14,11 +14,13 @@ export interface RuntimeProgram {
   readonly executor: ExecutorPort;
   readonly readConfig: (bundle: string) => RuntimeConfig;
   readonly resolveBundle: (bundle: string) => string;
-  readonly write: (text: string) => void;
-  readonly writeError: (text: string) => void;
+  readonly write: (text: string) => unknown;
+  readonly writeError: (text: string) => unknown;
   readonly appendLog: (path: string, line: string) => void;
   readonly onSignal: (deliver: (number: number) => void) => void;
   readonly defaultRoot: string;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
 }
 
 const globalOptions: readonly OptionSpec[] = [
@@ -49,7 +51,8 @@ const runCommand: Command<RuntimeContext> = {
     { name: "no-pivot", help: "do not use pivot_root (the root is a ramdisk)" },
   ],
   run: async ({ program, global }, parsed) => {
-    if (global.switches.has("systemd-cgroup")) throw new CodedError("unsupported", "cannot use systemd for cgroups: that is not supported yet");
+    if (global.switches.has("systemd-cgroup"))
+      throw new CodedError("unsupported", "cannot use systemd for cgroups: that is not supported yet");
     const bundle = program.resolveBundle(valueOf(parsed, "bundle") ?? ".");
     const pidFile = valueOf(parsed, "pid-file");
     const running = runBundle({
@@ -88,7 +91,10 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
     }
     const command = commands.find((candidate) => candidate.name === name);
     if (command === undefined) throw new UsageError(`unknown command ${JSON.stringify(name)}`);
-    const parsed = parseArguments(rest, { options: [...command.options, { name: "help", short: "h", help: "print help" }], singleDashNames: true });
+    const parsed = parseArguments(rest, {
+      options: [...command.options, { name: "help", short: "h", help: "print help" }],
+      singleDashNames: true,
+    });
     if (parsed.switches.has("help")) {
       program.write(formatCommandHelp(help, command));
       return 0;
@@ -96,7 +102,10 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
     checkOperands(parsed.operands, command);
     return await command.run({ program, global }, parsed);
   } catch (error) {
-    const message = error instanceof CodedError ? error.message : `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+    const message =
+      error instanceof CodedError
+        ? error.message
+        : `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
     log({ program, global }, "error", message);
     // As runc: the code of a failure of the runtime itself is 1, whatever the reason.
     return 1;
@@ -105,9 +114,14 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
 
 /** Callers such as containerd read the last error from the log file and show its text. */
 function log({ program, global }: RuntimeContext, level: "error" | "warning", message: string): void {
-  const time = new Date().toISOString();
-  const line = valueOf(global, "log-format") === "json" ? JSON.stringify({ level, msg: message, time }) : `time="${time}" level=${level} msg=${JSON.stringify(message)}`;
+  const time = new Date(program.now()).toISOString();
+  const line =
+    valueOf(global, "log-format") === "json"
+      ? JSON.stringify({ level, msg: message, time })
+      : `time="${time}" level=${level} msg=${JSON.stringify(message)}`;
   const path = valueOf(global, "log");
   if (path !== undefined) program.appendLog(path, `${line}\n`);
+  // Callers show what is on standard error to users, who can do nothing about a warning; the log file has it.
+  if (level === "warning" && !global.switches.has("debug")) return;
   program.writeError(`gantry-runtime: ${level === "warning" ? "warning: " : ""}${printable(message)}\n`);
 }

@@ -88,7 +88,8 @@ export function makeRuntimeConfig(input: ConfigInput): RuntimeConfig {
     mounts: mounts(input),
     annotations: { ...image.labels, ...request.labels },
     linux: {
-      cgroupsPath: `/gantry/${id}`,
+      // Not below a common parent, which would be left behind when the last container goes.
+      cgroupsPath: `/gantry-${id}`,
       namespaces: namespaces(request),
       resources: resources(request),
       maskedPaths,
@@ -102,7 +103,8 @@ export function processArguments(request: ContainerRequest, image: ImageProcess)
   const entrypoint = request.entrypoint === undefined ? image.entrypoint : [request.entrypoint].filter((word) => word !== "");
   const command = request.command.length > 0 || request.entrypoint !== undefined ? request.command : image.command;
   const words = [...entrypoint, ...command];
-  if (words.length === 0) throw new CodedError("invalid-argument", `cannot run ${request.image}: neither the image nor the command line says what to run`);
+  if (words.length === 0)
+    throw new CodedError("invalid-argument", `cannot run ${request.image}: neither the image nor the command line says what to run`);
   return words;
 }
 
@@ -131,7 +133,12 @@ function mounts(input: ConfigInput): ConfigMount[] {
   const base: ConfigMount[] = [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
     { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
-    { destination: "/dev/pts", type: "devpts", source: "devpts", options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"] },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
     { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"] },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
     { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
@@ -140,14 +147,12 @@ function mounts(input: ConfigInput): ConfigMount[] {
     { destination: "/etc/hostname", type: "bind", source: files.hostname, options: ["bind", "rprivate"] },
     { destination: "/etc/resolv.conf", type: "bind", source: files.resolvConf, options: ["bind", "rprivate"] },
   ];
-  const volumes = request.volumes.map(
-    (volume): ConfigMount => ({
-      destination: volume.target,
-      type: "bind",
-      source: volume.source,
-      options: ["rbind", "rprivate", volume.readOnly ? "rro" : "rw"],
-    }),
-  );
+  const volumes = request.volumes.map((volume): ConfigMount => ({
+    destination: volume.target,
+    type: "bind",
+    source: volume.source,
+    options: ["rbind", "rprivate", volume.readOnly ? "rro" : "rw"],
+  }));
   const taken = new Set(request.volumes.map((volume) => volume.target.replace(/\/+$/, "")));
   return [...base.filter((mount) => !taken.has(mount.destination)), ...volumes];
 }

@@ -12,7 +12,16 @@ import type { Step } from "#program/encode.ts";
 import type { Op } from "#program/ops.gen.ts";
 import type { StoredImage } from "#image/images.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
-import { linkName, makeDirectory, makeDirectoryLike, pathExists, readName, removeFile, renameToNew, writeNewText } from "#sys/small-files.ts";
+import {
+  linkName,
+  makeDirectory,
+  makeDirectoryLike,
+  pathExists,
+  readName,
+  removeFile,
+  renameToNew,
+  writeNewText,
+} from "#sys/small-files.ts";
 import { containerPaths, type ContainerPaths, type EnginePaths } from "../paths.ts";
 import type { Place, Snapshotter } from "../place.ts";
 import { layerTrees, readAccounts } from "../rootfs/layers.ts";
@@ -81,7 +90,11 @@ export function planContainer(paths: EnginePaths, request: ContainerRequest, fac
     labels: { ...process.labels, ...request.labels },
     cgroups: cgroupsOf(compiled),
   };
-  const texts = { hosts: `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n`, hostname: `${hostname}\n`, resolvConf: facts.resolvConf };
+  const texts = {
+    hosts: `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n`,
+    hostname: `${hostname}\n`,
+    resolvConf: facts.resolvConf,
+  };
   return { record, config, files, compiled: keepMemoryEvents(compiled, files), texts };
 }
 
@@ -98,7 +111,8 @@ export async function makeContainer(place: Place, planned: PlannedContainer): Pr
   writeNewText(files.resolvConf, planned.texts.resolvConf, 0o644);
   writeNewText(files.config, `${JSON.stringify(planned.config, null, 2)}\n`);
   writeNewText(files.record, `${JSON.stringify(planned.record)}\n`);
-  if (!renameToNew(files.directory, planned.files.directory)) throw new CodedError("internal", `container id ${planned.record.id} is taken`);
+  if (!renameToNew(files.directory, planned.files.directory))
+    throw new CodedError("internal", `container id ${planned.record.id} is taken`);
   place.removeEmptyTemporary(temporary);
   try {
     await takeName(place, planned.record);
@@ -114,7 +128,10 @@ async function takeName(place: Place, { id, name }: ContainerRecord): Promise<vo
   const taken = (): CodedError | undefined => {
     const owner = readName(path);
     if (owner === undefined || !pathExists(join(place.paths.containers, owner))) return undefined;
-    return new CodedError("already-exists", `cannot name a container ${name}: container ${owner.slice(0, 12)} has that name (gantry rm ${name} removes it)`);
+    return new CodedError(
+      "already-exists",
+      `cannot name a container ${name}: container ${owner.slice(0, 12)} has that name (gantry rm ${name} removes it)`,
+    );
   };
   const error = taken();
   if (error !== undefined) throw error;
@@ -162,7 +179,10 @@ function keepMemoryEvents(compiled: CompiledContainer, files: ContainerPaths): C
   const file = memory.includes("/memory/") ? "memory.oom_control" : "memory.events";
   const keep: Op = { op: "copy-file", source: `${memory}/${file}`, target: files.memoryEvents };
   const { program } = compiled;
-  return { ...compiled, program: { ...program, cleanup: [{ op: keep, origin: "default: tells whether memory ran out" }, ...program.cleanup] } };
+  return {
+    ...compiled,
+    program: { ...program, cleanup: [{ op: keep, origin: "default: tells whether memory ran out" }, ...program.cleanup] },
+  };
 }
 
 function cgroupsOf({ program }: CompiledContainer): string[] {

@@ -20,7 +20,10 @@ describe("containerState()", () => {
 
   test("tells out of memory by the cgroup's count of kills", () => {
     const ended = { ...nothing, child: stat, exit: "signaled 9\n" };
-    expect(containerState({ ...ended, memoryEvents: "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n" })).toMatchObject({ exitCode: 137, outOfMemory: true });
+    expect(containerState({ ...ended, memoryEvents: "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n" })).toMatchObject({
+      exitCode: 137,
+      outOfMemory: true,
+    });
     expect(containerState({ ...ended, memoryEvents: "oom_kill 0\n" })).toMatchObject({ exitCode: 137, outOfMemory: false });
   });
 });

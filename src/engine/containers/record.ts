@@ -30,7 +30,12 @@ export interface ContainerRecord {
 export type ContainerState =
   | { readonly status: "created" }
   | { readonly status: "running"; readonly pid: number }
-  | { readonly status: "exited"; readonly exitCode: number | undefined; readonly finishedAt: Date | undefined; readonly outOfMemory: boolean };
+  | {
+      readonly status: "exited";
+      readonly exitCode: number | undefined;
+      readonly finishedAt: Date | undefined;
+      readonly outOfMemory: boolean;
+    };
 
 /** A container as listed: its record with its state now. */
 export interface Container {

@@ -25,7 +25,8 @@ export async function removeContainer(place: Place, reference: string, options: 
   const container = readContainer(place.paths, record.id);
   if (container === undefined) return record.id;
   if (container.state.status === "running") {
-    if (!options.force) throw new CodedError("wrong-state", `cannot remove container ${record.name}: it is running (use --force to kill it first)`);
+    if (!options.force)
+      throw new CodedError("wrong-state", `cannot remove container ${record.name}: it is running (use --force to kill it first)`);
     await kill(place, container);
   }
   await removeFiles(place, container);
@@ -43,7 +44,10 @@ async function kill(place: Place, { record, state }: Container): Promise<void> {
     if (readContainer(place.paths, record.id)?.state.status !== "running") return;
     await sleep(10);
   }
-  throw new CodedError("deadline-exceeded", `cannot remove container ${record.name}: it still runs ${killTimeoutMs / 1000} s after SIGKILL`);
+  throw new CodedError(
+    "deadline-exceeded",
+    `cannot remove container ${record.name}: it still runs ${killTimeoutMs / 1000} s after SIGKILL`,
+  );
 }
 
 /** The cgroups go first (their supervisor may have been killed), then the directory, by a rename that nobody can see half of. */

@@ -52,10 +52,14 @@ export function checkRequest(request: ContainerRequest): void {
     throw new CodedError("invalid-argument", `cannot limit the container to ${cpus} CPUs: it must be from 0.01 to 4096`);
   }
   if (hostname !== undefined && !/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/.test(hostname)) {
-    throw new CodedError("invalid-argument", `cannot use ${JSON.stringify(hostname)} as host name: it needs 1 to 64 letters, digits, "." or "-"`);
+    throw new CodedError(
+      "invalid-argument",
+      `cannot use ${JSON.stringify(hostname)} as host name: it needs 1 to 64 letters, digits, "." or "-"`,
+    );
   }
   for (const entry of request.env) {
-    if (entry.startsWith("=") || entry.includes("\0")) throw new CodedError("invalid-argument", `cannot set ${JSON.stringify(entry)}: it is not NAME=VALUE`);
+    if (entry.startsWith("=") || entry.includes("\0"))
+      throw new CodedError("invalid-argument", `cannot set ${JSON.stringify(entry)}: it is not NAME=VALUE`);
   }
   const targets = request.volumes.map((volume) => volume.target);
   const twice = targets.find((target, index) => targets.indexOf(target) !== index);
@@ -67,8 +71,9 @@ export function parseVolume(text: string, currentDirectory: string): VolumeReque
   const parts = text.split(":");
   const [source = "", target = "", options = "rw"] = parts;
   const fault = (why: string): CodedError => new CodedError("invalid-argument", `cannot use volume ${JSON.stringify(text)}: ${why}`);
-  if (parts.length < 2 || parts.length > 3) throw fault('it is not SOURCE:TARGET or SOURCE:TARGET:ro');
-  if (!target.startsWith("/") || target.split("/").includes("..")) throw fault(`the target ${JSON.stringify(target)} is not an absolute path without ".."`);
+  if (parts.length < 2 || parts.length > 3) throw fault("it is not SOURCE:TARGET or SOURCE:TARGET:ro");
+  if (!target.startsWith("/") || target.split("/").includes(".."))
+    throw fault(`the target ${JSON.stringify(target)} is not an absolute path without ".."`);
   if (/^\/*$/.test(target)) throw fault("the target is the root directory");
   if (options !== "ro" && options !== "rw") throw fault(`${JSON.stringify(options)} is neither "ro" nor "rw"`);
   if (!source.startsWith("/") && !source.startsWith(".")) {

@@ -10,7 +10,11 @@ import type { Place } from "../place.ts";
 import { makeContainer, type PlannedContainer } from "./create.ts";
 
 /** Makes the planned container and starts it with this process's stdio. `fillRootfs` puts the tree in place where no overlay does. */
-export async function runPlanned(place: Place, planned: PlannedContainer, fillRootfs: (() => Promise<void>) | undefined): Promise<ForegroundContainer> {
+export async function runPlanned(
+  place: Place,
+  planned: PlannedContainer,
+  fillRootfs: (() => Promise<void>) | undefined,
+): Promise<ForegroundContainer> {
   await makeContainer(place, planned);
   const { record, files, compiled } = planned;
   try {

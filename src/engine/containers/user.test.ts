@@ -27,11 +27,14 @@ describe("resolveUser()", () => {
   });
 
   test("refuses names that the image does not know, naming them", () => {
-    expect(() => resolveUser("nobody-here", passwd, group)).toThrow('cannot run as user "nobody-here": the image\'s /etc/passwd has no such user');
+    expect(() => resolveUser("nobody-here", passwd, group)).toThrow(
+      'cannot run as user "nobody-here": the image\'s /etc/passwd has no such user',
+    );
     expect(() => resolveUser("web:nope", passwd, group)).toThrow('cannot run as group "nope"');
   });
 
   test("refuses ids that would wrap around to root (CVE-2024-40635)", () => {
-    for (const user of ["4294967295", "4294967296", "0:4294967296", "-1"]) expect(() => resolveUser(user, passwd, group)).toThrow("cannot run as");
+    for (const user of ["4294967295", "4294967296", "0:4294967296", "-1"])
+      expect(() => resolveUser(user, passwd, group)).toThrow("cannot run as");
   });
 });

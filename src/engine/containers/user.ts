@@ -27,7 +27,8 @@ export function resolveUser(user: string, passwd: string | undefined, group: str
   const wantedUser = userPart === "" ? "0" : userPart;
   const line = findUser(wantedUser, users);
   const uid = line === undefined ? parseId(wantedUser) : parseId(line[2]);
-  if (uid === undefined) throw new CodedError("not-found", `cannot run as user ${JSON.stringify(wantedUser)}: the image's /etc/passwd has no such user`);
+  if (uid === undefined)
+    throw new CodedError("not-found", `cannot run as user ${JSON.stringify(wantedUser)}: the image's /etc/passwd has no such user`);
   const defaultGid = parseId(line?.[3]) ?? 0;
   const home = line?.[5];
   if (groupPart !== undefined && groupPart !== "") return { uid, gid: resolveGroup(groupPart, groups), additionalGids: [], home };
@@ -43,7 +44,8 @@ export function resolveUser(user: string, passwd: string | undefined, group: str
 export function resolveGroup(group: string, groups: readonly (readonly string[])[]): number {
   const line = groups.find((fields) => fields[0] === group);
   const gid = line === undefined ? parseId(group) : parseId(line[2]);
-  if (gid === undefined) throw new CodedError("not-found", `cannot run as group ${JSON.stringify(group)}: the image's /etc/group has no such group`);
+  if (gid === undefined)
+    throw new CodedError("not-found", `cannot run as group ${JSON.stringify(group)}: the image's /etc/group has no such group`);
   return gid;
 }
 

@@ -17,7 +17,15 @@ import { applyLayer } from "#image/layer/apply.ts";
 import type { Op } from "#program/ops.gen.ts";
 import type { ProgramStream } from "#program/stream.ts";
 import type { Descriptor } from "#spec/image.ts";
-import { listDirectory, makeDirectory, makeDirectoryLike, pathExists, readTextIfThere, renameToNew, writeNewText } from "#sys/small-files.ts";
+import {
+  listDirectory,
+  makeDirectory,
+  makeDirectoryLike,
+  pathExists,
+  readTextIfThere,
+  renameToNew,
+  writeNewText,
+} from "#sys/small-files.ts";
 import { overlayMountOps } from "./overlay.ts";
 
 /** A layer to be unpacked: where its bytes come from and what must come out. */
@@ -31,7 +39,7 @@ export interface LayerSource {
 /** Limits and ports of unpacking. */
 export interface UnpackOptions {
   readonly maxLayerBytes: number;
-  readonly openStream: () => ProgramStream;
+  readonly openStream: () => Promise<ProgramStream>;
   readonly onProgress?: (layer: LayerSource, index: { readonly at: number; readonly of: number }, doneBytes: number) => void;
 }
 
@@ -59,7 +67,12 @@ export function readAccounts(layers: string, topChainId: string): { passwd: stri
 }
 
 /** Unpacks the layers of `stack` (lowest first) that are not there yet. `temporary` is a fresh directory on the same file system. */
-export async function unpackStack(layers: string, stack: readonly LayerSource[], temporary: string, options: UnpackOptions): Promise<void> {
+export async function unpackStack(
+  stack: readonly LayerSource[],
+  places: { readonly layers: string; readonly temporary: string },
+  options: UnpackOptions,
+): Promise<void> {
+  const { layers, temporary } = places;
   for (const [index, layer] of stack.entries()) {
     const final = layerDirectory(layers, layer.chainId);
     if (pathExists(join(final, "layer.json"))) continue;
@@ -78,15 +91,23 @@ export async function unpackStack(layers: string, stack: readonly LayerSource[],
  * Applies all of `stack` to the one plain directory `tree`, for a container of its own where overlayfs cannot be had.
  * passwd and group are put into `accounts`.
  */
-export async function fillTree(stack: readonly LayerSource[], tree: string, accounts: string, options: UnpackOptions): Promise<void> {
+export async function fillTree(
+  stack: readonly LayerSource[],
+  places: { readonly tree: string; readonly accounts: string },
+  options: UnpackOptions,
+): Promise<void> {
+  const { tree, accounts } = places;
   for (const [index, layer] of stack.entries()) {
     await applyLayer({
       source: layer.open(),
       descriptor: layer.descriptor,
       diffId: layer.diffId,
-      stream: options.openStream(),
+      stream: await options.openStream(),
       base: index === 0,
-      setup: [{ op: "root", path: tree }, { op: "enter-root", path: tree }],
+      setup: [
+        { op: "root", path: tree },
+        { op: "enter-root", path: tree },
+      ],
       teardown: index === stack.length - 1 ? teardownOps(accounts) : [{ op: "leave-root" }],
       limits: { maxBytes: options.maxLayerBytes, maxEntries: maxLayerEntries },
       onProgress: (done) => options.onProgress?.(layer, { at: index, of: stack.length }, done),
@@ -113,7 +134,7 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
     source: layer.open(),
     descriptor: layer.descriptor,
     diffId: layer.diffId,
-    stream: options.openStream(),
+    stream: await options.openStream(),
     base: place.below.length === 0,
     setup: setupOps(place, tree, target),
     teardown: teardownOps(directory),
@@ -158,5 +179,6 @@ export function listLayers(layers: string): string[] {
 /** Takes a layer out of sight, by a rename into `temporary`: nobody sees half of it while it is deleted there. */
 export function discardLayer(layers: string, chainId: string, temporary: string): void {
   const doomed = join(temporary, chainId.replace(/^sha256:/, ""));
-  if (!renameToNew(layerDirectory(layers, chainId), doomed)) throw new CodedError("internal", `cannot remove layer ${chainId}: ${doomed} is taken`);
+  if (!renameToNew(layerDirectory(layers, chainId), doomed))
+    throw new CodedError("internal", `cannot remove layer ${chainId}: ${doomed} is taken`);
 }

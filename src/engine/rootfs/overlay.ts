@@ -32,7 +32,8 @@ function overlayOptions(mount: OverlayMount): string[] {
   }
   const paths = [...mount.lower, mount.upper, mount.work];
   const long = paths.find((path) => Buffer.byteLength(path) > maxValueBytes);
-  if (long !== undefined) throw new CodedError("invalid-argument", `cannot mount ${long}: the path is over ${maxValueBytes} bytes, use a shorter --root`);
+  if (long !== undefined)
+    throw new CodedError("invalid-argument", `cannot mount ${long}: the path is over ${maxValueBytes} bytes, use a shorter --root`);
   const lower = [...mount.lower].reverse().map((path) => `lowerdir+=${path}`);
   return [...lower, `upperdir=${mount.upper}`, `workdir=${mount.work}`, ...(mount.volatile ? ["volatile"] : [])];
 }
@@ -51,14 +52,22 @@ function legacyOverlayData(mount: OverlayMount): string {
   const escape = (path: string): string => path.replace(/[\\:,]/g, (char) => `\\${char}`);
   const data = `lowerdir=${[...mount.lower].reverse().map(escape).join(":")},upperdir=${escape(mount.upper)},workdir=${escape(mount.work)}${mount.volatile ? ",volatile" : ""}`;
   if (Buffer.byteLength(data) > maxDataBytes) {
-    throw new CodedError("unsupported", `cannot stack ${mount.lower.length} layers: this kernel takes overlay options of at most ${maxDataBytes} bytes`);
+    throw new CodedError(
+      "unsupported",
+      `cannot stack ${mount.lower.length} layers: this kernel takes overlay options of at most ${maxDataBytes} bytes`,
+    );
   }
   return data;
 }
 
 /** A small overlay in `directory`, to learn whether it can be mounted there at all. */
 export function overlayProbeOps(directory: string): { readonly directories: readonly string[]; readonly ops: readonly Op[] } {
-  const [lower, upper, work, target] = ["lower", "upper", "work", "merged"].map((name) => join(directory, name)) as [string, string, string, string];
+  const [lower, upper, work, target] = ["lower", "upper", "work", "merged"].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
   return {
     directories: [lower, upper, work, target],
     ops: [

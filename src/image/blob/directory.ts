@@ -35,7 +35,8 @@ export class DirectoryBlobStore implements BlobStore {
 
   async size(digest: Digest): Promise<number | undefined> {
     const found = await findFile(blobPath(this.#root, digest));
-    if (found !== undefined && !found.isFile()) throw new CodedError("corrupt", `cannot read ${digest}: in the store it is not a regular file`);
+    if (found !== undefined && !found.isFile())
+      throw new CodedError("corrupt", `cannot read ${digest}: in the store it is not a regular file`);
     return found?.size;
   }
 

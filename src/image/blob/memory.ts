@@ -1,5 +1,13 @@
 /** A blob store in memory: for tests, and for images that are made and passed on without touching a disk. */
-import { ContentHasher, hasherFor, requireContent, verifyContent, type ContentIdentity, type Digest, type ExpectedContent } from "#spec/digest.ts";
+import {
+  ContentHasher,
+  hasherFor,
+  requireContent,
+  verifyContent,
+  type ContentIdentity,
+  type Digest,
+  type ExpectedContent,
+} from "#spec/digest.ts";
 import { readFileChunks } from "#sys/fs.ts";
 import { contentChunks, missingBlob, type BlobContent, type BlobProgress, type BlobStore } from "./store.ts";
 

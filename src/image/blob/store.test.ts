@@ -16,7 +16,12 @@ const { digest } = { digest: digestOf(hello) };
 test("directory: blobs lie where the image spec says, and tmp/ is empty afterwards", async () => {
   using scratch = scratchDirectory();
   await new DirectoryBlobStore(scratch.path).put(hello);
-  expect((readdirSync(scratch.path, { recursive: true, encoding: "utf8" })).sort()).toEqual(["blobs", "blobs/sha256", `blobs/${digest.replace(":", "/")}`, "tmp"]);
+  expect(readdirSync(scratch.path, { recursive: true, encoding: "utf8" }).sort()).toEqual([
+    "blobs",
+    "blobs/sha256",
+    `blobs/${digest.replace(":", "/")}`,
+    "tmp",
+  ]);
 });
 
 test("directory: a refused blob leaves no temporary file", async () => {

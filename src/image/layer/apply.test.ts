@@ -77,10 +77,15 @@ describe("applyLayer()", () => {
   test("writes large files in pieces while it reads, and all of their bytes", async () => {
     const stream = new RecordingStream();
     const data = Buffer.alloc(5_000_003);
-    for (let index = 0; index < data.length; index += 4) data.writeUInt32LE(Math.imul(index, 2_654_435_761) >>> 0, Math.min(index, data.length - 4));
+    for (let index = 0; index < data.length; index += 4)
+      data.writeUInt32LE(Math.imul(index, 2_654_435_761) >>> 0, Math.min(index, data.length - 4));
     const big = tar([file("before", "x"), file("big", data.toString("latin1")), file("after", "y")]);
     let writes = 0;
-    const counting = { write: async (bytes: Uint8Array) => (writes++, stream.write(bytes)), finish: async () => stream.finish(), abort: async () => stream.abort() };
+    const counting = {
+      write: async (bytes: Uint8Array) => (writes++, stream.write(bytes)),
+      finish: async () => stream.finish(),
+      abort: async () => stream.abort(),
+    };
     await applyLayer({
       ...application(stream, {
         source: source(big),
@@ -98,7 +103,9 @@ describe("applyLayer()", () => {
 
   test("refuses content of another digest than the descriptor's, naming both", async () => {
     const other = digestOf(Buffer.from("other"));
-    const error = await failure({ descriptor: { digest: other, size: packed.length, mediaType: "application/vnd.oci.image.layer.v1.tar+gzip" } });
+    const error = await failure({
+      descriptor: { digest: other, size: packed.length, mediaType: "application/vnd.oci.image.layer.v1.tar+gzip" },
+    });
     expect(error.code).toBe("corrupt");
     expect(error.message).toContain(other);
     expect(error.message).toContain(digestOf(packed));
@@ -106,7 +113,9 @@ describe("applyLayer()", () => {
 
   test("refuses content of another size than the descriptor's", async () => {
     for (const size of [packed.length - 1, packed.length + 1]) {
-      const error = await failure({ descriptor: { digest: digestOf(packed), size, mediaType: "application/vnd.oci.image.layer.v1.tar+gzip" } });
+      const error = await failure({
+        descriptor: { digest: digestOf(packed), size, mediaType: "application/vnd.oci.image.layer.v1.tar+gzip" },
+      });
       expect(error.code).toBe("corrupt");
       expect(error.message).toContain(`not ${size} bytes`);
     }
@@ -116,7 +125,10 @@ describe("applyLayer()", () => {
     const stream = new RecordingStream();
     const other = digestOf(Buffer.from("other"));
     const error = await failure({ diffId: other }, stream);
-    expect(error).toMatchObject({ code: "corrupt", message: `cannot apply layer ${name}: its archive has the digest ${digestOf(archive)}, but the image's config says ${other}` });
+    expect(error).toMatchObject({
+      code: "corrupt",
+      message: `cannot apply layer ${name}: its archive has the digest ${digestOf(archive)}, but the image's config says ${other}`,
+    });
     expect(stream.bytes).toHaveLength(0);
   });
 
@@ -125,21 +137,29 @@ describe("applyLayer()", () => {
     const bytes = gzipSync(longer);
     const descriptor = { digest: digestOf(bytes), size: bytes.length, mediaType: "application/vnd.oci.image.layer.v1.tar+gzip" };
     expect((await failure({ source: source(bytes), descriptor })).message).toContain(digestOf(longer));
-    expect(await applyLayer(application(new RecordingStream(), { source: source(bytes), descriptor, diffId: digestOf(longer) }))).toMatchObject({ uncompressedBytes: longer.length });
+    expect(
+      await applyLayer(application(new RecordingStream(), { source: source(bytes), descriptor, diffId: digestOf(longer) })),
+    ).toMatchObject({ uncompressedBytes: longer.length });
   });
 
   test("stops a bomb of zeros at the limit", async () => {
     const bomb = gzipSync(tar([file("zeros", "\0".repeat(8 << 20))]));
     const descriptor = { digest: digestOf(bomb), size: bomb.length, mediaType: "application/vnd.oci.image.layer.v1.tar+gzip" };
     const error = await failure({ source: source(bomb), descriptor });
-    expect(error).toMatchObject({ code: "exhausted", message: `cannot apply layer ${digestOf(bomb).slice(7, 19)}: its archive has more than 1048576 bytes` });
+    expect(error).toMatchObject({
+      code: "exhausted",
+      message: `cannot apply layer ${digestOf(bomb).slice(7, 19)}: its archive has more than 1048576 bytes`,
+    });
   });
 
   test("names the layer and the entry for what no layer may have", async () => {
     const bad = tar([file("../x", "")]);
     const descriptor = { digest: digestOf(bad), size: bad.length, mediaType: "application/vnd.oci.image.layer.v1.tar" };
     const error = await failure({ source: source(bad), descriptor });
-    expect(error).toMatchObject({ code: "invalid-spec", message: `cannot apply layer ${digestOf(bad).slice(7, 19)}: entry "../x": its name contains ".."` });
+    expect(error).toMatchObject({
+      code: "invalid-spec",
+      message: `cannot apply layer ${digestOf(bad).slice(7, 19)}: entry "../x": its name contains ".."`,
+    });
   });
 
   test.each<[number, string]>([

@@ -113,7 +113,8 @@ async function* progress(layer: LayerApplication): AsyncGenerator<Uint8Array, vo
 function describeFailure(error: unknown, layer: LayerApplication, compiler: LayerCompiler): unknown {
   if (!(error instanceof CodedError)) return error;
   const subject = `cannot apply layer ${shortDigest(layer.descriptor.digest)}`;
-  if (!(error instanceof OpFailure)) return new CodedError(error.code, `${subject}: ${error.message}`, { details: error.details, cause: error });
+  if (!(error instanceof OpFailure))
+    return new CodedError(error.code, `${subject}: ${error.message}`, { details: error.details, cause: error });
   const place = compiler.describeOp(error.opIndex) ?? describeOther(error.opIndex, layer);
   return new CodedError(error.code, `${subject}: ${place}: ${describeErrno(error.errno)}`, { details: error.details, cause: error });
 }

@@ -71,16 +71,17 @@ describe("LayerCompiler makes", () => {
   });
 
   test("times at the end for those directories only in which something was made", () => {
-    expect(compile([directory("a", { mtime: 1 }), directory("a/b", { mtime: 2 }), directory("c", { mtime: 3 })], { base: true }).ops).toEqual([
-      "directory a 0755 @1 keep-parent",
-      "directory a/b 0755 @2",
-      "directory c 0755 @3 keep-parent",
-      "times a @1",
-    ]);
+    expect(
+      compile([directory("a", { mtime: 1 }), directory("a/b", { mtime: 2 }), directory("c", { mtime: 3 })], { base: true }).ops,
+    ).toEqual(["directory a 0755 @1 keep-parent", "directory a/b 0755 @2", "directory c 0755 @3 keep-parent", "times a @1"]);
   });
 
   test("the time of the later entry where a directory has two, and no attribute of the first", () => {
-    expect(compile([directory("a", { mtime: 1, xattrs: { "user.old": "1" } }), file("a/f", ""), directory("a", { mtime: 2 }), file("a/g", "")], { base: true }).ops).toEqual([
+    expect(
+      compile([directory("a", { mtime: 1, xattrs: { "user.old": "1" } }), file("a/f", ""), directory("a", { mtime: 2 }), file("a/g", "")], {
+        base: true,
+      }).ops,
+    ).toEqual([
       "directory a 0755 @1 keep-parent",
       "xattr a user.old =1",
       "file a/f 0644 0 []",
@@ -101,12 +102,27 @@ describe("LayerCompiler makes", () => {
   });
 
   test("extended attributes after the data, without those that are the host's or overlayfs's", () => {
-    const xattrs = { "user.a": "1", "trusted.overlay.opaque": "y", "user.overlay.redirect": "/etc", "security.selinux": "x", "system.nfs4_acl": "x", "security.capability": "\x01\x00" };
-    expect(opsOf(file("f", "x", { xattrs }))).toEqual(["file f 0644 1 [0+1] keep-parent", "xattr f user.a =1", "xattr f security.capability =\x01\x00"]);
+    const xattrs = {
+      "user.a": "1",
+      "trusted.overlay.opaque": "y",
+      "user.overlay.redirect": "/etc",
+      "security.selinux": "x",
+      "system.nfs4_acl": "x",
+      "security.capability": "\x01\x00",
+    };
+    expect(opsOf(file("f", "x", { xattrs }))).toEqual([
+      "file f 0644 1 [0+1] keep-parent",
+      "xattr f user.a =1",
+      "xattr f security.capability =\x01\x00",
+    ]);
   });
 
   test("clears the attributes of directories that may be a lower layer's", () => {
-    expect(opsOf(directory("d", { xattrs: { "user.a": "1" } }))).toEqual(["directory d 0755 keep-parent", "clear-xattrs d", "xattr d user.a =1"]);
+    expect(opsOf(directory("d", { xattrs: { "user.a": "1" } }))).toEqual([
+      "directory d 0755 keep-parent",
+      "clear-xattrs d",
+      "xattr d user.a =1",
+    ]);
   });
 
   test("nothing of a hard link to itself, which GNU tar writes for a file named twice", () => {
@@ -143,21 +159,36 @@ describe("LayerCompiler makes", () => {
   });
 
   test("holes of a sparse file", () => {
-    expect(opsOf({ name: "s", data: "abcde", pax: { "GNU.sparse.size": "1000", "GNU.sparse.map": "10,3,500,2" } })).toEqual(["file s 0644 1000 [10+3 500+2] keep-parent"]);
+    expect(opsOf({ name: "s", data: "abcde", pax: { "GNU.sparse.size": "1000", "GNU.sparse.map": "10,3,500,2" } })).toEqual([
+      "file s 0644 1000 [10+3 500+2] keep-parent",
+    ]);
   });
 });
 
 describe("LayerCompiler hides", () => {
   test("a lower name by a whiteout, and makes nothing of its name", () => {
-    expect(opsOf(whiteout("a"), directory("d"), whiteout("d/b"))).toEqual(["remove a keep-parent", "directory d 0755 keep-parent", "clear-xattrs d", "remove d/b", "times d"]);
+    expect(opsOf(whiteout("a"), directory("d"), whiteout("d/b"))).toEqual([
+      "remove a keep-parent",
+      "directory d 0755 keep-parent",
+      "clear-xattrs d",
+      "remove d/b",
+      "times d",
+    ]);
   });
 
   test("nothing in a base layer", () => {
-    expect(compile([whiteout("a"), opaque("d"), file("d/x", "")], { base: true }).ops).toEqual(["parents d", "file d/x 0644 0 [] keep-parent"]);
+    expect(compile([whiteout("a"), opaque("d"), file("d/x", "")], { base: true }).ops).toEqual([
+      "parents d",
+      "file d/x 0644 0 [] keep-parent",
+    ]);
   });
 
   test("nothing that this layer has made, whatever the order", () => {
-    expect(opsOf(file("a", ""), whiteout("a"), whiteout("b"), file("b", ""))).toEqual(["file a 0644 0 [] keep-parent", "remove b keep-parent", "file b 0644 0 [] keep-parent"]);
+    expect(opsOf(file("a", ""), whiteout("a"), whiteout("b"), file("b", ""))).toEqual([
+      "file a 0644 0 [] keep-parent",
+      "remove b keep-parent",
+      "file b 0644 0 [] keep-parent",
+    ]);
   });
 
   test("lower content of a directory that this layer also made, keeping its own", () => {
@@ -234,8 +265,16 @@ describe("LayerCompiler refuses", () => {
     ["a hard link to itself that is nothing yet", hardlink("h", "h"), 'entry "h": it is a hard link to itself'],
     ["a symbolic link without a target", symlink("s", ""), 'entry "s": it is a symbolic link without a target'],
     ["a root that is a symbolic link", symlink("./", "/"), 'entry "./": the root of a layer is a directory, not a symlink'],
-    ["an overlayfs whiteout in disguise", { name: "w", type: "char" }, 'entry "w": it is a character device 0:0, which overlayfs takes for a whiteout'],
-    ["an attribute that the kernel cannot hold", file("x", "", { xattrs: { "user.a": "1".repeat(65537) } }), 'entry "x": its extended attribute user.a has 65537 bytes, more than 65536'],
+    [
+      "an overlayfs whiteout in disguise",
+      { name: "w", type: "char" },
+      'entry "w": it is a character device 0:0, which overlayfs takes for a whiteout',
+    ],
+    [
+      "an attribute that the kernel cannot hold",
+      file("x", "", { xattrs: { "user.a": "1".repeat(65537) } }),
+      'entry "x": its extended attribute user.a has 65537 bytes, more than 65536',
+    ],
   ])("%s", (_, entry, message) => {
     const error = failure(entry);
     expect(error.message).toBe(message);
@@ -243,26 +282,42 @@ describe("LayerCompiler refuses", () => {
   });
 
   test("more entries than the limit", () => {
-    expect(() => compile([file("a", ""), file("b", "")], { limits: { maxBytes: 1e9, maxEntries: 1 } })).toThrow('entry "b": the layer has more than 1 entries');
+    expect(() => compile([file("a", ""), file("b", "")], { limits: { maxBytes: 1e9, maxEntries: 1 } })).toThrow(
+      'entry "b": the layer has more than 1 entries',
+    );
   });
 
   test("more metadata than the limit", () => {
-    expect(() => compile([file("a".repeat(100), ""), file("b", "", { xattrs: { "user.a": "1".repeat(100) } })], { limits: { maxBytes: 1e9, maxEntries: 9, maxMetadataBytes: 150 } })).toThrow(
-      'entry "b": the layer\'s names and attributes have more than 150 bytes',
-    );
+    expect(() =>
+      compile([file("a".repeat(100), ""), file("b", "", { xattrs: { "user.a": "1".repeat(100) } })], {
+        limits: { maxBytes: 1e9, maxEntries: 9, maxMetadataBytes: 150 },
+      }),
+    ).toThrow('entry "b": the layer\'s names and attributes have more than 150 bytes');
   });
 
   test("an opaque mark after more names than one op can keep", () => {
     const entries = Array.from({ length: 10_000 }, (_, index) => file(`d/${index}`, ""));
-    expect(() => compile([...entries, opaque("d")], { limits: { maxBytes: 1e9, maxEntries: 20_000 } })).toThrow('entry "d": it is hidden after 10000 names were made in it');
+    expect(() => compile([...entries, opaque("d")], { limits: { maxBytes: 1e9, maxEntries: 20_000 } })).toThrow(
+      'entry "d": it is hidden after 10000 names were made in it',
+    );
   });
 });
 
 describe("LayerCompiler.describeOp()", () => {
   test("names the entry of each op, also of those at the end", () => {
-    const { compiler, ops } = compile([directory("d", { mtime: 1 }), file("d/f", "", { xattrs: { "user.a": "1" } })], { firstOp: 3, base: true });
+    const { compiler, ops } = compile([directory("d", { mtime: 1 }), file("d/f", "", { xattrs: { "user.a": "1" } })], {
+      firstOp: 3,
+      base: true,
+    });
     expect(ops).toEqual(["directory d 0755 @1 keep-parent", "file d/f 0644 0 []", "xattr d/f user.a =1", "times d @1"]);
-    expect([2, 3, 4, 5, 6, 7].map((index) => compiler.describeOp(index))).toEqual([undefined, 'entry "d"', 'entry "d/f"', 'entry "d/f"', 'entry "d"', undefined]);
+    expect([2, 3, 4, 5, 6, 7].map((index) => compiler.describeOp(index))).toEqual([
+      undefined,
+      'entry "d"',
+      'entry "d/f"',
+      'entry "d/f"',
+      'entry "d"',
+      undefined,
+    ]);
     expect(compiler.entries).toBe(2);
     expect(compiler.ops).toBe(4);
   });

@@ -261,7 +261,11 @@ function opPath(path: ByteString): ByteString {
 
 function hardlinkTarget(header: TarHeader): ByteString {
   const target = normalisePath(header.linkPath);
-  if (target.kind === "refused") throw fault(header, `it is a hard link to ${JSON.stringify(displayByteString(header.linkPath))}: ${target.fact.replace("its", "that")}`);
+  if (target.kind === "refused")
+    throw fault(
+      header,
+      `it is a hard link to ${JSON.stringify(displayByteString(header.linkPath))}: ${target.fact.replace("its", "that")}`,
+    );
   if (target.path === "") throw fault(header, "it is a hard link to the root");
   return target.path;
 }

@@ -41,7 +41,11 @@ const { zstdCompressSync } = Bun;
 const skippable = Buffer.concat([Buffer.from([0x5a, 0x2a, 0x4d, 0x18, 5, 0, 0, 0]), Buffer.from("hello")]);
 const formats = {
   gzip: { type: gzipType, whole: gzipSync(text), parts: [gzipSync(text.subarray(0, half)), gzipSync(""), gzipSync(text.subarray(half))] },
-  zstd: { type: zstdType, whole: zstdCompressSync(text), parts: [skippable, zstdCompressSync(text.subarray(0, half)), skippable, zstdCompressSync(text.subarray(half)), skippable] },
+  zstd: {
+    type: zstdType,
+    whole: zstdCompressSync(text),
+    parts: [skippable, zstdCompressSync(text.subarray(0, half)), skippable, zstdCompressSync(text.subarray(half)), skippable],
+  },
 } as const;
 const sizes = [997, 1 << 16, 1 << 20];
 const small = Buffer.from("small content\n".repeat(20));
@@ -52,7 +56,8 @@ describe.each(["gzip", "zstd"] as const)("decompressLayer() of %s", (format) => 
   test("gives the content, whatever the pieces it comes in", async () => {
     for (const size of sizes) expect((await decompress(whole, type, size)).equals(text)).toBe(true);
     const bytes = format === "gzip" ? gzipSync(small) : zstdCompressSync(small);
-    for (const size of [1, 2, 3, 7]) expect((await decompress(Buffer.concat([bytes, bytes]), type, size)).equals(Buffer.concat([small, small]))).toBe(true);
+    for (const size of [1, 2, 3, 7])
+      expect((await decompress(Buffer.concat([bytes, bytes]), type, size)).equals(Buffer.concat([small, small]))).toBe(true);
   });
 
   test("reads several members or frames as one content", async () => {
@@ -63,14 +68,34 @@ describe.each(["gzip", "zstd"] as const)("decompressLayer() of %s", (format) => 
 
   test("refuses content that is cut off, wherever", async () => {
     const twice = Buffer.concat([whole, whole]);
-    const lengths = [0, 1, 3, 5, 12, whole.length >> 1, whole.length - 5, whole.length - 1, whole.length + 1, whole.length + 4, whole.length + 20, twice.length - 1];
+    const lengths = [
+      0,
+      1,
+      3,
+      5,
+      12,
+      whole.length >> 1,
+      whole.length - 5,
+      whole.length - 1,
+      whole.length + 1,
+      whole.length + 4,
+      whole.length + 20,
+      twice.length - 1,
+    ];
     for (const length of lengths) {
       for (const size of [twice.length, 1000]) expect((await failure(twice.subarray(0, length), type, size)).code).toBe("corrupt");
     }
   });
 
   test("refuses anything after the last member or frame", async () => {
-    for (const rest of [Buffer.from("garbage"), Buffer.alloc(1), Buffer.alloc(512), Buffer.alloc(1 << 20), Buffer.from([0x1f]), Buffer.from([0x28, 0xb5])]) {
+    for (const rest of [
+      Buffer.from("garbage"),
+      Buffer.alloc(1),
+      Buffer.alloc(512),
+      Buffer.alloc(1 << 20),
+      Buffer.from([0x1f]),
+      Buffer.from([0x28, 0xb5]),
+    ]) {
       for (const size of [whole.length + rest.length, whole.length, 4096]) {
         expect((await failure(Buffer.concat([whole, rest]), type, size)).code).toBe("corrupt");
       }
@@ -107,18 +132,16 @@ describe.each(["gzip", "zstd"] as const)("decompressLayer() of %s", (format) => 
   });
 
   test("ends the source when the reader leaves early", async () => {
-    let ended = false;
+    const { promise: ended, resolve: end } = Promise.withResolvers<string>();
     async function* source(): AsyncGenerator<Uint8Array> {
       try {
         for (;;) yield* pieces(whole, 1000);
       } finally {
-        ended = true;
+        end("ended");
       }
     }
     for await (const chunk of decompressLayer(source(), type)) if (chunk.length > 0) break;
-    const deadline = Date.now() + 5000;
-    while (!ended && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 1));
-    expect(ended).toBe(true);
+    expect(await ended).toBe("ended");
   });
 
   test("waits for its reader: it takes no more of the source than a few chunks", async () => {
@@ -155,13 +178,18 @@ describe("decompressLayer()", () => {
   test("refuses a media type that is no layer's", async () => {
     const error = await failure(text, "application/vnd.oci.image.config.v1+json");
     expect(error.code).toBe("unsupported");
-    expect(error.message).toBe('cannot decompress a layer of media type "application/vnd.oci.image.config.v1+json": it is not one of a layer');
+    expect(error.message).toBe(
+      'cannot decompress a layer of media type "application/vnd.oci.image.config.v1+json": it is not one of a layer',
+    );
   });
 
   test("refuses a zstd frame whose window is over 128 MiB", async () => {
     // Magic, no flags, window exponent 18 (2^28), then an empty last block.
     const error = await failure(Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 18 << 3, 1, 0, 0]), zstdType);
-    expect(error).toMatchObject({ code: "unsupported", message: "cannot decompress zstd: a frame needs a window of 268435456 bytes, more than 134217728" });
+    expect(error).toMatchObject({
+      code: "unsupported",
+      message: "cannot decompress zstd: a frame needs a window of 268435456 bytes, more than 134217728",
+    });
   });
 });
 
@@ -180,21 +208,36 @@ const input = JSON.parse(await new Promise((resolve) => { let all = ""; process.
 console.log(JSON.stringify(await Promise.all(input.map(([base64, type]) => read(base64, type)))));
 `;
 
-test("decompressLayer() does the same under Node", () => {
+const hasNode = Bun.which("node") !== null;
+if (!hasNode) console.log("skipped: there is no Node here");
+
+test.skipIf(!hasNode)("decompressLayer() does the same under Node", () => {
   const scratch = mkdtempSync(join(tmpdir(), "gantry-decompress-"));
   try {
     writeFileSync(join(scratch, "smoke.ts"), smoke);
     const bundle = join(scratch, "smoke.mjs");
-    execFileSync(process.execPath, ["build", "--target=node", `--outfile=${bundle}`, join(scratch, "smoke.ts")], { cwd: import.meta.dir, stdio: "pipe" });
+    execFileSync(process.execPath, ["build", "--target=node", `--outfile=${bundle}`, join(scratch, "smoke.ts")], {
+      cwd: import.meta.dir,
+      stdio: "pipe",
+    });
     const cases = (["gzip", "zstd"] as const).flatMap((format) => {
       const { type, whole, parts } = formats[format];
-      const inputs = [whole, Buffer.concat(parts), whole.subarray(0, -1), Buffer.concat([whole, Buffer.alloc(512)]), Buffer.concat([whole, Buffer.from("garbage")]), Buffer.concat([whole, whole.subarray(0, 3)])];
+      const inputs = [
+        whole,
+        Buffer.concat(parts),
+        whole.subarray(0, -1),
+        Buffer.concat([whole, Buffer.alloc(512)]),
+        Buffer.concat([whole, Buffer.from("garbage")]),
+        Buffer.concat([whole, whole.subarray(0, 3)]),
+      ];
       return inputs.map((input) => [input.toString("base64"), type]);
     });
     const output = execFileSync("node", [bundle], { input: JSON.stringify(cases), encoding: "utf8", maxBuffer: 1 << 26 });
     const content = text.toString("latin1");
     const expected = [content, content, "corrupt", "corrupt", "corrupt", "corrupt"];
-    expect((JSON.parse(output) as string[]).map((found) => (found === content ? "content" : found))).toEqual([...expected, ...expected].map((found) => (found === content ? "content" : found)));
+    expect((JSON.parse(output) as string[]).map((found) => (found === content ? "content" : found))).toEqual(
+      [...expected, ...expected].map((found) => (found === content ? "content" : found)),
+    );
   } finally {
     rmSync(scratch, { recursive: true });
   }

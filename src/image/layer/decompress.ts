@@ -25,7 +25,8 @@ const aheadBytes = 4 * chunkBytes;
  */
 export async function* decompressLayer(source: AsyncIterable<Uint8Array>, mediaType: string): AsyncGenerator<Uint8Array, void, undefined> {
   const compression = layerCompression(mediaType);
-  if (compression === undefined) throw new CodedError("unsupported", `cannot decompress a layer of media type "${mediaType}": it is not one of a layer`);
+  if (compression === undefined)
+    throw new CodedError("unsupported", `cannot decompress a layer of media type "${mediaType}": it is not one of a layer`);
   const checked = checkMagic(source, { compression, mediaType });
   if (compression === "none") yield* checked;
   else if (compression === "gzip") yield* inflate(checked, zlib.createGunzip(engineOptions), "gzip");
@@ -71,11 +72,23 @@ async function* decompressZstd(source: AsyncIterable<Uint8Array>): AsyncGenerato
   else yield* inflate(walked, create(engineOptions), "zstd");
 }
 
+/**
+ * Passes `source` on once its skeleton is seen to be sound.
+ *
+ * COMPAT: Node's zstd stream (24.21) is at its end with the first frame that ends within what one write gave it, and goes on
+ * with one that ends where the write does. There every frame gets writes of its own; Bun's stream needs no such help.
+ */
 async function* walkFrames(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   const walker = new ZstdFrameWalker();
+  const isWhole = process.versions["bun"] !== undefined;
   for await (const chunk of source) {
-    walker.push(chunk);
-    yield chunk;
+    let at = 0;
+    while (at < chunk.length) {
+      const end = walker.advance(chunk, at);
+      if (!isWhole) yield chunk.subarray(at, end);
+      at = end;
+    }
+    if (isWhole) yield chunk;
   }
   walker.end();
 }
@@ -93,7 +106,9 @@ async function* decompressZstdSlowly(source: AsyncIterable<Uint8Array>): AsyncGe
     try {
       decoder.push(bytes, final);
     } catch (error) {
-      throw new CodedError("corrupt", `cannot decompress zstd: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new CodedError("corrupt", `cannot decompress zstd: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
     }
     return ready.splice(0);
   };

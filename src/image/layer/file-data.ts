@@ -13,12 +13,16 @@ const pieceBytes = 64 << 10;
 const zeros = Buffer.alloc(pieceBytes);
 
 /** Writes `bytes`, which lie at `offset` of a file of `fileSize` bytes. */
-export function writeFileData(writer: RecordWriter, bytes: Uint8Array, place: { readonly offset: number; readonly fileSize: number }): void {
+export function writeFileData(
+  writer: RecordWriter,
+  bytes: Uint8Array,
+  place: { readonly offset: number; readonly fileSize: number },
+): void {
   if (place.fileSize < sparseFromBytes) return writeChunks(writer, bytes, place.offset);
   // Pieces end at multiples of their size in the file, so that holes match the file system's blocks. A piece that is
   // cut short by `bytes` is looked at as it is: what is zero here need not be written whatever its neighbour holds.
   let from = 0;
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const end = Math.min(at + pieceBytes - ((place.offset + at) % pieceBytes), bytes.length);
     if (isZero(bytes, at, end)) {
       if (at > from) writeChunks(writer, bytes.subarray(from, at), place.offset + from);

@@ -31,7 +31,10 @@ export class MadeDirectory {
 }
 
 /** What `MadeTree.find` has found of a path. */
-export type Found = { readonly kind: "directory"; readonly directory: MadeDirectory } | { readonly kind: "other" } | { readonly kind: "nothing" };
+export type Found =
+  | { readonly kind: "directory"; readonly directory: MadeDirectory }
+  | { readonly kind: "other" }
+  | { readonly kind: "nothing" };
 
 /** The tree, with the memory of the directory last used: neighbours in a layer mostly share theirs. */
 export class MadeTree {

@@ -30,7 +30,9 @@ export function classifyName(stored: ByteString): LayerName {
 }
 
 /** `stored` without "." and empty components; the refusal of a name that is absolute or leads upward. */
-export function normalisePath(stored: ByteString): { readonly kind: "entry"; readonly path: ByteString } | { readonly kind: "refused"; readonly fact: string } {
+export function normalisePath(
+  stored: ByteString,
+): { readonly kind: "entry"; readonly path: ByteString } | { readonly kind: "refused"; readonly fact: string } {
   let path: string = stored;
   // The two usual forms first, so that most names are done with one test: "./usr/bin/" of `tar -C tree .`.
   if (path.startsWith("./")) path = path.slice(2);
@@ -58,8 +60,10 @@ function classifyWhiteout(path: ByteString): LayerName | undefined {
   const parts = path.split("/");
   // aufs kept its own files (.wh..wh.aufs, .wh..wh.plnk/...) in the tree, and Docker's early layers have them.
   const opaque = ".wh..wh..opq";
-  if (parts.some((part, index) => part.startsWith(".wh..wh.") && !(part === opaque && index === parts.length - 1))) return { kind: "skipped" };
-  if (parts.slice(0, -1).some((part) => part.startsWith(prefix))) return { kind: "refused", fact: "it lies in a directory whose name begins with .wh." };
+  if (parts.some((part, index) => part.startsWith(".wh..wh.") && !(part === opaque && index === parts.length - 1)))
+    return { kind: "skipped" };
+  if (parts.slice(0, -1).some((part) => part.startsWith(prefix)))
+    return { kind: "refused", fact: "it lies in a directory whose name begins with .wh." };
   const { directory, name } = splitName(path);
   if (!name.startsWith(prefix)) return undefined;
   if (name === opaque) return { kind: "opaque", directory };

@@ -9,7 +9,9 @@ import type { ByteString } from "#base/byte-string.ts";
  * Podman applies whatever the kernel takes, but packs no overlay attributes.
  */
 export function isIgnoredXattr(name: ByteString): boolean {
-  return name.startsWith("trusted.overlay.") || name.startsWith("user.overlay.") || name === "security.selinux" || name === "system.nfs4_acl";
+  return (
+    name.startsWith("trusted.overlay.") || name.startsWith("user.overlay.") || name === "security.selinux" || name === "system.nfs4_acl"
+  );
 }
 
 /** KERNEL: XATTR_NAME_MAX and XATTR_SIZE_MAX, linux/limits.h. */

@@ -6,14 +6,23 @@ import { ZstdFrameWalker } from "./zstd-frames.ts";
 const magic = [0x28, 0xb5, 0x2f, 0xfd];
 function walk(bytes: Uint8Array, cut: number = bytes.length): void {
   const walker = new ZstdFrameWalker();
-  for (let at = 0; at < bytes.length; at += cut) walker.push(bytes.subarray(at, at + cut));
+  for (let from = 0; from < bytes.length; from += cut) {
+    const piece = bytes.subarray(from, from + cut);
+    for (let at = 0; at < piece.length;) at = walker.advance(piece, at);
+  }
   walker.end();
 }
 
 describe("ZstdFrameWalker", () => {
   test("walks over what zstd writes, in pieces of any size, and over no part of it", () => {
+    const input = fc.record({
+      data: fc.uint8Array({ maxLength: 300 }),
+      times: fc.integer({ min: 1, max: 400 }),
+      cut: fc.integer({ min: 1, max: 50 }),
+      where: fc.nat(),
+    });
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 300 }), fc.integer({ min: 1, max: 400 }), fc.integer({ min: 1, max: 50 }), fc.nat(), (data, times, cut, where) => {
+      fc.property(input, ({ data, times, cut, where }) => {
         const frame = Bun.zstdCompressSync(Buffer.concat(Array.from({ length: times }, () => data)));
         walk(Buffer.concat([frame, frame]), cut);
         const length = where % frame.length;
@@ -22,6 +31,22 @@ describe("ZstdFrameWalker", () => {
         }).toThrow(CodedError);
       }),
     );
+  });
+
+  test("stops behind each frame, skippable ones too", () => {
+    const frames = [
+      Bun.zstdCompressSync("one"),
+      Buffer.from([0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 1, 2]),
+      Buffer.from([0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]),
+      Bun.zstdCompressSync(""),
+    ];
+    const bytes = Buffer.concat(frames);
+    const walker = new ZstdFrameWalker();
+    let at = 0;
+    for (const frame of frames) {
+      expect(walker.advance(bytes, at)).toBe(at + frame.length);
+      at += frame.length;
+    }
   });
 
   test.each<[string, number[], string]>([

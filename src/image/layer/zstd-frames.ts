@@ -18,7 +18,7 @@ type Expecting = "magic" | "skippable-size" | "descriptor" | "frame-header" | "b
 /** How many bytes each header part has; a frame's header depends on its descriptor. */
 const fixedSizes = { magic: 4, "skippable-size": 4, descriptor: 1, "block-header": 3 } as const;
 
-/** Walks over a stream that is pushed in pieces of any size. */
+/** Walks over a stream that comes in pieces of any size. */
 export class ZstdFrameWalker {
   #expecting: Expecting = "magic";
   /** The header part under way, collected byte by byte; content is skipped without a look. */
@@ -29,22 +29,28 @@ export class ZstdFrameWalker {
   #descriptor = 0;
   #frames = 0;
 
-  /** @throws CodedError `corrupt`; `unsupported` for a window over the limit or a dictionary */
-  push(bytes: Uint8Array): void {
-    let at = 0;
+  /**
+   * Walks over `bytes` from `start` on, up to the next end of a frame.
+   *
+   * @returns where it stopped: just behind a frame, or at the end of `bytes`
+   * @throws CodedError `corrupt`; `unsupported` for a window over the limit or a dictionary
+   */
+  advance(bytes: Uint8Array, start: number): number {
+    let at = start;
     while (at < bytes.length) {
       if (this.#skip > 0) {
         const size = Math.min(this.#skip, bytes.length - at);
         this.#skip -= size;
         at += size;
-        continue;
-      }
-      this.#header[this.#have++] = bytes[at++] ?? 0;
-      if (this.#have === this.#need) {
+      } else {
+        this.#header[this.#have++] = bytes[at++] ?? 0;
+        if (this.#have < this.#need) continue;
         this.#have = 0;
         this.#part();
       }
+      if (this.#expecting === "magic" && this.#skip === 0) return at;
     }
+    return at;
   }
 
   /** @throws CodedError `corrupt` when the stream ends within a frame or has none */

@@ -44,7 +44,8 @@ export class ArchiveIndex {
   find(file: string): ArchiveFile | undefined {
     let current = this.#entries.get(file);
     for (let hops = 0; current !== undefined && "target" in current; hops++) {
-      if (hops === maxLinkHops) throw new CodedError("corrupt", `cannot read ${file} in ${this.name}: more than ${maxLinkHops} links lead to it`);
+      if (hops === maxLinkHops)
+        throw new CodedError("corrupt", `cannot read ${file} in ${this.name}: more than ${maxLinkHops} links lead to it`);
       current = this.#entries.get(current.target);
     }
     return current;
@@ -59,7 +60,8 @@ export class ArchiveIndex {
   async read(fileName: string, maxBytes: number): Promise<Uint8Array> {
     const file = this.find(fileName);
     if (file === undefined) throw new CodedError("not-found", `cannot read ${fileName} in ${this.name}: the archive does not have it`);
-    if (file.size > maxBytes) throw new CodedError("exhausted", `cannot read ${fileName} in ${this.name}: it has ${file.size} bytes, more than ${maxBytes}`);
+    if (file.size > maxBytes)
+      throw new CodedError("exhausted", `cannot read ${fileName} in ${this.name}: it has ${file.size} bytes, more than ${maxBytes}`);
     const chunks: Uint8Array[] = [];
     for await (const chunk of this.open(file)) chunks.push(chunk);
     return Buffer.concat(chunks);
@@ -93,7 +95,8 @@ async function readEntries(file: FileHandle, name: string): Promise<Map<string, 
     if (fields === undefined) break;
     const payload = offset + blockBytes;
     if (isExtension(fields)) {
-      if (fields.size > maxExtendedBytes) throw fault(`its extended header has ${fields.size} bytes, more than ${maxExtendedBytes}`, "exhausted");
+      if (fields.size > maxExtendedBytes)
+        throw fault(`its extended header has ${fields.size} bytes, more than ${maxExtendedBytes}`, "exhausted");
       pending = extend(pending, { fields, payload: await readExactly(file, { offset: payload, length: fields.size }, fault) }, fault);
       offset = payload + padded(fields.size);
       continue;
@@ -119,7 +122,8 @@ function addEntry(
   // What an entry hides is gone, as when the archive is unpacked.
   entries.delete(name);
   if (header.kind === "file") {
-    if (pending.local?.sparse !== undefined || fields.flag === typeFlags.gnuSparse) throw fault(`"${displayByteString(header.path)}" is sparse, which no archive of images is`, "unsupported");
+    if (pending.local?.sparse !== undefined || fields.flag === typeFlags.gnuSparse)
+      throw fault(`"${displayByteString(header.path)}" is sparse, which no archive of images is`, "unsupported");
     entries.set(name, { offset: payload, size: stored });
   } else if (header.kind === "hardlink") {
     entries.set(name, { target: normalName(header.linkPath, "", fault) });
@@ -154,7 +158,7 @@ function extend(pending: PendingHeaders, { fields, payload }: { fields: HeaderFi
 
 async function readExactly(file: FileHandle, { offset, length }: { offset: number; length: number }, fault: Fault): Promise<Buffer> {
   const bytes = Buffer.alloc(length);
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
     if (bytesRead === 0) throw fault("the file ends within a header");
     done += bytesRead;

@@ -33,7 +33,10 @@ function dockerArchive(changes: Readonly<Record<string, Partial<TarEntry> | unde
 /** An OCI layout as archive members. */
 function layoutMembers(directory: string): TarEntry[] {
   const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  return files.map((entry) => ({ name: join(entry.parentPath, entry.name).slice(directory.length + 1), data: readFileSync(join(entry.parentPath, entry.name)) }));
+  return files.map((entry) => ({
+    name: join(entry.parentPath, entry.name).slice(directory.length + 1),
+    data: readFileSync(join(entry.parentPath, entry.name)),
+  }));
 }
 
 async function* chunksOf(bytes: Uint8Array, size = 1000): AsyncGenerator<Uint8Array> {
@@ -103,9 +106,16 @@ test("what docker saves since 25 is read as OCI, under the names of its manifest
   using store = await scratchStore();
   const writer = new LayoutWriter(join(store.path, "source"));
   const manifest = writer.image([writer.layer(layer, "gzip")]);
-  const index = writer.json({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: [{ ...manifest, platform: { os: "linux", architecture: "amd64" } }] }, mediaTypes.index);
-  writer.index([{ ...index, annotations: { "io.containerd.image.name": "long.example/library/x:1", "org.opencontainers.image.ref.name": "1" } }]);
-  const { config: described } = JSON.parse(readFileSync(join(writer.directory, "blobs", manifest.digest.replace(":", "/")), "utf8")) as { config: { digest: string } };
+  const index = writer.json(
+    { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [{ ...manifest, platform: { os: "linux", architecture: "amd64" } }] },
+    mediaTypes.index,
+  );
+  writer.index([
+    { ...index, annotations: { "io.containerd.image.name": "long.example/library/x:1", "org.opencontainers.image.ref.name": "1" } },
+  ]);
+  const { config: described } = JSON.parse(readFileSync(join(writer.directory, "blobs", manifest.digest.replace(":", "/")), "utf8")) as {
+    config: { digest: string };
+  };
   const saved25 = [{ Config: `blobs/${described.digest.replace(":", "/")}`, RepoTags: ["x:1", "x:latest"], Layers: [] }];
   const members = layoutMembers(writer.directory);
   const [named] = await loadBytes(store, tar([...members, { name: "manifest.json", data: JSON.stringify(saved25) }]));
@@ -118,8 +128,11 @@ test("archives that are compressed as a whole, come as a stream or through a pip
   using store = await scratchStore();
   const archive = dockerArchive();
   const halves = Buffer.concat([gzipSync(archive.subarray(0, 700)), gzipSync(archive.subarray(700))]);
-  for (const bytes of [gzipSync(archive), halves, Bun.zstdCompressSync(archive)]) expect((await loadBytes(store, bytes))[0]?.names[0]).toBe("x:1");
-  await expect(loadFrom(store.layout, chunksOf(archive, 7), { only: ["q"] })).rejects.toThrow("cannot find q:latest in the docker archive the input: it has x:1, a.example/y:2");
+  for (const bytes of [gzipSync(archive), halves, Bun.zstdCompressSync(archive)])
+    expect((await loadBytes(store, bytes))[0]?.names[0]).toBe("x:1");
+  await expect(loadFrom(store.layout, chunksOf(archive, 7), { only: ["q"] })).rejects.toThrow(
+    "cannot find q:latest in the docker archive the input: it has x:1, a.example/y:2",
+  );
   expect(await loadFrom(store.layout, chunksOf(archive, 7))).toHaveLength(1);
   expect(await loadFrom(store.layout, chunksOf(gzipSync(archive), 3))).toHaveLength(1);
   const fifo = join(store.path, "fifo");
@@ -144,7 +157,10 @@ test("archives that are damaged or no archives of images are refused", async () 
     [layer, `cannot load ${path}: the archive holds neither oci-layout and index.json nor manifest.json`],
     [tar([{ name: "repositories", data: "{}" }]), "it is an archive of docker before 1.10"],
     [archive.subarray(0, 1024 + 700), "an entry of 2048 bytes begins here, but the file ends after 1724 bytes"],
-    [Buffer.concat([Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]), archive]), `cannot load ${path}: it is compressed with xz; unpack it first`],
+    [
+      Buffer.concat([Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]), archive]),
+      `cannot load ${path}: it is compressed with xz; unpack it first`,
+    ],
     [gzipSync(archive).subarray(0, 200), `cannot load ${path}: its gzip stream is damaged or ends early`],
     [damaged, `cannot load ${path}: its gzip stream is damaged or ends early`],
     [Bun.zstdCompressSync(archive).subarray(0, 100), `cannot load ${path}: its zstd stream is damaged or ends early`],
@@ -162,12 +178,21 @@ test("hostile docker archives are refused with the name of what is wrong", async
   const manifest = (change: object) => ({ "manifest.json": { data: JSON.stringify([{ ...saved[0], ...change }]) } });
   const cases: [Uint8Array, string][] = [
     [dockerArchive({ "../../etc/passwd": { data: "x" } }), 'the name "../../etc/passwd" leads out of the archive'],
-    [dockerArchive({ "abc/layer.tar": { type: "symlink", link: "../../../etc/passwd" } }), 'the name "../../../etc/passwd" leads out of the archive'],
+    [
+      dockerArchive({ "abc/layer.tar": { type: "symlink", link: "../../../etc/passwd" } }),
+      'the name "../../../etc/passwd" leads out of the archive',
+    ],
     [dockerArchive({ "abc/layer.tar": { type: "symlink", link: "/etc/passwd" } }), 'cannot read layer "abc/layer.tar"'],
-    [dockerArchive({ "abc/layer.tar": { type: "symlink", link: "x" }, "abc/x": { type: "symlink", link: "layer.tar" } }), "more than 16 links lead to it"],
+    [
+      dockerArchive({ "abc/layer.tar": { type: "symlink", link: "x" }, "abc/x": { type: "symlink", link: "layer.tar" } }),
+      "more than 16 links lead to it",
+    ],
     [dockerArchive({ "abc/layer.tar": undefined }), 'cannot read layer "abc/layer.tar"'],
     [dockerArchive({ [configName]: undefined }), `cannot read ${configName} in `],
-    [dockerArchive({ "abc/layer.tar": { data: tar([{ name: "file", data: "other" }]) } }), `cannot accept ${sha256(layer)}: its content has the digest`],
+    [
+      dockerArchive({ "abc/layer.tar": { data: tar([{ name: "file", data: "other" }]) } }),
+      `cannot accept ${sha256(layer)}: its content has the digest`,
+    ],
     [dockerArchive(manifest({ Layers: [] })), "it lists 1 diff_ids, but manifest.json 0 layers"],
     [dockerArchive(manifest({ Config: "../../etc/passwd" })), "cannot read ../../etc/passwd in "],
     [dockerArchive(manifest({ Config: 5 })), "/0/Config: it is 5, not a string"],
@@ -188,7 +213,9 @@ test("a spooled archive may not become longer than the limit", async () => {
   using scratch = scratchDirectory();
   const { openImageSource } = await import("./open.ts");
   const bomb = chunksOf(gzipSync(Buffer.alloc(1 << 24)));
-  await expect(openImageSource(bomb, { spoolDirectory: scratch.path, maxSpoolBytes: 1 << 20 })).rejects.toThrow("cannot load the input: it unpacks to more than 1048576 bytes");
+  await expect(openImageSource(bomb, { spoolDirectory: scratch.path, maxSpoolBytes: 1 << 20 })).rejects.toThrow(
+    "cannot load the input: it unpacks to more than 1048576 bytes",
+  );
   expect(readdirSync(scratch.path)).toEqual([]);
 });
 
@@ -219,7 +246,10 @@ test("openArchiveIndex() takes any damage without anything but an error of ours"
       const bytes = Buffer.from(archive);
       for (const [at, value] of changes) bytes[at] = value;
       writeFileSync(path, bytes);
-      const error = await openArchiveIndex(path).then(() => undefined, (reason: unknown) => reason);
+      const error = await openArchiveIndex(path).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
       if (error !== undefined) expect(error).toBeInstanceOf(CodedError);
     }),
     { numRuns: 300 },

@@ -43,11 +43,19 @@ class DockerArchive implements ImageSource {
     const config = parseImageConfig(bytes, `${image.config} of ${this.#archive.name}`);
     const diffIds = config.rootfs.diff_ids;
     if (diffIds.length !== image.layers.length) {
-      throw new CodedError("invalid-spec", `cannot read ${image.config} of ${this.#archive.name}: it lists ${diffIds.length} diff_ids, but manifest.json ${image.layers.length} layers`);
+      throw new CodedError(
+        "invalid-spec",
+        `cannot read ${image.config} of ${this.#archive.name}: it lists ${diffIds.length} diff_ids, but manifest.json ${image.layers.length} layers`,
+      );
     }
     const layers: Descriptor[] = [];
     for (const [index, diffId] of diffIds.entries()) layers.push(await this.#addLayer(image.layers[index] ?? "", diffId));
-    const manifest = encodeJson({ schemaVersion: 2, mediaType: mediaTypes.manifest, config: this.#addDocument(bytes, mediaTypes.config), layers });
+    const manifest = encodeJson({
+      schemaVersion: 2,
+      mediaType: mediaTypes.manifest,
+      config: this.#addDocument(bytes, mediaTypes.config),
+      layers,
+    });
     this.images.push({ names: image.names, tag: undefined, descriptor: this.#addDocument(manifest, mediaTypes.manifest) });
   }
 
@@ -74,9 +82,11 @@ class DockerArchive implements ImageSource {
   /** A plain tar is its own diff; some builders put compressed layers here, whose digest is not told and must be computed. */
   async #addLayer(name: string, diffId: Digest): Promise<Descriptor> {
     const file = this.#archive.find(name);
-    if (file === undefined) throw new CodedError("not-found", `cannot read layer ${JSON.stringify(name)} in ${this.#archive.name}: the archive does not have it`);
+    if (file === undefined)
+      throw new CodedError("not-found", `cannot read layer ${JSON.stringify(name)} in ${this.#archive.name}: the archive does not have it`);
     const compression = detectCompression(await this.#beginningOf(file));
-    if (compression === "xz" || compression === "bzip2") throw new CodedError("unsupported", `cannot read layer ${name} in ${this.#archive.name}: it is compressed with ${compression}`);
+    if (compression === "xz" || compression === "bzip2")
+      throw new CodedError("unsupported", `cannot read layer ${name} in ${this.#archive.name}: it is compressed with ${compression}`);
     const digest = compression === "none" ? diffId : await this.#digestOf(file);
     const mediaType = { none: mediaTypes.layer, gzip: mediaTypes.layerGzip, zstd: mediaTypes.layerZstd }[compression];
     this.#layers.set(digest, file);

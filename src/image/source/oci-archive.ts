@@ -64,9 +64,14 @@ class OciArchive implements ImageSource {
 }
 
 /** Docker names an image in manifest.json; the two documents meet in the config's digest. */
-async function withSavedNames(source: ImageSource, { image, saved }: { image: SourceImage; saved: readonly DockerArchiveImage[] }): Promise<SourceImage> {
+async function withSavedNames(
+  source: ImageSource,
+  { image, saved }: { image: SourceImage; saved: readonly DockerArchiveImage[] },
+): Promise<SourceImage> {
   const configs = await listConfigs(source, image.descriptor);
-  const names = saved.flatMap(({ config, names: savedNames }) => (configs.some((digest) => config === `blobs/${digest.replace(":", "/")}`) ? savedNames : []));
+  const names = saved.flatMap(({ config, names: savedNames }) =>
+    configs.some((digest) => config === `blobs/${digest.replace(":", "/")}`) ? savedNames : [],
+  );
   return names.length === 0 ? image : { ...image, names: [...new Set(names)], tag: undefined };
 }
 

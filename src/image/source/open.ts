@@ -51,7 +51,10 @@ async function openArchive(path: string, subject: string, close: () => Promise<v
   if (archive.find("repositories") !== undefined) {
     throw new CodedError("unsupported", `cannot load ${subject}: it is an archive of docker before 1.10, without a manifest.json`);
   }
-  throw new CodedError("invalid-spec", `cannot load ${subject}: the archive holds neither oci-layout and index.json nor manifest.json, so it is no archive of images`);
+  throw new CodedError(
+    "invalid-spec",
+    `cannot load ${subject}: the archive holds neither oci-layout and index.json nor manifest.json, so it is no archive of images`,
+  );
 }
 
 async function openSpooled(content: AsyncIterable<Uint8Array>, subject: string, options: OpenOptions): Promise<ImageSource> {
@@ -77,7 +80,8 @@ async function* unpackAny(content: AsyncIterable<Uint8Array>, subject: string): 
       beginning = Buffer.concat([beginning, next.value]);
     }
     const format = detectCompression(beginning);
-    if (format === "xz" || format === "bzip2") throw new CodedError("unsupported", `cannot load ${subject}: it is compressed with ${format}; unpack it first`);
+    if (format === "xz" || format === "bzip2")
+      throw new CodedError("unsupported", `cannot load ${subject}: it is compressed with ${format}; unpack it first`);
     const whole = prepend(beginning, { [Symbol.asyncIterator]: () => chunks });
     yield* format === "none" ? whole : unpack(whole, format, subject);
   } finally {
@@ -87,7 +91,11 @@ async function* unpackAny(content: AsyncIterable<Uint8Array>, subject: string): 
 }
 
 /** An archive is packed as a layer is: a tar in a gzip or zstd stream. */
-async function* unpack(packed: AsyncIterable<Uint8Array>, format: "gzip" | "zstd", subject: string): AsyncGenerator<Uint8Array, void, undefined> {
+async function* unpack(
+  packed: AsyncIterable<Uint8Array>,
+  format: "gzip" | "zstd",
+  subject: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     yield* decompressLayer(packed, format === "gzip" ? mediaTypes.layerGzip : mediaTypes.layerZstd);
   } catch (cause) {
@@ -121,7 +129,10 @@ async function findTarget(path: string): Promise<{ isDirectory: boolean; isFile:
     return { isDirectory: stats.isDirectory(), isFile: stats.isFile(), size: stats.size };
   } catch (cause) {
     const { code = "" } = cause as NodeJS.ErrnoException;
-    const [kind, fact] = code === "ENOENT" ? (["not-found", "there is no such file"] as const) : (["permission-denied", `looking at it gives ${code}`] as const);
+    const [kind, fact] =
+      code === "ENOENT"
+        ? (["not-found", "there is no such file"] as const)
+        : (["permission-denied", `looking at it gives ${code}`] as const);
     throw new CodedError(kind, `cannot load ${path}: ${fact}`, { cause });
   }
 }

@@ -51,7 +51,8 @@ export function resolveEntry(fields: HeaderFields, pending: PendingHeaders, faul
   const linkPath = isLink ? (pending.longLink ?? local?.linkPath ?? fields.linkPath) : ("" as ByteString);
   if (path === "") throw fault("it has no name", "invalid-spec");
   if (path.length > maxPathBytes) throw fault(`its name has ${path.length} bytes, more than ${maxPathBytes}`, "invalid-spec");
-  if (linkPath.length > maxPathBytes) throw fault(`its link target has ${linkPath.length} bytes, more than ${maxPathBytes}`, "invalid-spec");
+  if (linkPath.length > maxPathBytes)
+    throw fault(`its link target has ${linkPath.length} bytes, more than ${maxPathBytes}`, "invalid-spec");
   const device = kind === "character" || kind === "block" ? deviceOf(fields, fault) : noDevice;
   const time = timeOf(fields, pending);
   return {
@@ -77,7 +78,8 @@ function kindOf(fields: HeaderFields, pending: PendingHeaders, fault: Fault): En
   // v7 had no flag for directories, only the slash. Go and GNU tar agree on this for the old flag.
   if (fields.flag === typeFlags.oldFile && entryPath(fields, pending).endsWith("/")) return "directory";
   const kind = kinds.get(fields.flag);
-  if (kind === undefined) throw fault(`its type ${JSON.stringify(String.fromCharCode(fields.flag))} is not one that layers have`, "unsupported");
+  if (kind === undefined)
+    throw fault(`its type ${JSON.stringify(String.fromCharCode(fields.flag))} is not one that layers have`, "unsupported");
   return kind;
 }
 

@@ -1,7 +1,19 @@
 /** Archives of real GNU tar, in all its formats. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { closeSync, linkSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, utimesSync, writeFileSync, writeSync, ftruncateSync } from "node:fs";
+import {
+  closeSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+  ftruncateSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readArchive } from "./reading.fixture.ts";
@@ -108,10 +120,21 @@ describe.skipIf(!hasGnuTar)("encodeTarHeader() writes what GNU tar reads", () =>
     const fields = { mode: 0o755, uid: 4_000_000_000, gid: 7, size: 0, seconds: -2, nanos: 0, major: 0, minor: 0, xattrs: [] };
     const archive = Buffer.concat([
       encodeTarHeader({ ...fields, kind: "directory", path: longName as ByteString, linkPath: "" as ByteString }),
-      encodeTarHeader({ ...fields, kind: "symlink", path: "\xff" as ByteString, linkPath: longName as ByteString, uid: 5, seconds: 1, nanos: 0 }),
+      encodeTarHeader({
+        ...fields,
+        kind: "symlink",
+        path: "\xff" as ByteString,
+        linkPath: longName as ByteString,
+        uid: 5,
+        seconds: 1,
+        nanos: 0,
+      }),
       Buffer.alloc(tarEndBytes),
     ]);
-    const lines = execFileSync("tar", ["-tvf", "-", "--numeric-owner", "--full-time", "--utc", "--quoting-style=escape"], { input: archive, encoding: "utf8" }).split("\n");
+    const lines = execFileSync("tar", ["-tvf", "-", "--numeric-owner", "--full-time", "--utc", "--quoting-style=escape"], {
+      input: archive,
+      encoding: "utf8",
+    }).split("\n");
     expect(lines[0]).toBe(`drwxr-xr-x 4000000000/7      0 1969-12-31 23:59:58 ${longName}/`);
     expect(lines[1]).toBe(`lrwxr-xr-x 5/7               0 1970-01-01 00:00:01 \\377 -> ${longName}`);
   });

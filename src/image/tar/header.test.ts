@@ -49,7 +49,14 @@ describe("parseHeaderBlock()", () => {
   };
 
   test("reads the fields", () => {
-    expect(parseHeaderBlock(block(), 0, fault)).toMatchObject({ path: "a/b", uid: 3, mode: 0o640, size: 7, seconds: defaultSeconds, flag: 0x30 });
+    expect(parseHeaderBlock(block(), 0, fault)).toMatchObject({
+      path: "a/b",
+      uid: 3,
+      mode: 0o640,
+      size: 7,
+      seconds: defaultSeconds,
+      flag: 0x30,
+    });
   });
 
   test("joins the ustar prefix with the name", () => {
@@ -63,7 +70,13 @@ describe("parseHeaderBlock()", () => {
   test("accepts a checksum of signed bytes, as old tar programs made", () => {
     const bytes = block();
     bytes.write("\xe4\xf6", 0, "latin1");
-    expect(parseHeaderBlock(reseal(bytes, (byte) => (byte << 24) >> 24), 0, fault)?.path).toBe("\xe4\xf6b" as never);
+    expect(
+      parseHeaderBlock(
+        reseal(bytes, (byte) => (byte << 24) >> 24),
+        0,
+        fault,
+      )?.path,
+    ).toBe("\xe4\xf6b" as never);
   });
 
   test("takes no prefix from GNU's format, where times lie there", () => {
@@ -71,14 +84,26 @@ describe("parseHeaderBlock()", () => {
     bytes.write("ustar  \0", 257, "latin1");
     bytes.write("14524770142\0", 345, "latin1");
     bytes.write("14524770142\0", 357, "latin1");
-    expect(parseHeaderBlock(reseal(bytes, (byte) => byte), 0, fault)?.path).toBe("a/b" as never);
+    expect(
+      parseHeaderBlock(
+        reseal(bytes, (byte) => byte),
+        0,
+        fault,
+      )?.path,
+    ).toBe("a/b" as never);
   });
 
   test("takes a prefix from GNU's format where Go before 1.8 put one", () => {
     const bytes = block();
     bytes.write("ustar  \0", 257, "latin1");
     bytes.write("some/directory", 345, "latin1");
-    expect(parseHeaderBlock(reseal(bytes, (byte) => byte), 0, fault)?.path).toBe("some/directory/a/b" as never);
+    expect(
+      parseHeaderBlock(
+        reseal(bytes, (byte) => byte),
+        0,
+        fault,
+      )?.path,
+    ).toBe("some/directory/a/b" as never);
   });
 
   test("refuses a block of which any single byte was changed", () => {

@@ -82,7 +82,8 @@ export function parseHeaderBlock(bytes: Buffer, at: number, fault: Fault): Heade
   const sums = sumBlock(bytes, at);
   if (sums.all === 0) return undefined;
   const stored = parseNumber(bytes, at + 148, 8);
-  if (stored !== sums.unsigned && stored !== signedSum(bytes, at)) throw fault("its checksum is wrong: it is no tar header, or a damaged one");
+  if (stored !== sums.unsigned && stored !== signedSum(bytes, at))
+    throw fault("its checksum is wrong: it is no tar header, or a damaged one");
   const number = (start: number, length: number, what: string): number => {
     const value = parseNumber(bytes, at + start, length);
     if (Number.isNaN(value)) throw fault(`its ${what} is not a number that can be used`);

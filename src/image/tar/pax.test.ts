@@ -58,7 +58,9 @@ describe("parsePaxRecords()", () => {
   });
 
   test("lets the later record hold, and an empty one take an earlier one back", () => {
-    expect(parse(formatPaxRecord("path", "a"), formatPaxRecord("path", "b"), formatPaxRecord("uid", "1"), formatPaxRecord("uid", ""))).toEqual({ path: "b" } as never);
+    expect(
+      parse(formatPaxRecord("path", "a"), formatPaxRecord("path", "b"), formatPaxRecord("uid", "1"), formatPaxRecord("uid", "")),
+    ).toEqual({ path: "b" } as never);
   });
 
   test("keeps an extended attribute without a value", () => {
@@ -66,7 +68,9 @@ describe("parsePaxRecords()", () => {
   });
 
   test("decodes libarchive's attribute names and values", () => {
-    expect(parse(formatPaxRecord("LIBARCHIVE.xattr.user.a%3Db", "AAH/")).xattrs).toEqual(new Map([["user.a=b", Buffer.from([0, 1, 255])]]) as never);
+    expect(parse(formatPaxRecord("LIBARCHIVE.xattr.user.a%3Db", "AAH/")).xattrs).toEqual(
+      new Map([["user.a=b", Buffer.from([0, 1, 255])]]) as never,
+    );
   });
 
   test.each([
@@ -91,13 +95,19 @@ describe("parsePaxRecords()", () => {
 
   test("never fails in another way, whatever the bytes", () => {
     fc.assert(
-      fc.property(fc.oneof(fc.uint8Array({ maxLength: 64 }), fc.stringMatching(/^([0-9]{1,2} [a-z.S]{0,6}=?[0-9,.-]{0,6}\n){0,4}$/).map((text) => Buffer.from(text, "latin1"))), (bytes) => {
-        try {
-          parsePaxRecords(Buffer.from(bytes), fault);
-        } catch (error) {
-          expect(error).toBeInstanceOf(CodedError);
-        }
-      }),
+      fc.property(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 64 }),
+          fc.stringMatching(/^([0-9]{1,2} [a-z.S]{0,6}=?[0-9,.-]{0,6}\n){0,4}$/).map((text) => Buffer.from(text, "latin1")),
+        ),
+        (bytes) => {
+          try {
+            parsePaxRecords(Buffer.from(bytes), fault);
+          } catch (error) {
+            expect(error).toBeInstanceOf(CodedError);
+          }
+        },
+      ),
     );
   });
 });

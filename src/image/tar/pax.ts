@@ -39,7 +39,11 @@ export function parsePaxRecords(bytes: Buffer, fault: Fault): PaxFields {
   let at = 0;
   while (at < bytes.length) {
     const record = recordAt(bytes, at, fault);
-    applyRecord(fields, { key: byteStringFromBytes(bytes, record.start, record.equals), value: bytes.subarray(record.equals + 1, record.end) }, fault);
+    applyRecord(
+      fields,
+      { key: byteStringFromBytes(bytes, record.start, record.equals), value: bytes.subarray(record.equals + 1, record.end) },
+      fault,
+    );
     at = record.end + 1;
   }
   return fields;
@@ -73,7 +77,8 @@ const libarchiveXattr = "LIBARCHIVE.xattr.";
 
 function applyRecord(fields: PaxFields, record: { key: ByteString; value: Buffer }, fault: Fault): void {
   const { key, value } = record;
-  if (key.startsWith(schilyXattr)) return setXattr(fields, { name: key.slice(schilyXattr.length) as ByteString, value: Buffer.from(value) }, fault);
+  if (key.startsWith(schilyXattr))
+    return setXattr(fields, { name: key.slice(schilyXattr.length) as ByteString, value: Buffer.from(value) }, fault);
   if (key.startsWith(libarchiveXattr)) return setXattr(fields, decodeLibarchiveXattr(key, value, fault), fault);
   if (key.startsWith("GNU.sparse.")) return applySparse((fields.sparse ??= { map: [] }), record, fault);
   // An empty value takes the record back, so the header's own value holds. SPEC: POSIX pax, "extended header".
@@ -113,7 +118,8 @@ function name(value: Buffer, what: string, fault: Fault): ByteString {
 function decimal(value: Buffer, what: string, fault: Fault): number {
   const text = value.toString("latin1", 0, 32);
   const number = /^[0-9]{1,20}$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(number)) throw fault(`its PAX ${what} "${text.replace(/[^\x20-\x7e]/g, "?")}" is not a number that can be used`);
+  if (!Number.isSafeInteger(number))
+    throw fault(`its PAX ${what} "${text.replace(/[^\x20-\x7e]/g, "?")}" is not a number that can be used`);
   return number;
 }
 
@@ -145,7 +151,9 @@ function setXattr(fields: PaxFields, xattr: Xattr, fault: Fault): void {
 function decodeLibarchiveXattr(key: ByteString, value: Buffer, fault: Fault): Xattr {
   const encoded = value.toString("latin1");
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(encoded)) throw fault("it has an extended attribute that is not base64");
-  const text = key.slice(libarchiveXattr.length).replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  const text = key
+    .slice(libarchiveXattr.length)
+    .replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
   return { name: text as ByteString, value: Buffer.from(encoded, "base64") };
 }
 
@@ -187,7 +195,11 @@ function applySparse(sparse: PaxSparse, record: { key: ByteString; value: Buffer
 
 /** One record, its length included in itself. */
 export function formatPaxRecord(key: string, value: Uint8Array | string): Buffer {
-  const body = Buffer.concat([byteStringBuffer(` ${key}=`), typeof value === "string" ? byteStringBuffer(value) : value, byteStringBuffer("\n")]);
+  const body = Buffer.concat([
+    byteStringBuffer(` ${key}=`),
+    typeof value === "string" ? byteStringBuffer(value) : value,
+    byteStringBuffer("\n"),
+  ]);
   let length = body.length;
   while (body.length + String(length).length !== length) length = body.length + String(length).length;
   return Buffer.concat([byteStringBuffer(String(length)), body]);

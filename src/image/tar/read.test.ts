@@ -9,7 +9,11 @@ import { encodeTarHeader, tarEndBytes, tarPaddingBytes } from "./write.ts";
 import type { EntryKind, TarHeader } from "./header.ts";
 
 const paxHeader = (records: Readonly<Record<string, string>>, flag = "x"): Uint8Array[] =>
-  extension({ flag, name: "PaxHeaders/x", data: Buffer.concat(Object.entries(records).map(([key, value]) => paxRecord(key, Buffer.from(value, "latin1")))) });
+  extension({
+    flag,
+    name: "PaxHeaders/x",
+    data: Buffer.concat(Object.entries(records).map(([key, value]) => paxRecord(key, Buffer.from(value, "latin1")))),
+  });
 const end = Buffer.alloc(1024);
 const names = (archive: Uint8Array): string[] => readArchive(archive).map((entry) => entry.path);
 const failure = (archive: Uint8Array): CodedError => {
@@ -22,16 +26,23 @@ const failure = (archive: Uint8Array): CodedError => {
   throw new Error("the archive was read without an error");
 };
 
-const bytesOf = (max: number): fc.Arbitrary<string> => fc.array(fc.integer({ min: 1, max: 255 }), { minLength: 1, maxLength: max }).map((codes) => String.fromCharCode(...codes));
+const bytesOf = (max: number): fc.Arbitrary<string> =>
+  fc.array(fc.integer({ min: 1, max: 255 }), { minLength: 1, maxLength: max }).map((codes) => String.fromCharCode(...codes));
 const path = fc
-  .array(bytesOf(40).filter((name) => !name.includes("/")), { minLength: 1, maxLength: 12 })
+  .array(
+    bytesOf(40).filter((name) => !name.includes("/")),
+    { minLength: 1, maxLength: 12 },
+  )
   .map((parts) => parts.join("/") as ByteString);
 const id = fc.oneof(fc.integer({ min: 0, max: 2 ** 32 - 2 }), fc.integer({ min: 0, max: 2000 }));
 const kind = fc.constantFrom<EntryKind>("file", "hardlink", "symlink", "character", "block", "directory", "fifo");
-const xattrs = fc.uniqueArray(fc.record({ name: bytesOf(20).map((name) => `user.${name}` as ByteString), value: fc.uint8Array({ maxLength: 300 }) }), {
-  maxLength: 3,
-  selector: (xattr) => xattr.name,
-});
+const xattrs = fc.uniqueArray(
+  fc.record({ name: bytesOf(20).map((name) => `user.${name}` as ByteString), value: fc.uint8Array({ maxLength: 300 }) }),
+  {
+    maxLength: 3,
+    selector: (xattr) => xattr.name,
+  },
+);
 const entryToWrite = fc
   .record({
     kind,
@@ -65,18 +76,28 @@ const entryToWrite = fc
 describe("TarReader", () => {
   test("reads back what encodeTarHeader() has written, however it is cut into chunks", () => {
     fc.assert(
-      fc.property(fc.array(entryToWrite, { maxLength: 6 }), fc.array(fc.integer({ min: 1, max: 1500 }), { minLength: 1, maxLength: 8 }), (entries, cuts) => {
-        const parts = entries.flatMap(({ header: own, data }) => [encodeTarHeader(own), data, Buffer.alloc(tarPaddingBytes(data.length))]);
-        const archive = Buffer.concat([...parts, Buffer.alloc(tarEndBytes)]);
-        const read = readArchive(archive, cuts);
-        expect(read).toHaveLength(entries.length);
-        for (const [index, { header: own, data }] of entries.entries()) {
-          const { content, ...fields } = read[index] as ReadEntry;
-          const sorted = own.xattrs.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((xattr) => ({ name: xattr.name, value: Buffer.from(xattr.value) }));
-          expect(fields).toEqual({ ...own, xattrs: sorted });
-          expect(content).toEqual(Buffer.from(data));
-        }
-      }),
+      fc.property(
+        fc.array(entryToWrite, { maxLength: 6 }),
+        fc.array(fc.integer({ min: 1, max: 1500 }), { minLength: 1, maxLength: 8 }),
+        (entries, cuts) => {
+          const parts = entries.flatMap(({ header: own, data }) => [
+            encodeTarHeader(own),
+            data,
+            Buffer.alloc(tarPaddingBytes(data.length)),
+          ]);
+          const archive = Buffer.concat([...parts, Buffer.alloc(tarEndBytes)]);
+          const read = readArchive(archive, cuts);
+          expect(read).toHaveLength(entries.length);
+          for (const [index, { header: own, data }] of entries.entries()) {
+            const { content, ...fields } = read[index] as ReadEntry;
+            const sorted = own.xattrs
+              .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+              .map((xattr) => ({ name: xattr.name, value: Buffer.from(xattr.value) }));
+            expect(fields).toEqual({ ...own, xattrs: sorted });
+            expect(content).toEqual(Buffer.from(data));
+          }
+        },
+      ),
       { numRuns: 150 },
     );
   });
@@ -93,15 +114,27 @@ describe("TarReader", () => {
 
   test("reads GNU long names and link targets", () => {
     const entry: TarEntry = { name: `d/${"n".repeat(300)}`, type: "symlink", link: "t".repeat(200), longNames: "gnu" };
-    expect(readArchive(tar([entry, { name: "next", data: "1" }]))).toMatchObject([{ path: entry.name, linkPath: entry.link, kind: "symlink" }, { path: "next" }]);
+    expect(readArchive(tar([entry, { name: "next", data: "1" }]))).toMatchObject([
+      { path: entry.name, linkPath: entry.link, kind: "symlink" },
+      { path: "next" },
+    ]);
   });
 
   test("takes an old file flag with a slash at the end of the name for a directory", () => {
-    expect(readArchive(tar([{ name: "d/", flag: "\0" }, { name: "f", flag: "\0", data: "x" }]))).toMatchObject([{ kind: "directory" }, { kind: "file", size: 1 }]);
+    expect(
+      readArchive(
+        tar([
+          { name: "d/", flag: "\0" },
+          { name: "f", flag: "\0", data: "x" },
+        ]),
+      ),
+    ).toMatchObject([{ kind: "directory" }, { kind: "file", size: 1 }]);
   });
 
   test("reads a contiguous file as a file", () => {
-    expect(readArchive(tar([{ name: "f", flag: "7", data: "abc" }]))).toMatchObject([{ kind: "file", size: 3, content: Buffer.from("abc") }]);
+    expect(readArchive(tar([{ name: "f", flag: "7", data: "abc" }]))).toMatchObject([
+      { kind: "file", size: 3, content: Buffer.from("abc") },
+    ]);
   });
 
   test("gives links, directories and nodes no data, whatever their size field says", () => {
@@ -140,12 +173,23 @@ describe("TarReader and PAX headers", () => {
   test("never applies a PAX size to another meta header, only to the entry", () => {
     // Whoever applied size=512 to the long name header would read its payload's second block as a header.
     const longName = extension({ flag: "L", name: "././@LongLink", data: Buffer.from(`${"n".repeat(150)}\0`) });
-    const archive = Buffer.concat([...paxHeader({ size: "3" }), ...longName, header({ name: "short" }, { seconds: 0, nanos: 0 }, 0), Buffer.from("abc"), padding(3), ...member({ name: "next" }), end]);
+    const archive = Buffer.concat([
+      ...paxHeader({ size: "3" }),
+      ...longName,
+      header({ name: "short" }, { seconds: 0, nanos: 0 }, 0),
+      Buffer.from("abc"),
+      padding(3),
+      ...member({ name: "next" }),
+      end,
+    ]);
     expect(readArchive(archive)).toMatchObject([{ path: "n".repeat(150), size: 3, content: Buffer.from("abc") }, { path: "next" }]);
   });
 
   test("forgets a PAX header after its entry", () => {
-    expect(names(Buffer.concat([...paxHeader({ path: "p" }), ...member({ name: "a" }), ...member({ name: "b" }), end]))).toEqual(["p", "b"]);
+    expect(names(Buffer.concat([...paxHeader({ path: "p" }), ...member({ name: "a" }), ...member({ name: "b" }), end]))).toEqual([
+      "p",
+      "b",
+    ]);
   });
 
   test("lets the later of two PAX headers hold", () => {
@@ -161,7 +205,11 @@ describe("TarReader and PAX headers", () => {
 
 describe("TarReader refuses", () => {
   test("an archive that is cut off within an entry, naming the entry", () => {
-    const archive = Buffer.concat([...member({ name: "one", data: "1".repeat(700) }), ...member({ name: "t".repeat(120), data: "2".repeat(700), xattrs: { "user.a": "b" } }), ...member({ name: "sym", type: "symlink", link: "x" })]);
+    const archive = Buffer.concat([
+      ...member({ name: "one", data: "1".repeat(700) }),
+      ...member({ name: "t".repeat(120), data: "2".repeat(700), xattrs: { "user.a": "b" } }),
+      ...member({ name: "sym", type: "symlink", link: "x" }),
+    ]);
     const whole = new Set([1536, archive.length - 512, archive.length]);
     for (let length = 0; length <= archive.length; length += 256) {
       if (length === 0 || whole.has(length)) {
@@ -192,19 +240,48 @@ describe("TarReader refuses", () => {
     ["an entry without a name", { name: "" }, "no name"],
     ["a type that is not known", { name: "a", flag: "V" }, 'type "V"'],
     ["a device number that Linux does not have", { name: "a", type: "char", major: 4096 }, "4096:0"],
-    ["a sparse format that is not known", { name: "a", pax: { "GNU.sparse.major": "2", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "5" } }, "sparse format 2.0"],
+    [
+      "a sparse format that is not known",
+      { name: "a", pax: { "GNU.sparse.major": "2", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "5" } },
+      "sparse format 2.0",
+    ],
     ["a sparse file without a size", { name: "a", pax: { "GNU.sparse.major": "1", "GNU.sparse.minor": "0" } }, "real size"],
-    ["a sparse map that is longer than the file", { name: "a", data: "abc", pax: { "GNU.sparse.size": "2", "GNU.sparse.map": "0,3" } }, "sparse map"],
+    [
+      "a sparse map that is longer than the file",
+      { name: "a", data: "abc", pax: { "GNU.sparse.size": "2", "GNU.sparse.map": "0,3" } },
+      "sparse map",
+    ],
     ["a sparse map that goes back", { name: "a", data: "abc", pax: { "GNU.sparse.size": "9", "GNU.sparse.map": "5,2,1,1" } }, "sparse map"],
-    ["a sparse map of other than the stored bytes", { name: "a", data: "abc", pax: { "GNU.sparse.size": "9", "GNU.sparse.map": "5,2" } }, "3 are stored"],
-    ["a sparse map in the data that claims millions of segments", { name: "a", data: "9999999\n".padEnd(512, "1\n"), pax: { "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" } }, "segments"],
-    ["a sparse map in the data that is no number", { name: "a", data: "1\nx\n".padEnd(512), pax: { "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" } }, "malformed"],
+    [
+      "a sparse map of other than the stored bytes",
+      { name: "a", data: "abc", pax: { "GNU.sparse.size": "9", "GNU.sparse.map": "5,2" } },
+      "3 are stored",
+    ],
+    [
+      "a sparse map in the data that claims millions of segments",
+      {
+        name: "a",
+        data: "9999999\n".padEnd(512, "1\n"),
+        pax: { "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" },
+      },
+      "segments",
+    ],
+    [
+      "a sparse map in the data that is no number",
+      { name: "a", data: "1\nx\n".padEnd(512), pax: { "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" } },
+      "malformed",
+    ],
   ])("%s", (_, entry, fact) => {
     expect(failure(tar([entry])).message).toContain(fact);
   });
 
   test("extended headers over their limits before reading them", () => {
-    for (const [flag, rawSize] of [["x", "00004000001\0"], ["g", "00004000001\0"], ["L", "00000200001\0"], ["K", "77777777777\0"]] as const) {
+    for (const [flag, rawSize] of [
+      ["x", "00004000001\0"],
+      ["g", "00004000001\0"],
+      ["L", "00000200001\0"],
+      ["K", "77777777777\0"],
+    ] as const) {
       const error = failure(header({ name: "m", flag, rawSize }, { seconds: 0, nanos: 0 }, 0));
       expect(error.code).toBe("exhausted");
     }
@@ -220,18 +297,29 @@ describe("TarReader refuses", () => {
   });
 
   test("nothing in another way than by an error of its own, whatever is damaged", () => {
-    const archive = tar([{ name: "a", data: "1".repeat(600), xattrs: { "user.a": "b" } }, { name: "n".repeat(300), longNames: "gnu" }, { name: "s", data: "abc", pax: { "GNU.sparse.size": "9", "GNU.sparse.map": "5,3" } }]);
+    const archive = tar([
+      { name: "a", data: "1".repeat(600), xattrs: { "user.a": "b" } },
+      { name: "n".repeat(300), longNames: "gnu" },
+      { name: "s", data: "abc", pax: { "GNU.sparse.size": "9", "GNU.sparse.map": "5,3" } },
+    ]);
     fc.assert(
-      fc.property(fc.array(fc.record({ at: fc.integer({ min: 0, max: archive.length - 1 }), to: fc.integer({ min: 0, max: 255 }) }), { minLength: 1, maxLength: 4 }), (changes) => {
-        const damaged = Buffer.from(archive);
-        for (const { at, to } of changes) damaged[at] = to;
-        for (let block = 0; block < damaged.length; block += 512) if (damaged.toString("latin1", block + 257, block + 262) === "ustar") resealed(damaged.subarray(block, block + 512));
-        try {
-          readArchive(damaged);
-        } catch (error) {
-          expect(error).toBeInstanceOf(CodedError);
-        }
-      }),
+      fc.property(
+        fc.array(fc.record({ at: fc.integer({ min: 0, max: archive.length - 1 }), to: fc.integer({ min: 0, max: 255 }) }), {
+          minLength: 1,
+          maxLength: 4,
+        }),
+        (changes) => {
+          const damaged = Buffer.from(archive);
+          for (const { at, to } of changes) damaged[at] = to;
+          for (let block = 0; block < damaged.length; block += 512)
+            if (damaged.toString("latin1", block + 257, block + 262) === "ustar") resealed(damaged.subarray(block, block + 512));
+          try {
+            readArchive(damaged);
+          } catch (error) {
+            expect(error).toBeInstanceOf(CodedError);
+          }
+        },
+      ),
       { numRuns: 300 },
     );
   });

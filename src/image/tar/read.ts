@@ -165,7 +165,8 @@ export class TarReader {
 
   #meta(payload: Buffer): void {
     this.#partialLength = 0;
-    if (this.#metaFlag === typeFlags.paxGlobal) this.#global = mergeGlobal(this.#global, parsePaxRecords(payload, this.#fault), this.#fault);
+    if (this.#metaFlag === typeFlags.paxGlobal)
+      this.#global = mergeGlobal(this.#global, parsePaxRecords(payload, this.#fault), this.#fault);
     else if (this.#metaFlag === typeFlags.pax) this.#pending.local = parsePaxRecords(payload, this.#fault);
     else {
       const nul = payload.indexOf(0);
@@ -209,7 +210,8 @@ export class TarReader {
 
   #beginPaxSparse(sparse: PaxSparse): void {
     const major = sparse.major ?? 0;
-    if (major > 1 || (sparse.minor ?? 0) > (major === 0 ? 1 : 0)) throw this.#fault(`its sparse format ${major}.${sparse.minor ?? 0} is not known`, "unsupported");
+    if (major > 1 || (sparse.minor ?? 0) > (major === 0 ? 1 : 0))
+      throw this.#fault(`its sparse format ${major}.${sparse.minor ?? 0} is not known`, "unsupported");
     if (sparse.realSize === undefined) throw this.#fault("it is sparse, but its real size is missing");
     if (major === 1) {
       this.#sparseReader = new PaxSparseMapReader();
@@ -289,7 +291,8 @@ export class TarReader {
   }
 
   readonly #fault: Fault = (fact, code = "corrupt") => {
-    const subject = this.#path === undefined ? `the tar header at byte ${this.#archiveOffset}` : `tar entry "${displayByteString(this.#path)}"`;
+    const subject =
+      this.#path === undefined ? `the tar header at byte ${this.#archiveOffset}` : `tar entry "${displayByteString(this.#path)}"`;
     return new CodedError(code, `cannot read ${subject}: ${fact}`);
   };
 }

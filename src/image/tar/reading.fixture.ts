@@ -17,7 +17,8 @@ export function readArchive(archive: Uint8Array, cuts: readonly number[] = [arch
       open = { header, content: Buffer.alloc(Math.min(header.size, 1 << 24)), end: 0 };
     },
     data: (bytes, offset) => {
-      if (open === undefined || offset < open.end || offset + bytes.length > open.header.size || bytes.length === 0) throw new Error("data out of place");
+      if (open === undefined || offset < open.end || offset + bytes.length > open.header.size || bytes.length === 0)
+        throw new Error("data out of place");
       open.content.set(bytes, offset);
       open.end = offset + bytes.length;
     },

@@ -63,7 +63,9 @@ export function checkSparseMap(map: SparseMap, file: { readonly size: number; re
     const length = map[index + 1] ?? Number.NaN;
     // Written so that NaN fails too.
     if (!(offset >= end && length >= 0 && length <= file.size - offset)) {
-      throw fault(`its sparse map is wrong: segment ${index / 2} (${length} bytes at ${offset}) overlaps or leaves the file of ${file.size} bytes`);
+      throw fault(
+        `its sparse map is wrong: segment ${index / 2} (${length} bytes at ${offset}) overlaps or leaves the file of ${file.size} bytes`,
+      );
     }
     end = offset + length;
     stored += length;

@@ -26,7 +26,8 @@ export function tarPaddingBytes(size: number): number {
 export function encodeTarHeader(header: TarHeader): Buffer {
   const path = header.kind === "directory" && !header.path.endsWith("/") ? ((header.path + "/") as ByteString) : header.path;
   for (const name of [path, header.linkPath]) {
-    if (name.includes("\0")) throw new CodedError("invalid-argument", `cannot write tar entry ${JSON.stringify(name)}: its name contains a NUL byte`);
+    if (name.includes("\0"))
+      throw new CodedError("invalid-argument", `cannot write tar entry ${JSON.stringify(name)}: its name contains a NUL byte`);
   }
   const split = splitPath(path);
   const records = paxRecordsFor(header, path, split === undefined);
@@ -34,7 +35,12 @@ export function encodeTarHeader(header: TarHeader): Buffer {
   const own = headerBlock(header, { prefix, name, flag: typeFlags[header.kind], size: header.kind === "file" ? header.size : 0 });
   if (records.length === 0) return own;
   const payload = Buffer.concat(records);
-  const meta = headerBlock(metaHeader, { prefix: "", name: `PaxHeaders/${baseName(path)}`.slice(0, 100), flag: typeFlags.pax, size: payload.length });
+  const meta = headerBlock(metaHeader, {
+    prefix: "",
+    name: `PaxHeaders/${baseName(path)}`.slice(0, 100),
+    flag: typeFlags.pax,
+    size: payload.length,
+  });
   return Buffer.concat([meta, payload, Buffer.alloc(tarPaddingBytes(payload.length)), own]);
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { stepsInOrder } from "../../program/encode.ts";
-import type { Op } from "../../program/ops.gen.ts";
-import { parseRuntimeConfig } from "../../spec/runtime-config.ts";
+import { stepsInOrder } from "#program/encode.ts";
+import type { Op } from "#program/ops.gen.ts";
+import { parseRuntimeConfig } from "#spec/runtime-config.ts";
 import type { HostFacts } from "../facts.ts";
 import { compileContainer, type ContainerInput } from "./compile.ts";
 import { normalizePath } from "./context.ts";

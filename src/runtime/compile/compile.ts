@@ -4,9 +4,9 @@
  * Each file beside this one compiles one part of the config into steps, by the moment at which they must run;
  * here the moments are put in order, which is the order of everything that a container's start does.
  */
-import { childSection, type Program, type Step } from "../../program/encode.ts";
-import type { RuntimeConfig } from "../../spec/runtime-config.ts";
-import { requireValidConfig } from "../../spec/validate/config.ts";
+import { childSection, type Program, type Step } from "#program/encode.ts";
+import type { RuntimeConfig } from "#spec/runtime-config.ts";
+import { requireValidConfig } from "#spec/validate/config.ts";
 import type { HostFacts } from "../facts.ts";
 import { compileCgroup } from "./cgroup/cgroup.ts";
 import { byDefault, findNamespace, hasCapability, normalizePath, step, type Context } from "./context.ts";

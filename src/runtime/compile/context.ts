@@ -1,8 +1,8 @@
 /** What every part of the compiler is given, and the small words they share. */
-import { CodedError } from "../../base/errors.ts";
-import type { Op } from "../../program/ops.gen.ts";
-import type { Step } from "../../program/encode.ts";
-import type { ConfigNamespace, LinuxConfig, NamespaceKind, RuntimeConfig } from "../../spec/runtime-config.ts";
+import { CodedError } from "#base/errors.ts";
+import type { Op } from "#program/ops.gen.ts";
+import type { Step } from "#program/encode.ts";
+import type { ConfigNamespace, LinuxConfig, NamespaceKind, RuntimeConfig } from "#spec/runtime-config.ts";
 import type { HostFacts } from "../facts.ts";
 import { capabilityNames } from "./kernel.ts";
 

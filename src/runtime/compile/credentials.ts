@@ -4,8 +4,8 @@
  * The order is the kernel's: the bounding set while we have CAP_SETPCAP, groups before the user (who may not change
  * them), capabilities kept over the change of user and set after it, ambient ones last. @see capabilities(7), credentials(7)
  */
-import type { Step } from "../../program/encode.ts";
-import type { ConfigCapabilities, ConfigProcess } from "../../spec/runtime-config.ts";
+import type { Step } from "#program/encode.ts";
+import type { ConfigCapabilities, ConfigProcess } from "#spec/runtime-config.ts";
 import { byDefault, step, unsupported, type Context } from "./context.ts";
 import { capabilityNames } from "./kernel.ts";
 import { isSetgroupsDenied } from "./namespaces.ts";

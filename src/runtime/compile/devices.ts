@@ -1,6 +1,6 @@
 /** /dev: the devices that every container has, those of the config, and the links beside them. */
-import type { Step } from "../../program/encode.ts";
-import type { ConfigDevice } from "../../spec/runtime-config.ts";
+import type { Step } from "#program/encode.ts";
+import type { ConfigDevice } from "#spec/runtime-config.ts";
 import { byDefault, normalizePath, parentPath, step, type Context } from "./context.ts";
 import { fileKinds } from "./kernel.ts";
 import { parseMountOptions } from "./mount-options.ts";

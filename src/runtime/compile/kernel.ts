@@ -1,5 +1,5 @@
 /** Numbers of the kernel's ABI that programs are made of. @see linux/sched.h, linux/mount.h, linux/fs.h, linux/stat.h */
-import type { NamespaceKind } from "../../spec/runtime-config.ts";
+import type { NamespaceKind } from "#spec/runtime-config.ts";
 
 /** CLONE_NEW* flag of each kind of namespace. */
 export const cloneFlags: Readonly<Record<NamespaceKind, number>> = {

@@ -1,6 +1,6 @@
 /** Making and changing one mount: what the entries of the config and the mounts of cgroups have in common. */
-import type { Step } from "../../program/encode.ts";
-import type { ConfigMount } from "../../spec/runtime-config.ts";
+import type { Step } from "#program/encode.ts";
+import type { ConfigMount } from "#spec/runtime-config.ts";
 import { isKernelAtLeast } from "../facts.ts";
 import { step, unsupported } from "./context.ts";
 import { mountAttributes } from "./kernel.ts";

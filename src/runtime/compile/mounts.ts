@@ -2,9 +2,9 @@
  * The mounts of the config, in its order. The kernel resolves every destination inside the working root,
  * so links in the image lead nowhere else.
  */
-import { CodedError } from "../../base/errors.ts";
-import type { Step } from "../../program/encode.ts";
-import type { ConfigMount } from "../../spec/runtime-config.ts";
+import { CodedError } from "#base/errors.ts";
+import type { Step } from "#program/encode.ts";
+import type { ConfigMount } from "#spec/runtime-config.ts";
 import type { CgroupDirectory } from "./cgroup/cgroup.ts";
 import { compileCgroupMount } from "./cgroup/mount.ts";
 import { normalizePath, resolveHostPath, step, unsupported, type Context } from "./context.ts";

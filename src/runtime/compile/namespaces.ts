@@ -5,9 +5,9 @@
  * and a pid namespace is entered only by a clone. So with a user namespace, and for pid always, the executor
  * itself joins before it clones; all else the child joins. @see namespaces(7), user_namespaces(7), setns(2)
  */
-import type { Step } from "../../program/encode.ts";
-import type { IdMapping, NamespaceKind } from "../../spec/runtime-config.ts";
-import { pointerTo } from "../../spec/shape.ts";
+import type { Step } from "#program/encode.ts";
+import type { IdMapping, NamespaceKind } from "#spec/runtime-config.ts";
+import { pointerTo } from "#spec/shape.ts";
 import { isKernelAtLeast } from "../facts.ts";
 import { byDefault, findNamespace, hasCapability, isNewNamespace, namespacePointer, step, unsupported, type Context } from "./context.ts";
 import { cloneFlags, procSuperMagic } from "./kernel.ts";

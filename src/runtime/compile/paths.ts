@@ -1,7 +1,7 @@
 /** Paths inside the container that are hidden or write-protected, and kernel parameters. */
-import type { Step } from "../../program/encode.ts";
-import { pointerTo } from "../../spec/shape.ts";
-import { parseSysctlKey } from "../../spec/sysctl.ts";
+import type { Step } from "#program/encode.ts";
+import { pointerTo } from "#spec/shape.ts";
+import { parseSysctlKey } from "#spec/sysctl.ts";
 import { normalizePath, step, type Context } from "./context.ts";
 import { procSuperMagic } from "./kernel.ts";
 

@@ -1,7 +1,7 @@
 /** The container's process: its limits, directory, and the program it becomes. */
-import type { Step } from "../../program/encode.ts";
-import type { ConfigProcess } from "../../spec/runtime-config.ts";
-import { numberOfRlimit } from "../../spec/rlimit.ts";
+import type { Step } from "#program/encode.ts";
+import type { ConfigProcess } from "#spec/runtime-config.ts";
+import { numberOfRlimit } from "#spec/rlimit.ts";
 import { normalizePath, step } from "./context.ts";
 
 /** Where execvp() looks when there is no PATH. @see confstr(3), _CS_PATH */

@@ -3,7 +3,7 @@
  *
  * @see pivot_root(2), mount_namespaces(7), runtime-spec config-linux.md#rootfs-mount-propagation
  */
-import type { Step } from "../../program/encode.ts";
+import type { Step } from "#program/encode.ts";
 import { byDefault, resolveHostPath, step, type Context } from "./context.ts";
 import { mountAttributes, propagationFlags as ms } from "./kernel.ts";
 

@@ -1,5 +1,5 @@
 /** Who watches the container: the executor until its end, or nobody after `create`. */
-import type { Step } from "../../program/encode.ts";
+import type { Step } from "#program/encode.ts";
 import { byDefault, step } from "./context.ts";
 
 /** What becomes of one of the container's standard descriptors. */

@@ -1,5 +1,5 @@
 /** What the config may ask for and this version cannot do: refused by name, never passed over. */
-import type { RuntimeConfig } from "../../spec/runtime-config.ts";
+import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import { findNamespace, unsupported } from "./context.ts";
 
 /** Where each property that is not implemented lies, and whether a config has it. */

@@ -1,5 +1,5 @@
 /** The rules of config.json: a list of named checks, and the function that runs it. */
-import { CodedError } from "../../base/errors.ts";
+import { CodedError } from "#base/errors.ts";
 import type { RuntimeConfig } from "../runtime-config.ts";
 import { identifierChecks } from "./identity.ts";
 import { linuxChecks } from "./linux.ts";

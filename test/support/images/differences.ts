@@ -152,6 +152,15 @@ export const knownDifferences: readonly KnownDifference[] = [
     right: "layer.md#file-attributes: extended attributes are restored; GNU tar writes and reads empty ones",
   },
   {
+    layerCase: "libarchive-xattrs",
+    peers: ["umoci", "vfs", "overlay"],
+    how: "differs",
+    what: "drops them",
+    right: "Open: layer.md names no PAX key for extended attributes; restoring what the archive says is the safer reading",
+  },
+  { layerCase: "opaque-through-lower-symlink", peers: ["vfs"], how: "differs", what: "looks for what is to be hidden below the link's own name", right: flat },
+  { layerCase: "opaque-through-lower-symlink", peers: ["overlay"], how: "differs", what: "puts a directory over the link", right: flat },
+  {
     layerCase: "contiguous-file",
     peers: ["umoci", "vfs", "overlay"],
     how: "refuses",

@@ -4,7 +4,7 @@
  * Every mounted hierarchy is joined, whether it limits anything or not: statistics, freezing and finding
  * the container's processes need them later. Limits are `cgroup-limits.ts`.
  */
-import type { Step } from "../../../program/encode.ts";
+import type { Step } from "#program/encode.ts";
 import type { CgroupHierarchy, Cpuset } from "../../facts.ts";
 import { compileUnifiedLimits, compileV1Limits } from "./limits.ts";
 import { byDefault, joinPath, normalizePath, parentPath, step, type Context } from "../context.ts";

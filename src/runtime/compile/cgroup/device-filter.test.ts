@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
-import type { DeviceRule } from "../../../spec/runtime-config.ts";
+import type { DeviceRule } from "#spec/runtime-config.ts";
 import { compileDeviceFilter } from "./device-filter.ts";
 import { deviceRules, deviceTypes, formatV1DeviceRule, ruleNumber } from "./device-rules.ts";
 

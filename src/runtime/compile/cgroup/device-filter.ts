@@ -5,7 +5,7 @@
  * so that for each bit the last rule that is about it decides: what cgroup v1 does with its list.
  * @see linux/bpf.h, struct bpf_cgroup_dev_ctx; cgroup-v2.rst, "Device controller"
  */
-import type { DeviceRule } from "../../../spec/runtime-config.ts";
+import type { DeviceRule } from "#spec/runtime-config.ts";
 import { accessOf, deviceTypes, isCatchAll, ruleNumber } from "./device-rules.ts";
 
 const instructionBytes = 8;

@@ -1,5 +1,5 @@
 /** The list of devices that a container may use, as cgroup v1 writes it and cgroup v2 compiles it. */
-import type { DeviceRule } from "../../../spec/runtime-config.ts";
+import type { DeviceRule } from "#spec/runtime-config.ts";
 
 /** A rule with the place that asks for it. */
 export interface PlacedDeviceRule {

@@ -1,7 +1,7 @@
 /** The files of a cgroup that hold `linux.resources`: one table for v1, one for v2. */
-import type { Step } from "../../../program/encode.ts";
-import type { LinuxResources } from "../../../spec/runtime-config.ts";
-import { pointerTo } from "../../../spec/shape.ts";
+import type { Step } from "#program/encode.ts";
+import type { LinuxResources } from "#spec/runtime-config.ts";
+import { pointerTo } from "#spec/shape.ts";
 import { step, unsupported, type Context } from "../context.ts";
 import { compileDeviceFilter } from "./device-filter.ts";
 import { deviceRules, formatV1DeviceRule } from "./device-rules.ts";

@@ -1,5 +1,5 @@
 /** Mounts of type "cgroup": what they mean depends on how the host has its cgroups. */
-import type { Step } from "../../../program/encode.ts";
+import type { Step } from "#program/encode.ts";
 import type { CgroupHierarchy } from "../../facts.ts";
 import type { CgroupDirectory } from "./cgroup.ts";
 import { findNamespace, step, type Context } from "../context.ts";

@@ -108,7 +108,7 @@ export const metadataCases: readonly LayerCase[] = [
       ],
     ],
     expect: {
-      user: { xattrs: "user.binary=0x6100620aff3d user.empty user.text=0x76616c7565" },
+      user: { xattrs: "user.binary=0x6100620aff3d user.empty=0x user.text=0x76616c7565" },
       capable: { xattrs: `security.capability=0x${capability.toString("hex")}`, uid: 3 },
       d: { xattrs: "trusted.d=0x32 user.d=0x31" },
       s: { xattrs: "trusted.s=0x33" },

@@ -135,6 +135,12 @@ export const whiteoutCases: readonly LayerCase[] = [
     why: opaqueRule,
   },
   {
+    name: "opaque-through-lower-symlink",
+    layers: [[directory("real"), file("real/a"), symlink("link", "real")], [opaque("link"), file("link/b")]],
+    expect: { "real/a": "absent", "real/b": holds("link/b"), link: { kind: "l", target: "real" } },
+    why: `${opaqueRule}; practice: names resolve in the tree that lower layers made`,
+  },
+  {
     name: "opaque-twice",
     layers: [[directory("d"), file("d/a")], [opaque("d"), file("d/b"), opaque("d")]],
     expect: { "d/a": "absent", "d/b": holds("d/b") },

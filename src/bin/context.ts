@@ -1,0 +1,71 @@
+/** What the commands of `gantry` get of this process: files, environment, signals, the engine at its root. */
+import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { constants, homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { CodedError } from "#base/errors.ts";
+import type { CliContext } from "#cli/context.ts";
+import type { Output } from "#cli/output.ts";
+import { openEngine } from "#engine/local-engine.ts";
+import type { Engine } from "#engine/engine.ts";
+import type { Snapshotter } from "#engine/place.ts";
+import { nowMs } from "#sys/clock.ts";
+import { spawnWithBun } from "./spawn-bun.ts";
+import { explainBundle } from "./explain-bundle.ts";
+
+/** The context for one command line; `root` is what it says of `--root`. */
+export function makeContext(root: string | undefined, output: Output, executable: string): CliContext {
+  let engine: Engine | undefined;
+  return {
+    output,
+    engine: () => {
+      engine ??= openEngine({
+        root: resolve(root ?? process.env["GANTRY_ROOT"] ?? defaultRoot()),
+        executor: { spawn: spawnWithBun, executable },
+        ...forcedSnapshotter(),
+      });
+      return engine;
+    },
+    currentDirectory: process.cwd(),
+    environment: process.env,
+    now: nowMs,
+    readText,
+    standardInput: () => process.stdin as AsyncIterable<Uint8Array>,
+    onSignal,
+    isBundle: (path) => path.includes("/") && existsSync(join(path, "config.json")),
+    explainBundle: (bundle) => Promise.resolve(explainBundle(realpathSync(bundle))),
+  };
+}
+
+function defaultRoot(): string {
+  if (process.getuid?.() === 0) return "/var/lib/gantry";
+  return join(process.env["XDG_DATA_HOME"] ?? join(homedir(), ".local", "share"), "gantry");
+}
+
+function forcedSnapshotter(): { snapshotter?: Snapshotter } {
+  const wanted = process.env["GANTRY_SNAPSHOTTER"];
+  if (wanted === undefined || wanted === "") return {};
+  if (wanted !== "overlay" && wanted !== "copy")
+    throw new CodedError("invalid-argument", `GANTRY_SNAPSHOTTER is ${JSON.stringify(wanted)}, not overlay or copy`);
+  return { snapshotter: wanted };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new CodedError("not-found", `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+/** Signals that a user or a service manager sends to a foreground command, and that the container is meant to get. */
+const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT", "SIGALRM"] as const;
+
+function onSignal(deliver: (number: number) => void): () => void {
+  const listener = (name: NodeJS.Signals): void => {
+    deliver(constants.signals[name]);
+  };
+  for (const name of forwarded) process.on(name, listener);
+  return () => {
+    for (const name of forwarded) process.off(name, listener);
+  };
+}

@@ -1,0 +1,30 @@
+/**
+ * Standard output and error without `process.stdout`: making that object costs Bun some 15 ms, more than starting a container.
+ */
+import { fstatSync, writeSync } from "node:fs";
+import { isErrno } from "#base/errors.ts";
+
+/** Writes all of `text` to descriptor 1 or 2. False when nobody reads there any more. */
+export function writeStandard(fd: 1 | 2, text: string): boolean {
+  const bytes = Buffer.from(text);
+  let written = 0;
+  while (written < bytes.length) {
+    try {
+      written += writeSync(fd, bytes, written);
+    } catch (error) {
+      if (isErrno(error, "EPIPE")) return false;
+      // Somebody made the descriptor non-blocking: the reader needs a moment.
+      if (!isErrno(error, "EAGAIN")) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+  return true;
+}
+
+/** True when the descriptor is a terminal (or another character device that is not /dev/null). */
+export function isTerminal(fd: 1 | 2): boolean {
+  const stats = fstatSync(fd);
+  const major = Math.floor(stats.rdev / 256) & 0xfff;
+  // Linux: 4 and 5 are the consoles and /dev/tty, 136 to 143 the pseudo terminals (devices.txt).
+  return stats.isCharacterDevice() && (major === 4 || major === 5 || (major >= 136 && major <= 143));
+}
