@@ -37,6 +37,9 @@ const ours = process.env["GANTRY_RUNTIME"] ?? resolve(import.meta.dir, "../dist/
 const runtimes = [ours, ...["crun", "runc"].flatMap((name) => Bun.which(name) ?? [])].filter((path) => existsSync(path));
 const contenders = runtimes.map((path, index): Contender => {
   const name = path === ours ? "gantry-runtime" : (path.split("/").at(-1) ?? path);
-  return { name, command: [path, "--root", join(scratch.path, `state-${name}`), "run", "--bundle", bundle, `bench-${process.pid}-${index}`] };
+  return {
+    name,
+    command: [path, "--root", join(scratch.path, `state-${name}`), "run", "--bundle", bundle, `bench-${process.pid}-${index}`],
+  };
 });
 report(compare("run true from one bundle", contenders, { rounds: numberOption("rounds", 40), warmups: 2 }));

@@ -12,7 +12,10 @@ import { buildImage } from "../test/support/images/build.ts";
 import { compare, numberOption, report, type Contender } from "./compare.ts";
 
 const words = process.argv.slice(2);
-const work = words.find((word) => word.startsWith("--work="))?.slice("--work=".length) ?? process.env["GANTRY_TEST_IMAGES"] ?? "/dev/shm/gantry-images";
+const work =
+  words.find((word) => word.startsWith("--work="))?.slice("--work=".length) ??
+  process.env["GANTRY_TEST_IMAGES"] ??
+  "/dev/shm/gantry-images";
 const name = words.find((word) => !word.startsWith("--")) ?? "bigtree";
 const layout = buildImage(work, name);
 const target = join(work, "bench-unpack");

@@ -116,15 +116,20 @@ int op_clone(const struct op_clone *op)
 		.exit_signal = SIGCHLD,
 	};
 	bool new_user = (op->flags & CLONE_NEWUSER) != 0;
+	int cgroup OWNED = -1;
 	int result;
 
 	if (self.pid != 0)
 		return -EBUSY;
 	if ((op->flags & (CLONE_VM | CLONE_THREAD | CLONE_FILES | CLONE_FS | CLONE_SIGHAND | CLONE_PARENT)) != 0)
 		return -EINVAL;
-	result = SYS(socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
-	if (result < 0)
-		return result;
+	if (op->cgroup[0] != '\0') {
+		cgroup = SYS(openat, AT_FDCWD, op->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+		TRY(cgroup);
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint32_t)cgroup;
+	}
+	TRY(SYS(socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
 	close_fd(&self.sync);
 	close_fd(&self.pidfd);
 	self.sync = pair[0];
@@ -132,13 +137,14 @@ int op_clone(const struct op_clone *op)
 	if (new_user)
 		SYS(prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
 	result = SYS(clone3, &args, sizeof(args));
-	if (result == 0)
+	if (result == 0) {
+		close_fd(&cgroup);
 		run_child(op->section, pair[1]);
+	}
 	if (new_user)
 		SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
 	SYS(close, pair[1]);
-	if (result < 0)
-		return result;
+	TRY(result);
 	self.pid = result;
 	self.pidfd = pidfd;
 	self.has_status = false;
@@ -149,15 +155,10 @@ int op_clone(const struct op_clone *op)
 
 int op_release_child(const struct op_release_child *op UNUSED)
 {
-	int result;
+	int result = SYS(sendto, self.sync, "", 1, MSG_NOSIGNAL, NULL, 0);
 
-	if (self.sync < 0)
-		return -ESRCH;
-	result = SYS(sendto, self.sync, "", 1, MSG_NOSIGNAL, NULL, 0);
 	/* A closed channel is a dead child; what it died of is found by whoever reports this failure. */
-	if (result == -EPIPE)
-		return -ESRCH;
-	return result < 0 ? result : 0;
+	return result == -EPIPE ? -ESRCH : result < 0 ? result : 0;
 }
 
 int op_await_parent(const struct op_await_parent *op UNUSED)
@@ -176,18 +177,12 @@ int op_await_exec(const struct op_await_exec *op UNUSED)
 	bool executing = false;
 	int kind;
 
-	if (self.sync < 0)
-		return -ESRCH;
-	for (;;) {
-		kind = hear_child(&message, 0);
+	while ((kind = hear_child(&message, 0)) > 0) {
 		if (kind == MESSAGE_FAILED)
 			return adopt_failure(&message);
-		if (kind <= 0)
-			break;
 		executing = kind == MESSAGE_EXECUTING;
 	}
-	if (kind < 0)
-		return kind;
+	TRY(kind);
 	if (!executing)
 		return -ESRCH;
 	report(REPORT_STARTED, self.index, (uint32_t)self.pid);
@@ -197,15 +192,11 @@ int op_await_exec(const struct op_await_exec *op UNUSED)
 int op_await_ready(const struct op_await_ready *op UNUSED)
 {
 	struct message message;
-	int kind;
+	int kind = hear_child(&message, 0);
 
-	if (self.sync < 0)
-		return -ESRCH;
-	kind = hear_child(&message, 0);
+	TRY(kind);
 	if (kind == MESSAGE_FAILED)
 		return adopt_failure(&message);
-	if (kind < 0)
-		return kind;
 	if (kind != MESSAGE_READY)
 		return kind == 0 ? -ESRCH : -EPROTO;
 	report(REPORT_CREATED, self.index, (uint32_t)self.pid);
@@ -219,20 +210,15 @@ int op_await_ready(const struct op_await_ready *op UNUSED)
 int op_open_start(const struct op_open_start *op)
 {
 	struct statx found;
-	int fd = SYS(openat, AT_FDCWD, op->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0);
-	int result;
+	int fd OWNED = SYS(openat, AT_FDCWD, op->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0);
 
-	if (fd < 0)
-		return fd;
-	result = SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found);
-	if (result == 0 && (found.stx_mode & S_IFMT) != S_IFIFO)
-		result = -EINVAL;
-	if (result < 0) {
-		SYS(close, fd);
-		return result;
-	}
+	TRY(fd);
+	TRY(SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found));
+	if ((found.stx_mode & S_IFMT) != S_IFIFO)
+		return -EINVAL;
 	close_fd(&self.start);
 	self.start = fd;
+	fd = -1;
 	return 0;
 }
 
@@ -240,16 +226,15 @@ int op_await_start(const struct op_await_start *op)
 {
 	struct op_open_start open = { .path = op->path };
 	struct pollfd poll = { .events = POLLIN };
-	int result = self.start >= 0 ? 0 : op_open_start(&open);
 
-	if (result < 0)
-		return result;
+	if (self.start < 0)
+		TRY(op_open_start(&open));
 	/* The parent may go as soon as it has heard this; it matters no more. */
 	self.told_ready = true;
 	tell_parent(MESSAGE_READY, 0);
 	poll.fd = self.start;
 	/* KERNEL: POLLHUP comes only after a first writer has been there and closed. */
-	result = SYS(ppoll, &poll, 1, NULL, NULL, 0);
+	TRY(SYS(ppoll, &poll, 1, NULL, NULL, 0));
 	close_fd(&self.start);
-	return result < 0 ? result : 0;
+	return 0;
 }

@@ -92,7 +92,18 @@ int clear_directory(int directory, char **keep);
 int file_chunk(uint64_t offset, const uint8_t *data, uint32_t size);
 int file_end(void);
 
-/* Closes what is open; for descriptors that may be -1. */
+/* Leaves the function with the error of `expression`, when it is one. */
+#define TRY(expression)                   \
+	do {                              \
+		int tried = (expression); \
+		if (tried < 0)            \
+			return tried;     \
+	} while (0)
+
+/* `int fd OWNED = ...;` is closed when its block is left, unless it is an error or close_fd() was there before. */
+#define OWNED __attribute__((cleanup(close_fd)))
+
+/* Closes what is open; for descriptors that may be -1 or -errno. */
 static inline void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -105,6 +116,12 @@ static inline bool same_text(const char *a, const char *b)
 	size_t size = strlen(a);
 
 	return size == strlen(b) && memcmp(a, b, size) == 0;
+}
+
+/* "." and "..", which every directory lists. */
+static inline bool is_dots(const char *name)
+{
+	return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
 /* The device number as mknod() takes it and the kernel keeps it. */

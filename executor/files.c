@@ -21,42 +21,30 @@ size_t format_decimal(char *out, uint32_t value)
 	return count;
 }
 
-/* Reads all of `fd` and closes it, also when it is an error; -EFBIG when there is more than `room` bytes. */
+/* Reads all of `fd`, which is closed; also when it is an error. -EFBIG when it fills `room`. */
 int read_file(int fd, char *buffer, size_t room)
 {
+	int source OWNED = fd;
 	size_t size = 0;
-	int taken = 1;
+	int taken = fd;
 
-	if (fd < 0)
-		return fd;
-	while (taken > 0 && size < room) {
-		taken = SYS(read, fd, buffer + size, room - size);
-		if (taken > 0)
-			size += (size_t)taken;
-	}
-	if (taken > 0) {
-		char more;
-
-		taken = SYS(read, fd, &more, 1);
-		if (taken > 0)
-			taken = -EFBIG;
-	}
-	SYS(close, fd);
-	return taken < 0 ? taken : (int)size;
+	TRY(fd);
+	do {
+		taken = SYS(read, source, buffer + size, room - size);
+		TRY(taken);
+		size += (size_t)taken;
+	} while (taken > 0);
+	return size == room ? -EFBIG : (int)size;
 }
 
 /* One write() of all of `text` to `fd`, which is closed; also when it is an error. The kernel's files take no second. */
 static int write_once(int fd, const char *text, size_t size)
 {
-	int result = fd;
+	int target OWNED = fd;
+	int written = fd < 0 ? fd : SYS(write, target, text, size);
 
-	if (fd < 0)
-		return fd;
-	result = SYS(write, fd, text, size);
-	SYS(close, fd);
-	if (result < 0)
-		return result;
-	return (size_t)result == size ? 0 : -EIO;
+	TRY(written);
+	return (size_t)written == size ? 0 : -EIO;
 }
 
 /* Puts a file of these bytes at `path`, whole or not at all, by a file beside it that is renamed. */
@@ -64,11 +52,10 @@ int write_whole(const char *path, const char *text, size_t size, uint32_t mode)
 {
 	static char temporary[PATH_BYTES + 8];
 	const char *name;
-	int parent = open_parent(path, &name);
+	int parent OWNED = open_parent(path, &name);
 	int result;
 
-	if (parent < 0)
-		return parent;
+	TRY(parent);
 	memcpy(temporary, name, strlen(name));
 	memcpy(temporary + strlen(name), ".tmp", 5);
 	result = SYS(openat, parent, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
@@ -77,26 +64,19 @@ int write_whole(const char *path, const char *text, size_t size, uint32_t mode)
 		result = SYS(renameat2, parent, temporary, parent, name, 0);
 	if (result < 0)
 		SYS(unlinkat, parent, temporary, 0);
-	SYS(close, parent);
 	return result;
 }
 
 int op_lock(const struct op_lock *op)
 {
-	int fd;
-	int result;
-
 	if (self.lock >= 0)
 		return -EBUSY;
-	fd = SYS(openat, AT_FDCWD, op->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return fd;
-	result = SYS(flock, fd, op->exclusive != 0 ? LOCK_EX : LOCK_SH);
-	if (result < 0)
-		SYS(close, fd);
-	else
-		self.lock = fd;
-	return result;
+	int fd OWNED = SYS(openat, AT_FDCWD, op->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	TRY(fd);
+	TRY(SYS(flock, fd, op->exclusive != 0 ? LOCK_EX : LOCK_SH));
+	self.lock = fd;
+	fd = -1;
+	return 0;
 }
 
 int op_unlock(const struct op_unlock *op UNUSED)
@@ -107,17 +87,12 @@ int op_unlock(const struct op_unlock *op UNUSED)
 
 int op_null_stdio(const struct op_null_stdio *op)
 {
-	int fd;
-	int result;
-
 	if (op->fd > 2)
 		return -EBADF;
-	fd = SYS(openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
-	if (fd < 0)
-		return fd;
-	result = SYS(dup3, fd, op->fd, 0);
-	SYS(close, fd);
-	return result < 0 ? result : 0;
+	int fd OWNED = SYS(openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
+	TRY(fd);
+	TRY(SYS(dup3, fd, op->fd, 0));
+	return 0;
 }
 
 /* Opens `path` for writing; with `magic` only when it lies on that kind of file system. */
@@ -125,18 +100,14 @@ static int open_to_write(const char *path, uint64_t magic)
 {
 	struct statfs found;
 	int fd = open_path(path, O_WRONLY | O_NOFOLLOW);
-	int result;
 
 	if (fd < 0 || magic == 0)
 		return fd;
-	result = SYS(fstatfs, fd, &found);
 	/* SECURITY: a mount over /proc could turn a label into a write to any file (CVE-2025-52881). */
-	if (result == 0 && (uint64_t)found.f_type != magic)
-		result = -EXDEV;
-	if (result == 0)
+	if (SYS(fstatfs, fd, &found) == 0 && (uint64_t)found.f_type == magic)
 		return fd;
 	SYS(close, fd);
-	return result;
+	return -EXDEV;
 }
 
 /*
@@ -174,27 +145,24 @@ int op_oom_score(const struct op_oom_score *op)
 
 int op_copy_file(const struct op_copy_file *op)
 {
-	static char buffer[COPY_LIMIT];
+	static char buffer[COPY_LIMIT + 1];
 	struct statx found;
 	/* O_NONBLOCK: the source may be a fifo that an image's author put there. */
 	int fd = open_path(op->source, O_RDONLY | O_NONBLOCK);
-	int root;
+	int root = self.root;
 	int size;
 
 	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ENXIO || fd == -ELOOP)
 		return 0;
-	if (fd < 0)
-		return fd;
+	TRY(fd);
 	size = SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found);
 	if (size < 0 || (found.stx_mode & S_IFMT) != S_IFREG) {
 		SYS(close, fd);
 		return size;
 	}
 	size = read_file(fd, buffer, sizeof(buffer));
-	if (size < 0)
-		return size;
+	TRY(size);
 	/* The target is the host's, whatever the working root. */
-	root = self.root;
 	self.root = -1;
 	size = write_whole(op->target, buffer, (size_t)size, 0600);
 	self.root = root;

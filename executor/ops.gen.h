@@ -105,10 +105,11 @@ struct op_relay_stdio {
 	uint32_t fd;
 };
 
-/* clone3() with CLONE_* `flags` and a pidfd; the child runs `section` and never returns from it. */
+/* clone3() with CLONE_* `flags` and a pidfd, into the cgroup v2 directory `cgroup` unless that is empty (CLONE_INTO_CGROUP, 5.7); the child runs `section` and never returns from it. */
 struct op_clone {
 	uint32_t section;
 	uint64_t flags;
+	const char *cgroup;
 };
 
 /* Writes the child's pid, in decimal, to `path`; with `create` the file is made whole beside it and renamed over. */
@@ -720,6 +721,7 @@ static inline bool decode_clone(struct reader *r, struct op_clone *op)
 {
 	return take_u32(r, &op->section) &&
 	       take_u64(r, &op->flags) &&
+	       take_text(r, &op->cgroup) &&
 	       at_end(r);
 }
 

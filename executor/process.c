@@ -22,16 +22,14 @@ struct interface_request {
 
 int op_setsid(const struct op_setsid *op UNUSED)
 {
-	int result = SYS(setsid);
-
-	return result < 0 ? result : 0;
+	TRY(SYS(setsid));
+	return 0;
 }
 
 int op_new_session(const struct op_new_session *op UNUSED)
 {
-	int result = SYS(setsid);
-
-	return result < 0 ? result : 0;
+	TRY(SYS(setsid));
+	return 0;
 }
 
 int op_unshare(const struct op_unshare *op)
@@ -41,14 +39,10 @@ int op_unshare(const struct op_unshare *op)
 
 int op_setns(const struct op_setns *op)
 {
-	int fd = SYS(openat, AT_FDCWD, op->path, O_RDONLY | O_CLOEXEC, 0);
-	int result;
+	int fd OWNED = SYS(openat, AT_FDCWD, op->path, O_RDONLY | O_CLOEXEC, 0);
 
-	if (fd < 0)
-		return fd;
-	result = SYS(setns, fd, op->flags);
-	SYS(close, fd);
-	return result;
+	TRY(fd);
+	return SYS(setns, fd, op->flags);
 }
 
 int op_hostname(const struct op_hostname *op)
@@ -65,22 +59,16 @@ int op_link_up(const struct op_link_up *op)
 {
 	struct interface_request request;
 	size_t size = strlen(op->name);
-	int fd;
-	int result;
 
 	if (size >= sizeof(request.name))
 		return -ENODEV;
 	memset(&request, 0, sizeof(request));
 	memcpy(request.name, op->name, size);
-	fd = SYS(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return fd;
-	result = SYS(ioctl, fd, SIOCGIFFLAGS, &request);
+	int fd OWNED = SYS(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	TRY(fd);
+	TRY(SYS(ioctl, fd, SIOCGIFFLAGS, &request));
 	request.flags = (int16_t)(request.flags | INTERFACE_UP);
-	if (result == 0)
-		result = SYS(ioctl, fd, SIOCSIFFLAGS, &request);
-	SYS(close, fd);
-	return result;
+	return SYS(ioctl, fd, SIOCSIFFLAGS, &request);
 }
 
 int op_rlimit(const struct op_rlimit *op)
@@ -173,18 +161,11 @@ int op_umask(const struct op_umask *op)
 int op_working_directory(const struct op_working_directory *op)
 {
 	char name[PATH_BYTES];
-	int fd = open_path(op->path, O_PATH | O_DIRECTORY);
-	int result;
+	int fd OWNED = open_path(op->path, O_PATH | O_DIRECTORY);
 
-	if (fd < 0)
-		return fd;
-	result = SYS(fchdir, fd);
-	SYS(close, fd);
-	if (result < 0)
-		return result;
-	result = SYS(getcwd, name, sizeof(name));
-	if (result < 0)
-		return result;
+	TRY(fd);
+	TRY(SYS(fchdir, fd));
+	TRY(SYS(getcwd, name, sizeof(name)));
 	/* SECURITY: a directory outside of the root is named "(unreachable)..." (CVE-2024-21626). */
 	return name[0] == '/' ? 0 : -ENOENT;
 }
@@ -192,15 +173,14 @@ int op_working_directory(const struct op_working_directory *op)
 int op_seccomp(const struct op_seccomp *op)
 {
 	struct sock_fprog program = { .filter = (struct sock_filter *)(uintptr_t)op->filter.bytes };
-	int result;
+	uint32_t count = op->filter.length / (uint32_t)sizeof(struct sock_filter);
 
-	if (op->filter.length % sizeof(struct sock_filter) != 0 ||
-	    op->filter.length / sizeof(struct sock_filter) > BPF_MAXINSNS)
+	if (op->filter.length % sizeof(struct sock_filter) != 0 || count > BPF_MAXINSNS)
 		return -EINVAL;
-	program.len = (uint16_t)(op->filter.length / sizeof(struct sock_filter));
-	result = SYS(seccomp, SECCOMP_SET_MODE_FILTER, op->flags, &program);
+	program.len = (uint16_t)count;
 	/* With SECCOMP_FILTER_FLAG_TSYNC it is the thread that could not follow; there is but one. */
-	return result < 0 ? result : 0;
+	TRY(SYS(seccomp, SECCOMP_SET_MODE_FILTER, op->flags, &program));
+	return 0;
 }
 
 /* Puts every signal back to its default, those that were ignored when we started too, and unblocks all. */
@@ -216,17 +196,14 @@ static void reset_signals(void)
 
 int op_exec(const struct op_exec *op)
 {
-	int result = SYS(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
+	int result = -ENOENT;
 	bool denied = false;
 
-	if (result < 0)
-		return result;
+	TRY(SYS(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC));
 	SYS(umask, self.umask);
-	result = tell_parent_executing();
-	if (result < 0)
+	if (tell_parent_executing() < 0)
 		quit(EXIT_FAILED);
 	reset_signals();
-	result = -ENOENT;
 	for (char **path = op->candidates; *path != NULL; path++) {
 		result = SYS(execve, *path, op->argv, op->env);
 		denied = denied || result == -EACCES;

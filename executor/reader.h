@@ -21,32 +21,29 @@ struct byte_view {
 	uint32_t length;
 };
 
-/* `at <= length` holds before and after each take. */
+/* Takes an integer of `size` bytes. `at <= length` holds before and after each take. */
+static inline bool take_integer(struct reader *r, void *value, uint32_t size)
+{
+	if (r->length - r->at < size)
+		return false;
+	memcpy(value, r->base + r->at, size);
+	r->at += size;
+	return true;
+}
+
 static inline bool take_u32(struct reader *r, uint32_t *value)
 {
-	if (r->length - r->at < sizeof(*value))
-		return false;
-	memcpy(value, r->base + r->at, sizeof(*value));
-	r->at += (uint32_t)sizeof(*value);
-	return true;
+	return take_integer(r, value, sizeof(*value));
 }
 
 static inline bool take_u64(struct reader *r, uint64_t *value)
 {
-	if (r->length - r->at < sizeof(*value))
-		return false;
-	memcpy(value, r->base + r->at, sizeof(*value));
-	r->at += (uint32_t)sizeof(*value);
-	return true;
+	return take_integer(r, value, sizeof(*value));
 }
 
 static inline bool take_i64(struct reader *r, int64_t *value)
 {
-	if (r->length - r->at < sizeof(*value))
-		return false;
-	memcpy(value, r->base + r->at, sizeof(*value));
-	r->at += (uint32_t)sizeof(*value);
-	return true;
+	return take_integer(r, value, sizeof(*value));
 }
 
 /* Skips zero bytes up to the next multiple of 8; `length` is one, so `at` cannot pass it. */

@@ -40,31 +40,21 @@ int op_relay_stdio(const struct op_relay_stdio *op)
 	struct channel *channel;
 	struct statx found;
 	int pipe[2];
-	int theirs;
-	int result;
 
 	if (op->fd > 2)
 		return -EBADF;
 	channel = &channels[op->fd];
 	if (channel->active || self.pid != 0)
 		return -EBUSY;
-	result = SYS(statx, op->fd, "", AT_EMPTY_PATH, STATX_TYPE, &found);
-	if (result < 0)
-		return result;
+	TRY(SYS(statx, op->fd, "", AT_EMPTY_PATH, STATX_TYPE, &found));
 	channel->outside = SYS(fcntl, op->fd, F_DUPFD_CLOEXEC, HIGH_FD);
-	if (channel->outside < 0)
-		return channel->outside;
-	result = SYS(pipe2, pipe, O_CLOEXEC);
-	if (result < 0)
-		return result;
+	TRY(channel->outside);
+	TRY(SYS(pipe2, pipe, O_CLOEXEC));
 	channel->pipe = op->fd == 0 ? pipe[1] : pipe[0];
-	theirs = op->fd == 0 ? pipe[0] : pipe[1];
+	int theirs OWNED = op->fd == 0 ? pipe[0] : pipe[1];
 	/* Each end of a pipe has flags of its own, so the container's end still blocks. */
-	SYS(fcntl, channel->pipe, F_SETFL, O_NONBLOCK);
-	result = SYS(dup3, theirs, op->fd, 0);
-	SYS(close, theirs);
-	if (result < 0)
-		return result;
+	TRY(SYS(fcntl, channel->pipe, F_SETFL, O_NONBLOCK));
+	TRY(SYS(dup3, theirs, op->fd, 0));
 	channel->active = true;
 	channel->no_wait = (found.stx_mode & S_IFMT) == S_IFIFO || (found.stx_mode & S_IFMT) == S_IFSOCK;
 	return 0;
@@ -85,13 +75,9 @@ void close_relays_in_child(void)
 int return_stdio_after_clone(void)
 {
 	for (int i = 0; i < 3; i++) {
-		int result;
-
 		if (!channels[i].active)
 			continue;
-		result = SYS(dup3, channels[i].outside, i, O_CLOEXEC);
-		if (result < 0)
-			return result;
+		TRY(SYS(dup3, channels[i].outside, i, O_CLOEXEC));
 		SYS(close, channels[i].outside);
 		channels[i].outside = i;
 	}

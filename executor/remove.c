@@ -59,7 +59,7 @@ static struct directory_entry *next_entry(struct level *level, int *result)
 		}
 		entry = (struct directory_entry *)(void *)(level->entries + level->at);
 		level->at += entry->size;
-		if (!same_text(entry->name, ".") && !same_text(entry->name, ".."))
+		if (!is_dots(entry->name))
 			return entry;
 	}
 }
@@ -176,10 +176,10 @@ static bool is_kept(const char *name, char **keep)
 int clear_directory(int directory, char **keep)
 {
 	static struct level top;
+	struct directory_entry *entry;
 	bool changed = true;
 
 	while (changed) {
-		struct directory_entry *entry;
 		int result = SYS(lseek, directory, 0, 0);
 
 		changed = false;
@@ -187,13 +187,10 @@ int clear_directory(int directory, char **keep)
 		while ((entry = next_entry(&top, &result)) != NULL) {
 			if (is_kept(entry->name, keep))
 				continue;
-			result = remove_at(directory, entry->name);
-			if (result < 0)
-				return result;
+			TRY(remove_at(directory, entry->name));
 			changed = true;
 		}
-		if (result < 0)
-			return result;
+		TRY(result);
 	}
 	return 0;
 }

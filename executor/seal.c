@@ -23,31 +23,18 @@ static int copy_executable(int from, int to)
  */
 int seal_executable(char **argv, char **envp)
 {
-	int exe = SYS(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC, 0);
+	int exe OWNED = SYS(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC, 0);
 	int seals = exe < 0 ? exe : SYS(fcntl, exe, F_GET_SEALS);
-	int copy;
-	int result;
 
-	if (exe < 0)
+	TRY(exe);
+	if (seals >= 0 && (seals & SEALS) == SEALS)
 		return exe;
-	if (seals >= 0 && (seals & SEALS) == SEALS) {
-		SYS(close, exe);
-		return exe;
-	}
-	copy = SYS(memfd_create, "gantry-executor", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	int copy OWNED = SYS(memfd_create, "gantry-executor", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
 	/* KERNEL: MFD_EXEC is refused before 6.3, where every memfd may be executed. */
 	if (copy == -EINVAL)
 		copy = SYS(memfd_create, "gantry-executor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (copy < 0) {
-		SYS(close, exe);
-		return copy;
-	}
-	result = copy_executable(exe, copy);
-	SYS(close, exe);
-	if (result == 0)
-		result = SYS(fcntl, copy, F_ADD_SEALS, SEALS);
-	if (result == 0)
-		result = SYS(execveat, copy, "", argv, envp, AT_EMPTY_PATH);
-	SYS(close, copy);
-	return result;
+	TRY(copy);
+	TRY(copy_executable(exe, copy));
+	TRY(SYS(fcntl, copy, F_ADD_SEALS, SEALS));
+	return SYS(execveat, copy, "", argv, envp, AT_EMPTY_PATH);
 }

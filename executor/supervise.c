@@ -61,12 +61,8 @@ int op_supervise(const struct op_supervise *op UNUSED)
 
 	if (self.pid == 0)
 		return -ESRCH;
-	result = watch();
-	if (result < 0)
-		return result;
-	result = SYS(wait4, self.pid, &self.status, 0, NULL);
-	if (result < 0)
-		return result;
+	TRY(watch());
+	TRY(SYS(wait4, self.pid, &self.status, 0, NULL));
 	self.pid = 0;
 	self.has_status = true;
 	relay_drain();

@@ -27,33 +27,23 @@ static struct {
 
 int op_enter_root(const struct op_enter_root *op)
 {
-	int outer;
-	int result;
-
 	if (self.outer_root >= 0)
 		return -EBUSY;
-	outer = SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-	if (outer < 0)
-		return outer;
-	result = SYS(chdir, op->path);
-	if (result == 0)
-		result = SYS(chroot, ".");
-	if (result < 0)
-		SYS(close, outer);
-	else
-		self.outer_root = outer;
-	return result;
+	int outer OWNED = SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	TRY(outer);
+	TRY(SYS(chdir, op->path));
+	TRY(SYS(chroot, "."));
+	self.outer_root = outer;
+	outer = -1;
+	return 0;
 }
 
 int op_leave_root(const struct op_leave_root *op UNUSED)
 {
-	int result = SYS(fchdir, self.outer_root);
-
-	if (result == 0)
-		result = SYS(chroot, ".");
-	if (result == 0)
-		close_fd(&self.outer_root);
-	return result;
+	TRY(SYS(fchdir, self.outer_root));
+	TRY(SYS(chroot, "."));
+	close_fd(&self.outer_root);
+	return 0;
 }
 
 /* Remembers the times of the directory that holds `path` when `keep` is set. Its links are followed, as for `path`. */
@@ -61,26 +51,21 @@ static int keep_parent(struct parent *parent, const char *path, uint32_t keep)
 {
 	struct statx found;
 	const char *name;
-	int holder;
-	int result;
 
 	parent->fd = -1;
 	if (keep == 0)
 		return 0;
-	holder = open_parent(path, &name);
-	if (holder < 0)
-		return holder;
+	int holder OWNED = open_parent(path, &name);
+	TRY(holder);
 	/* A descriptor that utimensat() takes cannot be one of O_PATH. */
-	parent->fd = SYS(openat, holder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	SYS(close, holder);
-	if (parent->fd < 0)
-		return parent->fd;
-	result = SYS(statx, parent->fd, "", AT_EMPTY_PATH, STATX_ATIME | STATX_MTIME, &found);
+	int fd OWNED = SYS(openat, holder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	TRY(fd);
+	TRY(SYS(statx, fd, "", AT_EMPTY_PATH, STATX_ATIME | STATX_MTIME, &found));
 	parent->times[0] = (struct __kernel_timespec){ found.stx_atime.tv_sec, found.stx_atime.tv_nsec };
 	parent->times[1] = (struct __kernel_timespec){ found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec };
-	if (result < 0)
-		close_fd(&parent->fd);
-	return result;
+	parent->fd = fd;
+	fd = -1;
+	return 0;
 }
 
 /* Gives the parent its times back and closes it; passes `result` on unless that fails. */
@@ -92,35 +77,47 @@ static int restore_parent(struct parent *parent, int result)
 	return result;
 }
 
-/* Sets both times of `path` in `directory`, or of the descriptor `directory` itself when `path` is NULL. */
-static int set_times(int directory, const char *path, int64_t seconds, uint32_t nanos)
+/* Sets both times of `path`, or of the descriptor `fd` itself when `path` is NULL. */
+static int set_times(int fd, const char *path, int64_t seconds, uint32_t nanos)
 {
 	struct __kernel_timespec times[2] = { { seconds, nanos }, { seconds, nanos } };
 
-	return SYS(utimensat, directory, path, times, path == NULL ? 0 : AT_SYMLINK_NOFOLLOW);
+	return SYS(utimensat, fd, path, times, path == NULL ? 0 : AT_SYMLINK_NOFOLLOW);
 }
 
-/* Opens a new file at `path`, removing what is there. */
-static int create_file(const char *path)
+/* Makes what `op` says at `path` by `make`; once more, after removing what was in its way. */
+static int replace(int (*make)(const void *op), const void *op, const char *path)
 {
-	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	int fd = SYS(openat, AT_FDCWD, path, flags, 0600);
-	int result;
+	int result = make(op);
 
-	if (fd != -EEXIST)
-		return fd;
-	result = remove_at(AT_FDCWD, path);
-	return result < 0 ? result : SYS(openat, AT_FDCWD, path, flags, 0600);
+	if (result != -EEXIST)
+		return result;
+	TRY(remove_at(AT_FDCWD, path));
+	return make(op);
+}
+
+/* Opens a new file for a `file` op. */
+static int make_file(const void *op)
+{
+	const struct op_file *new = op;
+
+	return SYS(openat, AT_FDCWD, new->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+/* All of an op that makes something by `make` and may have to keep its parent's times. */
+static int make_entry(int (*make)(const void *op), const void *op, const char *path, uint32_t keep)
+{
+	struct parent parent;
+
+	TRY(keep_parent(&parent, path, keep));
+	return restore_parent(&parent, replace(make, op, path));
 }
 
 /* Begins a file; its chunks and its end follow (stream.c). */
 int op_file(const struct op_file *op)
 {
-	int result = keep_parent(&file.parent, op->path, op->keep_parent);
-
-	if (result < 0)
-		return result;
-	file.fd = create_file(op->path);
+	TRY(keep_parent(&file.parent, op->path, op->keep_parent));
+	file.fd = replace(make_file, op, op->path);
 	file.mode = op->mode;
 	file.uid = op->uid;
 	file.gid = op->gid;
@@ -137,10 +134,7 @@ int file_chunk(uint64_t offset, const uint8_t *data, uint32_t size)
 	while (size > 0) {
 		int written = SYS(pwrite64, file.fd, data, size, offset);
 
-		if (written < 0)
-			return written;
-		if (written == 0)
-			return -EIO;
+		TRY(written);
 		data += written;
 		offset += (uint32_t)written;
 		size -= (uint32_t)written;
@@ -148,75 +142,60 @@ int file_chunk(uint64_t offset, const uint8_t *data, uint32_t size)
 	return 0;
 }
 
+/* Gives the open `fd` its attributes. */
+static int finish(int fd, uint32_t uid, uint32_t gid, uint32_t mode, struct __kernel_timespec time)
+{
+	TRY(SYS(fchown, fd, uid, gid));
+	TRY(SYS(fchmod, fd, mode & 07777));
+	return set_times(fd, NULL, time.tv_sec, (uint32_t)time.tv_nsec);
+}
+
 /* Ends the file under way. */
 int file_end(void)
 {
-	int result = 0;
-
 	/* A hole at the end. */
-	if (file.end != file.size)
-		result = SYS(ftruncate, file.fd, file.size);
+	int result = file.end == file.size ? 0 : SYS(ftruncate, file.fd, file.size);
+
 	if (result == 0)
-		result = SYS(fchown, file.fd, file.uid, file.gid);
-	if (result == 0)
-		result = SYS(fchmod, file.fd, file.mode & 07777);
-	if (result == 0)
-		result = set_times(file.fd, NULL, file.time.tv_sec, (uint32_t)file.time.tv_nsec);
+		result = finish(file.fd, file.uid, file.gid, file.mode, file.time);
 	close_fd(&file.fd);
 	return restore_parent(&file.parent, result);
 }
 
-/* Makes the directory `path` unless it is one, removing anything else, and opens it. */
-static int create_directory(const char *path)
+/* Makes and opens the directory of a `directory` op; -EEXIST when something else is there. */
+static int make_directory(const void *op)
 {
-	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	int result = SYS(mkdirat, AT_FDCWD, path, 0700);
-	int fd = result == 0 || result == -EEXIST ? SYS(openat, AT_FDCWD, path, flags, 0) : result;
+	const struct op_directory *new = op;
+	int result = SYS(mkdirat, AT_FDCWD, new->path, 0700);
 
-	if (fd != -ENOTDIR && fd != -ELOOP)
-		return fd;
-	result = remove_at(AT_FDCWD, path);
-	if (result == 0)
-		result = SYS(mkdirat, AT_FDCWD, path, 0700);
-	return result < 0 ? result : SYS(openat, AT_FDCWD, path, flags, 0);
+	if (result < 0 && result != -EEXIST)
+		return result;
+	result = SYS(openat, AT_FDCWD, new->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	return result == -ENOTDIR || result == -ELOOP ? -EEXIST : result;
 }
 
 int op_directory(const struct op_directory *op)
 {
+	struct __kernel_timespec time = { op->seconds, op->nanos };
 	struct parent parent;
-	int result = keep_parent(&parent, op->path, op->keep_parent);
-	int fd;
 
-	if (result < 0)
-		return result;
-	fd = create_directory(op->path);
-	result = fd < 0 ? fd : SYS(fchown, fd, op->uid, op->gid);
-	if (result == 0)
-		result = SYS(fchmod, fd, op->mode & 07777);
-	if (result == 0)
-		result = set_times(fd, NULL, op->seconds, op->nanos);
-	close_fd(&fd);
-	return restore_parent(&parent, result);
+	TRY(keep_parent(&parent, op->path, op->keep_parent));
+	int fd OWNED = replace(make_directory, op, op->path);
+	return restore_parent(&parent, fd < 0 ? fd : finish(fd, op->uid, op->gid, op->mode, time));
+}
+
+static int make_symlink(const void *op)
+{
+	const struct op_symlink *new = op;
+
+	TRY(SYS(symlinkat, new->target, AT_FDCWD, new->path));
+	TRY(SYS(fchownat, AT_FDCWD, new->path, new->uid, new->gid, AT_SYMLINK_NOFOLLOW));
+	return set_times(AT_FDCWD, new->path, new->seconds, new->nanos);
 }
 
 int op_symlink(const struct op_symlink *op)
 {
-	struct parent parent;
-	int result = keep_parent(&parent, op->path, op->keep_parent);
-
-	if (result < 0)
-		return result;
-	result = SYS(symlinkat, op->target, AT_FDCWD, op->path);
-	if (result == -EEXIST) {
-		result = remove_at(AT_FDCWD, op->path);
-		if (result == 0)
-			result = SYS(symlinkat, op->target, AT_FDCWD, op->path);
-	}
-	if (result == 0)
-		result = SYS(fchownat, AT_FDCWD, op->path, op->uid, op->gid, AT_SYMLINK_NOFOLLOW);
-	if (result == 0)
-		result = set_times(AT_FDCWD, op->path, op->seconds, op->nanos);
-	return restore_parent(&parent, result);
+	return make_entry(make_symlink, op, op->path, op->keep_parent);
 }
 
 /* True when both paths name one file: a link to itself must not remove it first. */
@@ -230,46 +209,33 @@ static bool is_same_file(const char *a, const char *b)
 	       left.stx_dev_major == right.stx_dev_major && left.stx_dev_minor == right.stx_dev_minor;
 }
 
+static int make_hardlink(const void *op)
+{
+	const struct op_hardlink *new = op;
+	int result = SYS(linkat, AT_FDCWD, new->target, AT_FDCWD, new->path, 0);
+
+	return result == -EEXIST && is_same_file(new->path, new->target) ? 0 : result;
+}
+
 int op_hardlink(const struct op_hardlink *op)
 {
-	struct parent parent;
-	int result = keep_parent(&parent, op->path, op->keep_parent);
+	return make_entry(make_hardlink, op, op->path, op->keep_parent);
+}
 
-	if (result < 0)
-		return result;
-	result = SYS(linkat, AT_FDCWD, op->target, AT_FDCWD, op->path, 0);
-	if (result == -EEXIST && is_same_file(op->path, op->target)) {
-		result = 0;
-	} else if (result == -EEXIST) {
-		result = remove_at(AT_FDCWD, op->path);
-		if (result == 0)
-			result = SYS(linkat, AT_FDCWD, op->target, AT_FDCWD, op->path, 0);
-	}
-	return restore_parent(&parent, result);
+static int make_node(const void *op)
+{
+	const struct op_node *new = op;
+
+	TRY(SYS(mknodat, AT_FDCWD, new->path, new->mode, device_number(new->major, new->minor)));
+	TRY(SYS(fchownat, AT_FDCWD, new->path, new->uid, new->gid, AT_SYMLINK_NOFOLLOW));
+	/* It was made a moment ago, so it is no link that could be followed. */
+	TRY(SYS(fchmodat, AT_FDCWD, new->path, new->mode & 07777));
+	return set_times(AT_FDCWD, new->path, new->seconds, new->nanos);
 }
 
 int op_node(const struct op_node *op)
 {
-	uint32_t device = device_number(op->major, op->minor);
-	struct parent parent;
-	int result = keep_parent(&parent, op->path, op->keep_parent);
-
-	if (result < 0)
-		return result;
-	result = SYS(mknodat, AT_FDCWD, op->path, op->mode, device);
-	if (result == -EEXIST) {
-		result = remove_at(AT_FDCWD, op->path);
-		if (result == 0)
-			result = SYS(mknodat, AT_FDCWD, op->path, op->mode, device);
-	}
-	if (result == 0)
-		result = SYS(fchownat, AT_FDCWD, op->path, op->uid, op->gid, AT_SYMLINK_NOFOLLOW);
-	/* It was made a moment ago, so it is no link that could be followed. */
-	if (result == 0)
-		result = SYS(fchmodat, AT_FDCWD, op->path, op->mode & 07777);
-	if (result == 0)
-		result = set_times(AT_FDCWD, op->path, op->seconds, op->nanos);
-	return restore_parent(&parent, result);
+	return make_entry(make_node, op, op->path, op->keep_parent);
 }
 
 int op_xattr(const struct op_xattr *op)
@@ -308,14 +274,12 @@ int op_times(const struct op_times *op)
 static int remove_path(const char *path)
 {
 	const char *name;
-	int holder = open_parent(path, &name);
-	int result;
+	int holder OWNED = open_parent(path, &name);
 
-	if (holder < 0)
-		return holder == -ENOENT || holder == -ENOTDIR ? 0 : holder;
-	result = remove_at(holder, name);
-	SYS(close, holder);
-	return result;
+	if (holder == -ENOENT || holder == -ENOTDIR)
+		return 0;
+	TRY(holder);
+	return remove_at(holder, name);
 }
 
 int op_remove(const struct op_remove *op)
@@ -330,15 +294,12 @@ int op_remove(const struct op_remove *op)
 
 int op_clear(const struct op_clear *op)
 {
-	int fd = SYS(openat, AT_FDCWD, op->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-	int result;
+	int fd OWNED = SYS(openat, AT_FDCWD, op->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 
-	/* No directory, no children: a lower file or link there is replaced by the layer's own entry. */
-	if (fd < 0)
-		return fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP ? 0 : fd;
-	result = clear_directory(fd, op->keep);
-	SYS(close, fd);
-	return result;
+	if (fd == -ENOENT)
+		return 0;
+	TRY(fd);
+	return clear_directory(fd, op->keep);
 }
 
 int op_parents(const struct op_parents *op)

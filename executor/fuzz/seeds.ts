@@ -45,7 +45,17 @@ function wholeProgram(): Buffer {
 function streamedProgram(): Buffer {
   const writer = new RecordWriter();
   for (const { op } of steps(isTreeOp)) encodeOp(writer, op);
-  encodeOp(writer, { op: "file", path: byteStringFromText("f"), mode: 0o644, uid: 0, gid: 0, seconds: 0, nanos: 0, size: 20, keepParent: 0 });
+  encodeOp(writer, {
+    op: "file",
+    path: byteStringFromText("f"),
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    seconds: 0,
+    nanos: 0,
+    size: 20,
+    keepParent: 0,
+  });
   writer.chunk(0, new Uint8Array(5));
   writer.chunk(8, new Uint8Array(8));
   writer.chunk(0, new Uint8Array(0));

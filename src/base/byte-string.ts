@@ -23,12 +23,16 @@ export function byteStringToBytes(name: ByteString): Buffer {
   return Buffer.from(name, "latin1");
 }
 
-/** `name` for people: decoded as UTF-8, bytes that are not UTF-8 and control characters shown as `\xNN`. */
+/** Longer names are shown without their middle. */
+const maxDisplayedChars = 256;
+
+/** `name` for people, at most 256 characters of it: decoded as UTF-8, bytes that are not UTF-8 and control characters shown as `\xNN`. */
 export function displayByteString(name: ByteString): string {
   const text = Buffer.from(name, "latin1").toString("utf8");
   const printable = text.includes("\uFFFD") ? (name as string).replace(/[\x80-\xff]/g, hexEscape) : text;
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for: they must not reach a terminal
-  return printable.replace(/[\x00-\x1f\x7f]/g, hexEscape);
+  const shown = printable.replace(/[\x00-\x1f\x7f]/g, hexEscape);
+  return shown.length <= maxDisplayedChars ? shown : `${shown.slice(0, 160)}…${shown.slice(-80)}`;
 }
 
 /** Joins parts of byte strings; the result is one again. */

@@ -4,14 +4,19 @@ import { CodedError } from "#base/errors.ts";
 import type { Image } from "#image/image.ts";
 import { getImage, listImages, removeImage, type StoredImage } from "#image/images.ts";
 import type { ImageLayout } from "#image/layout.ts";
-import { loadImages } from "#image/load.ts";
+import { loadImages, type LoadOptions } from "#image/load.ts";
 import { openImageSource } from "#image/source/open.ts";
+import { collectGarbage } from "#image/reachable.ts";
 import { verifyLayout } from "#image/verify.ts";
+import { parseDigest } from "#spec/digest.ts";
+import type { Descriptor } from "#spec/image.ts";
 import { formatPlatform, parsePlatform } from "#spec/platform.ts";
 import { readContainers } from "./containers/list.ts";
+import type { Container } from "./containers/record.ts";
 import type { ImageSummary, LoadRequest, RemovedImage } from "./engine.ts";
-import type { Place } from "./place.ts";
+import type { Place, Snapshotter } from "./place.ts";
 import { discardLayer, layerDirectory, listLayers, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
+import { maxLayers } from "./rootfs/overlay.ts";
 import { pathExists } from "#sys/small-files.ts";
 
 /** Most bytes of one unpacked layer unless told otherwise: more than any real layer, less than would fill most disks by accident. */
@@ -23,7 +28,19 @@ export async function load(place: Place, request: LoadRequest): Promise<ImageSum
   await place.sweep();
   const snapshotter = await place.snapshotter();
   await using source = await openImageSource(request.source, { spoolDirectory: place.paths.temporary });
-  const loaded = await loadImages(layout, source, {
+  try {
+    const loaded = await loadImages(layout, source, loadOptions(place, request, snapshotter));
+    return loaded.flatMap((image) => namesOf(image).map((name) => summarize(image, name)));
+  } catch (error) {
+    // What did get here before the fault was found is nobody's now; if it cannot be told, the next removal takes it.
+    await collectUnused(place, layout).catch(() => undefined);
+    throw error;
+  }
+}
+
+function loadOptions(place: Place, request: LoadRequest, snapshotter: Snapshotter): LoadOptions {
+  return {
+    maxLayers,
     ...(request.platform === undefined ? {} : { platform: parsePlatform(request.platform) }),
     ...(request.name === undefined ? {} : { names: [request.name] }),
     ...(typeof request.source === "string" ? { fallbackName: fallbackName(request.source) } : {}),
@@ -32,8 +49,12 @@ export async function load(place: Place, request: LoadRequest): Promise<ImageSum
     prepare: async (image) => {
       if (snapshotter === "overlay") await unpack(place, image, request);
     },
-  });
-  return loaded.flatMap((image) => (image.names.length === 0 ? [undefined] : image.names).map((name) => summarize(image, name)));
+  };
+}
+
+/** A row per name; an image without one has a row as well. */
+function namesOf(image: { readonly names: readonly string[] }): readonly (string | undefined)[] {
+  return image.names.length === 0 ? [undefined] : image.names;
 }
 
 /** Unpacks the layers of `image` that are missing, in a temporary place that is gone afterwards. */
@@ -80,7 +101,7 @@ export function layerSources(layout: ImageLayout, image: Image): LayerSource[] {
 export async function list(place: Place): Promise<ImageSummary[]> {
   if (!place.exists) return [];
   const { images } = await listImages(await place.layout());
-  return images.flatMap((image) => (image.names.length === 0 ? [undefined] : image.names).map((name) => summarize(image, name)));
+  return images.flatMap((image) => namesOf(image).map((name) => summarize(image, name)));
 }
 
 /** An image that was found. */
@@ -129,28 +150,39 @@ export async function remove(place: Place, reference: string, options: { readonl
       `cannot remove image ${reference}: container ${user.record.name} uses it (remove that first, or use --force)`,
     );
   }
-  const removal = await removeImage(layout, reference, { force: options.force });
+  const removal = await removeImage(layout, reference, { force: options.force, keep: containers.map(manifestOf) });
   const layers = await place.withLock(() => discardUnusedLayers(place, layout));
   await place.sweep();
-  return { untagged: removal.untagged, deleted: [...(removal.removed === undefined ? [] : [removal.removed]), ...layers.discarded] };
+  return { untagged: removal.untagged, deleted: [...(removal.removed === undefined ? [] : [removal.removed]), ...layers] };
+}
+
+/** A container keeps its image's blobs: they are what it can be compared with and committed against. */
+function manifestOf({ record }: Container): Descriptor {
+  return { ...record.manifest, digest: parseDigest(record.manifest.digest) };
+}
+
+/** Blobs and layers that nothing uses go, unless somebody is at work on blobs that nothing uses yet. */
+async function collectUnused(place: Place, layout: ImageLayout): Promise<void> {
+  await collectGarbage(layout, readContainers(place.paths).map(manifestOf));
+  await place.withLock(() => discardUnusedLayers(place, layout));
 }
 
 /** Layers that neither an image nor a container uses go. The lock is held: no container is between its record and its mounts. */
-async function discardUnusedLayers(place: Place, layout: ImageLayout): Promise<{ discarded: string[] }> {
-  if ((await layout.listLeaseHolders()).length > 0) return { discarded: [] };
+async function discardUnusedLayers(place: Place, layout: ImageLayout): Promise<string[]> {
+  if ((await layout.listLeaseHolders()).length > 0) return [];
   const { images, unreadable } = await listImages(layout);
   // What a damaged image needs is unknown: nothing is taken away then.
-  if (unreadable.length > 0) return { discarded: [] };
+  if (unreadable.length > 0) return [];
   const used = new Set<string>([
     ...images.flatMap((image) => image.chainIds),
     ...readContainers(place.paths).flatMap(({ record }) => record.layers),
   ]);
   const unused = listLayers(place.paths.layers).filter((chainId) => !used.has(chainId));
-  if (unused.length === 0) return { discarded: [] };
+  if (unused.length === 0) return [];
   const temporary = place.makeTemporary();
   for (const chainId of unused) discardLayer(place.paths.layers, chainId, temporary);
   await place.removeTrees([temporary]);
-  return { discarded: unused };
+  return unused;
 }
 
 /** Every fault of the store in a sentence. */

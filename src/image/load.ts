@@ -8,7 +8,7 @@
  * unreachable, and the next collection takes them.
  */
 import { CodedError } from "#base/errors.ts";
-import type { Digest } from "#spec/digest.ts";
+import { shortDigest, verifyBytes, type Digest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import { formatReference, parseReference, withDefaultTag } from "#spec/reference.ts";
@@ -31,6 +31,8 @@ export interface LoadOptions {
    * A "tag" that is this very name is taken for the name: some tools write the one there and some the other.
    */
   readonly fallbackName?: string;
+  /** Images of more layers are refused before anything of them is stored. */
+  readonly maxLayers?: number;
   /** Awaited for each image when its blobs are stored and before anything gets a name; when it fails, nothing does. */
   readonly prepare?: (image: Image) => Promise<void>;
   /** Told about each blob while it is stored. */
@@ -143,6 +145,7 @@ async function storeImage(
       `cannot find an image for ${formatPlatform(options.platform)} in ${source.description}: ${selected.digest} is for ${formatPlatform(image.config)}`,
     );
   }
+  requireStackable(image, options.maxLayers ?? Number.POSITIVE_INFINITY);
   const stored = new Set<Digest>();
   for (const blob of [...image.manifest.layers, image.manifest.config, image.descriptor]) {
     if (stored.has(blob.digest)) continue;
@@ -150,6 +153,19 @@ async function storeImage(
     await storeBlob(layout, source, { blob, options });
   }
   return image;
+}
+
+/** What the manifest alone tells to be wrong: too many layers, and embedded data that is not what its digest says. */
+function requireStackable({ manifest, id }: Image, maxLayers: number): void {
+  if (manifest.layers.length > maxLayers) {
+    throw new CodedError(
+      "unsupported",
+      `cannot load image ${shortDigest(id)}: it has ${manifest.layers.length} layers, more than ${maxLayers}`,
+    );
+  }
+  // SPEC: descriptor.md: `data` must be the content. @throws `corrupt`
+  for (const { data, digest, size } of [manifest.config, ...manifest.layers])
+    if (data !== undefined) verifyBytes(Buffer.from(data, "base64"), { digest, size });
 }
 
 async function storeBlob(

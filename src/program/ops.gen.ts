@@ -26,11 +26,12 @@ export interface RelayStdioOp {
   readonly fd: number;
 }
 
-/** clone3() with CLONE_* `flags` and a pidfd; the child runs `section` and never returns from it. */
+/** clone3() with CLONE_* `flags` and a pidfd, into the cgroup v2 directory `cgroup` unless that is empty (CLONE_INTO_CGROUP, 5.7); the child runs `section` and never returns from it. */
 export interface CloneOp {
   readonly op: "clone";
   readonly section: number;
   readonly flags: number;
+  readonly cgroup: string;
 }
 
 /** Writes the child's pid, in decimal, to `path`; with `create` the file is made whole beside it and renamed over. */
@@ -613,6 +614,7 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(5);
       writer.u32(op.section);
       writer.u64(op.flags);
+      writer.text(op.cgroup);
       break;
     case "child-pid":
       writer.begin(6);

@@ -49,8 +49,8 @@ export const opTable: readonly OpDefinition[] = [
   {
     name: "clone",
     code: 5,
-    fields: { section: "u32", flags: "u64" },
-    does: "clone3() with CLONE_* `flags` and a pidfd; the child runs `section` and never returns from it.",
+    fields: { section: "u32", flags: "u64", cgroup: "text" },
+    does: "clone3() with CLONE_* `flags` and a pidfd, into the cgroup v2 directory `cgroup` unless that is empty (CLONE_INTO_CGROUP, 5.7); the child runs `section` and never returns from it.",
   },
   {
     name: "child-pid",

@@ -42,7 +42,8 @@ export function gantry(root: string, args: readonly string[], deadlineMs = 120_0
 const hasTime = existsSync("/usr/bin/time");
 const memoryMark = "peak memory in KiB: ";
 /** GNU time's own lines at the end of standard error: how the command failed, and the mark. */
-const memoryPattern = /^([^]*?)(?:Command exited with non-zero status \d+\n|Command terminated by signal \d+\n)?peak memory in KiB: (\d+)\n$/;
+const memoryPattern =
+  /^([^]*?)(?:Command exited with non-zero status \d+\n|Command terminated by signal \d+\n)?peak memory in KiB: (\d+)\n$/;
 
 /** A merged tree, unmounted when the block that uses it ends. */
 export interface MergedTree extends Disposable {
@@ -63,10 +64,16 @@ export function mountMerged(root: string, layout: string, mountPoint: string): M
   return { directory: mountPoint, [Symbol.dispose]: () => void spawnSync("umount", [mountPoint]) };
 }
 
+/** What is read of a manifest or of a config. */
+interface ImageDocument {
+  readonly config?: { readonly digest: string };
+  readonly rootfs?: { readonly diff_ids: string[] };
+}
+
 /** Chain ids (hex) of the first image in `layout`, lowest first. */
 function chainIds(layout: string): string[] {
-  const blob = (digest: string): { config?: { digest: string }; rootfs?: { diff_ids: string[] } } =>
-    JSON.parse(readFileSync(join(layout, "blobs", digest.replace(":", "/")), "utf8"));
+  const blob = (digest: string): ImageDocument =>
+    JSON.parse(readFileSync(join(layout, "blobs", digest.replace(":", "/")), "utf8")) as ImageDocument;
   const index = JSON.parse(readFileSync(join(layout, "index.json"), "utf8")) as { manifests: { digest: string }[] };
   const config = blob(blob(index.manifests[0]?.digest ?? "").config?.digest ?? "");
   let chain = "";

@@ -34,13 +34,16 @@ function faultsOfError(run: Run): string[] {
   if (run.status === null) faults.push(`did not end in ${deadlineMs} ms`);
   if (lines.length !== 1) faults.push(`says ${lines.length} lines: ${JSON.stringify(run.stderr.slice(0, 500))}`);
   if (!lines[0]?.includes("cannot ")) faults.push(`does not say what it cannot do: ${JSON.stringify(lines[0])}`);
-  if (/\.ts:\d+|\.js:\d+|TypeError|RangeError|SyntaxError|undefined is not|broken assumption/.test(run.stderr)) faults.push(`shows its own inside: ${JSON.stringify(run.stderr.slice(0, 500))}`);
+  if (/\.ts:\d+|\.js:\d+|TypeError|RangeError|SyntaxError|undefined is not|broken assumption/.test(run.stderr))
+    faults.push(`shows its own inside: ${JSON.stringify(run.stderr.slice(0, 500))}`);
   if (Buffer.byteLength(run.stderr) > 2000) faults.push(`says ${Buffer.byteLength(run.stderr)} bytes`);
   return [...faults, ...faultsOfText(run)];
 }
 
 function faultsOfText(run: Run): string[] {
-  return [run.stdout, run.stderr].filter((text) => controls.test(text)).map((text) => `prints control characters: ${JSON.stringify(text.slice(0, 300))}`);
+  return [run.stdout, run.stderr]
+    .filter((text) => controls.test(text))
+    .map((text) => `prints control characters: ${JSON.stringify(text.slice(0, 300))}`);
 }
 
 /** What is left below `root` that should not be, after a refusal or when all images are removed. */
@@ -80,7 +83,12 @@ function faultsOfLoaded(attack: Attack, place: { root: string; image: string; sc
 /** Everything that is wrong with how `attack` ended. */
 function faultsOf(attack: Attack): string[] {
   using scratch = scratchDirectory();
-  const [root, canary, directory, merged] = ["root", "canary", "image", "merged"].map((name) => join(scratch.path, name)) as [string, string, string, string];
+  const [root, canary, directory, merged] = ["root", "canary", "image", "merged"].map((name) => join(scratch.path, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
   for (const path of [root, canary, directory, merged]) mkdirSync(path);
   writeFileSync(join(canary, "secret"), "the host's own\n", { mode: 0o600 });
   utimesSync(join(canary, "secret"), 1, 1);
@@ -89,7 +97,12 @@ function faultsOf(attack: Attack): string[] {
 
   const load = gantry(root, ["load", "--quiet", ...(attack.load ?? []), image], deadlineMs);
   const faults = load.maxMemoryBytes > mostMemoryBytes ? [`takes ${load.maxMemoryBytes >> 20} MiB of memory`] : [];
-  if (load.status === 0) faults.push(...(attack.expect === "refuse" ? ["is loaded"] : []), ...faultsOfText(load), ...faultsOfLoaded(attack, { root, image, scratch: scratch.path }));
+  if (load.status === 0)
+    faults.push(
+      ...(attack.expect === "refuse" ? ["is loaded"] : []),
+      ...faultsOfText(load),
+      ...faultsOfLoaded(attack, { root, image, scratch: scratch.path }),
+    );
   else faults.push(...faultsOfError(load), ...faultsOfVerify(root), ...faultsOfRest(root));
 
   const outside = compareTrees(before, readTree(scratch.path), ({ path }) => path === "root" || path.startsWith("root/"));

@@ -32,7 +32,10 @@ async function listOf(store: BlobStore): Promise<Digest[]> {
 }
 
 async function failure(work: Promise<unknown>): Promise<{ code: string; message: string }> {
-  const error = (await work.then(() => undefined, (reason: unknown) => reason)) as CodedError | undefined;
+  const error = (await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )) as CodedError | undefined;
   if (error === undefined) throw new Error("it did not fail");
   return { code: error.code, message: error.message };
 }
@@ -98,7 +101,9 @@ export function blobStoreContract(name: string, make: (directory: string) => Blo
   });
 
   withStore("a stream that fails leaves nothing and passes its error on", async (store) => {
-    expect((await failure(store.put(chunksOf(hello, new Error("the line broke")), { digest: helloDigest }))).message).toBe("the line broke");
+    expect((await failure(store.put(chunksOf(hello, new Error("the line broke")), { digest: helloDigest }))).message).toBe(
+      "the line broke",
+    );
     expect(await listOf(store)).toEqual([]);
   });
 
@@ -109,7 +114,10 @@ export function blobStoreContract(name: string, make: (directory: string) => Blo
 
   withStore("putting what is here succeeds without reading it, but a wrong size is still an error", async (store) => {
     await store.put(hello, { digest: helloDigest });
-    expect(await store.put(chunksOf(new Error("must not be read")), { digest: helloDigest, size: 5 })).toEqual({ digest: helloDigest, size: 5 });
+    expect(await store.put(chunksOf(new Error("must not be read")), { digest: helloDigest, size: 5 })).toEqual({
+      digest: helloDigest,
+      size: 5,
+    });
     expect((await failure(store.put(hello, { digest: helloDigest, size: 6 }))).code).toBe("corrupt");
     expect(await contentOf(store, helloDigest)).toBe("hello");
   });

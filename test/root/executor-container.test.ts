@@ -13,9 +13,11 @@ const newIpc = 0x8000000;
 const newUser = 0x10000000;
 const newPid = 0x20000000;
 const everything = newMount + newUts + newIpc + newPid;
+/** Where hybrid hosts have cgroup version 2. */
+const unified = existsSync("/sys/fs/cgroup/unified/cgroup.procs") ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
 const slave = 0x80000 + 0x4000;
 
-const clone = (flags = everything): Op => ({ op: "clone", section: 2, flags });
+const clone = (flags = everything): Op => ({ op: "clone", section: 2, flags, cgroup: "" });
 const parent = (flags = everything): Op[] => [clone(flags), { op: "release-child" }, { op: "await-exec" }, { op: "supervise" }];
 const exec = (...argv: string[]): Op => ({ op: "exec", candidates: [argv[0] ?? ""], argv, env: ["PATH=/bin"] });
 const shell = (script: string): Op => exec("/bin/sh", "-c", script);
@@ -36,7 +38,11 @@ function enter(rootfs: string, extra: readonly Op[] = []): Op[] {
   ];
 }
 
-function container(rootfs: string, script: string, options: { before?: readonly Op[]; after?: readonly Op[] } = {}): ReturnType<typeof run> {
+function container(
+  rootfs: string,
+  script: string,
+  options: { before?: readonly Op[]; after?: readonly Op[] } = {},
+): ReturnType<typeof run> {
   return run(parent(), [], [...enter(rootfs, options.before), ...(options.after ?? []), shell(script)]);
 }
 
@@ -44,12 +50,18 @@ describe.skipIf(notRoot !== undefined)("containers", () => {
   test("a process runs in its own root and namespaces, and its exit code comes back", async () => {
     using scratch = scratchDirectory();
     makeRootfs(scratch.path);
-    const after: Op[] = [{ op: "hostname", name: "box" }, { op: "working-directory", path: "/tmp" }];
+    const after: Op[] = [
+      { op: "hostname", name: "box" },
+      { op: "working-directory", path: "/tmp" },
+    ];
     const outcome = await container(scratch.path, "echo $$ $(cat /proc/sys/kernel/hostname) $PWD; ls /; exit 42", { after });
     expect(outcome.stderr).toBe("");
     expect(outcome.stdout).toBe("1 box /tmp\nbin\ndev\nproc\ntmp\n");
     expect(outcome.exitCode).toBe(42);
-    expect(outcome.reports.map(({ kind, value }) => [kind, kind === "exited" ? value : 0])).toEqual([["started", 0], ["exited", 42 << 8]]);
+    expect(outcome.reports.map(({ kind, value }) => [kind, kind === "exited" ? value : 0])).toEqual([
+      ["started", 0],
+      ["exited", 42 << 8],
+    ]);
     expect(readFileSync("/proc/self/mounts", "utf8")).not.toContain(scratch.path);
   });
 
@@ -68,7 +80,9 @@ describe.skipIf(notRoot !== undefined)("containers", () => {
     // The shell would ignore signals of its own, so it is not asked.
     const listing = await container(scratch.path, "ls /proc/$$/fd; :");
     const outcome = await run(parent(), [], [...enter(scratch.path), ...after, exec("/bin/cat", "/proc/self/status")]);
-    const status = Object.fromEntries(outcome.stdout.split("\n").map((line): [string, string] => [line.split(":")[0] ?? "", line.split("\t")[1] ?? ""]));
+    const status = Object.fromEntries(
+      outcome.stdout.split("\n").map((line): [string, string] => [line.split(":")[0] ?? "", line.split("\t")[1] ?? ""]),
+    );
     expect(listing.stdout).toBe("0\n1\n2\n");
     expect([status["SigBlk"], status["SigIgn"], status["Umask"]]).toEqual(["0000000000000000", "0000000000000000", "0027"]);
   });
@@ -105,7 +119,11 @@ describe.skipIf(notRoot !== undefined)("containers", () => {
 
   test("a failure outside kills the child and keeps its own op", async () => {
     using scratch = scratchDirectory();
-    const main: Op[] = [clone(), { op: "child-pid", path: join(scratch.path, "pid"), create: 1 }, { op: "write", path: "/none", data: "", fsMagic: 0 }];
+    const main: Op[] = [
+      clone(),
+      { op: "child-pid", path: join(scratch.path, "pid"), create: 1 },
+      { op: "write", path: "/none", data: "", fsMagic: 0 },
+    ];
     const outcome = await run(main, [], [{ op: "await-parent" }, exec("/bin/true")]);
     expect(failureOf(outcome)).toEqual([2, 2]);
     expect(existsSync(`/proc/${readFileSync(join(scratch.path, "pid"), "utf8")}/stat`)).toBe(false);
@@ -150,7 +168,11 @@ describe.skipIf(notRoot !== undefined)("containers", () => {
       { op: "read-only", path: "/tmp" },
       { op: "read-only", path: "/none" },
     ];
-    const outcome = await container(scratch.path, "ls /secret /secret2; cat /file; echo x > /tmp/x; echo y > /secret/y; echo z > /bin/z && echo ok", { after });
+    const outcome = await container(
+      scratch.path,
+      "ls /secret /secret2; cat /file; echo x > /tmp/x; echo y > /secret/y; echo z > /bin/z && echo ok",
+      { after },
+    );
     expect(outcome.stdout).toBe("/secret:\n\n/secret2:\nok\n");
     expect(outcome.stderr.match(/Read-only file system/g)).toHaveLength(2);
   });
@@ -159,7 +181,11 @@ describe.skipIf(notRoot !== undefined)("containers", () => {
     using scratch = scratchDirectory();
     makeRootfs(scratch.path);
     writeFileSync(join(scratch.path, "file"), "");
-    const after: Op[] = [{ op: "unmount", target: "/dev", flags: 2 }, { op: "ensure-file", path: "/dev/null", mode: 0o666 }, { op: "mask", path: "/file" }];
+    const after: Op[] = [
+      { op: "unmount", target: "/dev", flags: 2 },
+      { op: "ensure-file", path: "/dev/null", mode: 0o666 },
+      { op: "mask", path: "/file" },
+    ];
     expect(failureOf(await container(scratch.path, "true", { after }))).toEqual([4 + 8 + 2, 19]);
   });
 
@@ -217,7 +243,8 @@ describe.skipIf(notRoot !== undefined)("containers", () => {
     const body = enter(scratch.path).filter((op) => op.op !== "make-node");
     const outcome = await run(main, [], [...body.slice(0, 1), ...drop.slice(0, 3), ...body.slice(1), ...credentials]);
     expect(failureOf(outcome)).toBeUndefined();
-    const line = (name: string): string => new RegExp(`^${name}:\\s*(.*?)\\s*$`, "m").exec(outcome.stdout)?.[1]?.replaceAll("\t", " ") ?? "";
+    const line = (name: string): string =>
+      new RegExp(`^${name}:\\s*(.*?)\\s*$`, "m").exec(outcome.stdout)?.[1]?.replaceAll("\t", " ") ?? "";
     expect(["Uid", "Gid", "Groups", "CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd", "NoNewPrivs"].map(line)).toEqual([
       "5 5 5 5",
       "7 7 7 7",
@@ -280,6 +307,37 @@ describe.skipIf(notRoot !== undefined)("containers", () => {
     symlinkSync("/proc/self/fd/3", join(scratch.path, "leak"));
     const outcome = await container(scratch.path, "true", { after: [{ op: "working-directory", path: "/leak" }] });
     expect(failureOf(outcome)?.[0]).toBe(4 + 8);
+  });
+
+  test.skipIf(!existsSync(`${unified}/cgroup.procs`))("a child starts in a cgroup of version 2, whose device filter holds", async () => {
+    const path = `${unified}/executor-test-${process.pid}`;
+    // r0 = (major == 1 && minor == 5): only /dev/zero may be used.
+    const program = Buffer.from(
+      "6112040000000000" +
+        "6113080000000000" +
+        "b700000000000000" +
+        "5502020001000000" +
+        "5503010005000000" +
+        "b700000001000000" +
+        "9500000000000000",
+      "hex",
+    );
+    const main: Op[] = [
+      { op: "make-cgroup", path },
+      { op: "device-filter", path, program },
+      { op: "clone", section: 2, flags: 0, cgroup: path },
+      ...parent(0).slice(1),
+      { op: "remove-cgroup", path },
+    ];
+    const outcome = await run(
+      main,
+      [],
+      [{ op: "await-parent" }, shell("grep ^0: /proc/self/cgroup; head -c 1 /dev/zero | wc -c; head -c 1 /dev/urandom")],
+    );
+    expect(failureOf(outcome)).toBeUndefined();
+    expect(outcome.stdout).toBe(`0::/executor-test-${process.pid}\n1\n`);
+    expect(outcome.stderr).toContain("Operation not permitted");
+    expect(existsSync(path)).toBe(false);
   });
 
   test("control groups are made, removed with those below, and missing ones are fine", async () => {

@@ -11,7 +11,8 @@ import { decodeReports, type Report } from "#program/reports.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";
 
 /** Why these tests cannot run here; undefined when they can. */
-export const notRoot: string | undefined = process.getuid?.() === 0 ? undefined : "the executor's tests make namespaces, mounts and nodes as root";
+export const notRoot: string | undefined =
+  process.getuid?.() === 0 ? undefined : "the executor's tests make namespaces, mounts and nodes as root";
 
 /** Set to 1 to run the tests with the build that has ASan and UBSan. */
 const isSanitized = process.env["GANTRY_SANITIZE"] === "1";
@@ -82,12 +83,20 @@ function follow(child: ChildProcess): Run {
 const toSteps = (ops: readonly PlainOp<Op>[]): Step[] => ops.map((op) => ({ op: op as Op, origin: "test" }));
 
 /** The bytes of a whole program. */
-export function program(main: readonly PlainOp<Op>[], cleanup: readonly PlainOp<Op>[] = [], ...children: (readonly PlainOp<Op>[])[]): Buffer {
+export function program(
+  main: readonly PlainOp<Op>[],
+  cleanup: readonly PlainOp<Op>[] = [],
+  ...children: (readonly PlainOp<Op>[])[]
+): Buffer {
   return encodeProgram({ main: toSteps(main), cleanup: toSteps(cleanup), children: children.map(toSteps) });
 }
 
 /** Runs a whole program to its end. */
-export function run(main: readonly PlainOp<Op>[], cleanup: readonly PlainOp<Op>[] = [], ...children: (readonly PlainOp<Op>[])[]): Promise<Outcome> {
+export function run(
+  main: readonly PlainOp<Op>[],
+  cleanup: readonly PlainOp<Op>[] = [],
+  ...children: (readonly PlainOp<Op>[])[]
+): Promise<Outcome> {
   return start(program(main, cleanup, ...children)).outcome;
 }
 
@@ -96,7 +105,9 @@ type Plain<Value> = Value extends ByteString ? string : Value extends readonly B
 type PlainOp<One> = One extends Op ? { readonly [Key in keyof One]: Plain<One[Key]> } : never;
 
 /** An op, or the chunks of the file before it. */
-export type TreeOp = PlainOp<Op> | { readonly op: "chunks"; readonly chunks: readonly (readonly [offset: number, data: string | Uint8Array])[] };
+export type TreeOp =
+  | PlainOp<Op>
+  | { readonly op: "chunks"; readonly chunks: readonly (readonly [offset: number, data: string | Uint8Array])[] };
 
 /** The bytes of a streamed program with its header; no `end` is added. */
 export function stream(ops: readonly TreeOp[]): Buffer {

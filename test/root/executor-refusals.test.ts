@@ -17,7 +17,14 @@ async function refusal(bytes: Buffer, change: (copy: Buffer) => Buffer | undefin
 const malformedAt = (outcome: Outcome): number | undefined => outcome.reports.find((report) => report.kind === "malformed")?.value;
 
 const sample = (path: string): Buffer =>
-  program([{ op: "lock", path, exclusive: 1 }, { op: "clone", section: 2, flags: 0 }], [], [{ op: "exec", candidates: ["/bin/true"], argv: ["true"], env: [] }]);
+  program(
+    [
+      { op: "lock", path, exclusive: 1 },
+      { op: "clone", section: 2, flags: 0, cgroup: "" },
+    ],
+    [],
+    [{ op: "exec", candidates: ["/bin/true"], argv: ["true"], env: [] }],
+  );
 
 describe.skipIf(notRoot !== undefined)("refusals", () => {
   test("a whole program is refused for any byte that is not as it should be, and nothing of it runs", async () => {
@@ -74,7 +81,8 @@ describe.skipIf(notRoot !== undefined)("refusals", () => {
   test("chunks that fall back, overlap or leave the file are refused", async () => {
     using scratch = scratchDirectory();
     const file = { op: "file", path: "f", mode: 0o600, uid: 0, gid: 0, seconds: 0, nanos: 0, size: 8, keepParent: 0 } as const;
-    const withChunks = (...chunks: [number, string][]): Buffer => stream([{ op: "enter-root", path: scratch.path }, file, { op: "chunks", chunks }]);
+    const withChunks = (...chunks: [number, string][]): Buffer =>
+      stream([{ op: "enter-root", path: scratch.path }, file, { op: "chunks", chunks }]);
     const none = withChunks().length;
     expect(malformedAt(await runStream(withChunks([4, "ab"], [0, "a"])))).toBe(none + 24);
     expect(malformedAt(await runStream(withChunks([0, "abc"], [2, "a"])))).toBe(none + 24);
@@ -83,7 +91,12 @@ describe.skipIf(notRoot !== undefined)("refusals", () => {
 
   test("a stream that stops before its end has failed with EPROTO where it stopped", async () => {
     using scratch = scratchDirectory();
-    const outcome = await runStream(stream([{ op: "enter-root", path: scratch.path }, { op: "parents", path: "a" }]));
+    const outcome = await runStream(
+      stream([
+        { op: "enter-root", path: scratch.path },
+        { op: "parents", path: "a" },
+      ]),
+    );
     expect(failureOf(outcome)).toEqual([2, 71]);
     expect(outcome.exitCode).toBe(125);
     const cut = stream([{ op: "enter-root", path: scratch.path }]);
@@ -91,7 +104,7 @@ describe.skipIf(notRoot !== undefined)("refusals", () => {
   });
 
   test("ops that need a child are refused in a stream", async () => {
-    const bytes = stream([{ op: "clone", section: 2, flags: 0 }, { op: "end" }]);
+    const bytes = stream([{ op: "clone", section: 2, flags: 0, cgroup: "" }, { op: "end" }]);
     expect(malformedAt(await runStream(bytes))).toBe(32);
   });
 });

@@ -8,8 +8,16 @@ import { scratchDirectory } from "../support/scratch-directory.ts";
 import { failureOf, notRoot, program, type Run, start, until } from "./executor-harness.ts";
 
 const relays: Op[] = [0, 1, 2].map((fd) => ({ op: "relay-stdio", fd }));
-const parent: Op[] = [{ op: "clone", section: 2, flags: 0 }, { op: "release-child" }, { op: "await-exec" }, { op: "supervise" }];
-const shell = (script: string): Op[] => [{ op: "await-parent" }, { op: "exec", candidates: ["/bin/sh"], argv: ["sh", "-c", script], env: ["PATH=/bin:/usr/bin"] }];
+const parent: Op[] = [
+  { op: "clone", section: 2, flags: 0, cgroup: "" },
+  { op: "release-child" },
+  { op: "await-exec" },
+  { op: "supervise" },
+];
+const shell = (script: string): Op[] => [
+  { op: "await-parent" },
+  { op: "exec", candidates: ["/bin/sh"], argv: ["sh", "-c", script], env: ["PATH=/bin:/usr/bin"] },
+];
 
 function relayed(script: string, stdin: "pipe" | "ignore" = "ignore"): Run {
   return start(program([...relays, ...parent], [], shell(script)), { stdin });
@@ -104,7 +112,9 @@ describe.skipIf(notRoot !== undefined)("supervision", () => {
   test("a child that waits ends with its parent", async () => {
     using scratch = scratchDirectory();
     const pidPath = join(scratch.path, "pid");
-    const running = start(program([parent[0] as Op, { op: "child-pid", path: pidPath, create: 1 }, { op: "await-ready" }], [], shell("sleep 60")));
+    const running = start(
+      program([parent[0] as Op, { op: "child-pid", path: pidPath, create: 1 }, { op: "await-ready" }], [], shell("sleep 60")),
+    );
     await until("the pid", () => existsSync(pidPath));
     const pid = readFileSync(pidPath, "utf8");
     running.process.kill("SIGKILL");
@@ -116,7 +126,12 @@ describe.skipIf(notRoot !== undefined)("supervision", () => {
     const fifo = join(scratch.path, "start");
     const ran = join(scratch.path, "ran");
     execFileSync("mkfifo", ["-m", "600", fifo]);
-    const child: Op[] = [{ op: "await-parent" }, { op: "open-start", path: fifo }, { op: "await-start", path: fifo }, ...shell(`echo $$ > ${ran}`).slice(1)];
+    const child: Op[] = [
+      { op: "await-parent" },
+      { op: "open-start", path: fifo },
+      { op: "await-start", path: fifo },
+      ...shell(`echo $$ > ${ran}`).slice(1),
+    ];
     const open = (): number => openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
     expect(open).toThrow("ENXIO");
     const main: Op[] = [...parent.slice(0, 2), { op: "record-child", path: join(scratch.path, "stat") }, { op: "await-ready" }];
@@ -148,7 +163,11 @@ describe.skipIf(notRoot !== undefined)("supervision", () => {
     using scratch = scratchDirectory();
     const fifo = join(scratch.path, "start");
     execFileSync("mkfifo", [fifo]);
-    const child: Op[] = [{ op: "await-parent" }, { op: "await-start", path: fifo }, { op: "exec", candidates: ["/none"], argv: ["x"], env: [] }];
+    const child: Op[] = [
+      { op: "await-parent" },
+      { op: "await-start", path: fifo },
+      { op: "exec", candidates: ["/none"], argv: ["x"], env: [] },
+    ];
     const running = start(program([...parent.slice(0, 2), { op: "await-ready" }, { op: "supervise" }], [], child));
     await until("created", () => running.reports().some((report) => report.kind === "created"));
     closeSync(openSync(fifo, "w"));
@@ -171,7 +190,10 @@ describe.skipIf(notRoot !== undefined)("supervision", () => {
     using scratch = scratchDirectory();
     const path = join(scratch.path, "program");
     const { executorPath } = await import("./executor-harness.ts");
-    await Bun.write(path, program([{ op: "null-stdio", fd: 0 }, ...parent], [], shell("readlink /proc/self/fd/0 /proc/self/fd/2; ls /proc/self/fd | wc -l")));
+    await Bun.write(
+      path,
+      program([{ op: "null-stdio", fd: 0 }, ...parent], [], shell("readlink /proc/self/fd/0 /proc/self/fd/2; ls /proc/self/fd | wc -l")),
+    );
     const out = execFileSync("sh", ["-c", `"$0" 3<"$1" <&- 2>&-`, executorPath(), path], { encoding: "utf8" });
     // ls has one more for the directory that it reads.
     expect(out).toBe("/dev/null\n/dev/null\n4\n");

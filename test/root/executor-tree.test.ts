@@ -1,14 +1,31 @@
 /** What streamed programs do to a tree, and that they never leave it. */
 import { describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { existsSync, linkSync, lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { scratchDirectory } from "../support/scratch-directory.ts";
 import { applyTree, failureOf, notRoot, run, type TreeOp } from "./executor-harness.ts";
 
 const attributes = { uid: 7, gid: 8, seconds: 1000, nanos: 5, keepParent: 0 };
 const file = (path: string, mode = 0o644): TreeOp => ({ op: "file", path, mode, ...attributes, size: 5 });
-const hello: TreeOp = { op: "chunks", chunks: [[0, "hello"], [0, ""]] };
+const hello: TreeOp = {
+  op: "chunks",
+  chunks: [
+    [0, "hello"],
+    [0, ""],
+  ],
+};
 const directory = (path: string, mode = 0o755): TreeOp => ({ op: "directory", path, mode, ...attributes });
 
 describe.skipIf(notRoot !== undefined)("trees", () => {
@@ -25,7 +42,17 @@ describe.skipIf(notRoot !== undefined)("trees", () => {
   test("a file keeps its holes, at the start, between and at the end", async () => {
     using scratch = scratchDirectory();
     const sparse: TreeOp = { op: "file", path: "f", mode: 0o600, ...attributes, size: 1 << 20 };
-    const outcome = await applyTree(scratch.path, [sparse, { op: "chunks", chunks: [[65536, "a"], [131072, "bc"], [0, ""]] }]);
+    const outcome = await applyTree(scratch.path, [
+      sparse,
+      {
+        op: "chunks",
+        chunks: [
+          [65536, "a"],
+          [131072, "bc"],
+          [0, ""],
+        ],
+      },
+    ]);
     expect(outcome.exitCode).toBe(0);
     const data = readFileSync(join(scratch.path, "f"));
     expect([data.length, data[65536], data[131073], data[131074]]).toEqual([1 << 20, 0x61, 0x63, 0]);
@@ -53,7 +80,10 @@ describe.skipIf(notRoot !== undefined)("trees", () => {
     const relative = await applyTree(root, [file("relative/f"), hello]);
     const absolute = await applyTree(root, [file("absolute/f"), hello]);
     const dots = await applyTree(root, [file("../../../f"), hello]);
-    expect([failureOf(relative), failureOf(absolute)]).toEqual([[1, 2], [1, 2]]);
+    expect([failureOf(relative), failureOf(absolute)]).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
     expect(dots.exitCode).toBe(0);
     expect(readdirSync(join(scratch.path, "outside"))).toEqual([]);
     expect(readdirSync(root)).toContain("f");
@@ -127,7 +157,10 @@ describe.skipIf(notRoot !== undefined)("trees", () => {
     const set = (name: string): TreeOp => ({ op: "xattr", path: "f", name, value });
     const outcome = await applyTree(scratch.path, [file("f"), hello, set("trusted.one"), set("trusted.overlay.opaque")]);
     expect(outcome.exitCode).toBe(0);
-    const dump = (): string => execFileSync("python3", ["-c", "import os,sys; print(sorted(os.listxattr(sys.argv[1])))", join(scratch.path, "f")], { encoding: "utf8" }).trim();
+    const dump = (): string =>
+      execFileSync("python3", ["-c", "import os,sys; print(sorted(os.listxattr(sys.argv[1])))", join(scratch.path, "f")], {
+        encoding: "utf8",
+      }).trim();
     expect(dump()).toBe("['trusted.one', 'trusted.overlay.opaque']");
     await applyTree(scratch.path, [{ op: "clear-xattrs", path: "f" }]);
     expect(dump()).toBe("['trusted.overlay.opaque']");
@@ -138,7 +171,10 @@ describe.skipIf(notRoot !== undefined)("trees", () => {
     for (let i = 0; i < 3000; i++) writeFileSync(join(scratch.path, `file-${i}`), "");
     mkdirSync(join(scratch.path, "deep/er/still"), { recursive: true });
     mkdirSync(join(scratch.path, "keep/me"), { recursive: true });
-    const outcome = await applyTree(scratch.path, [{ op: "clear", path: ".", keep: ["keep", "file-7"] }, { op: "clear", path: "missing", keep: [] }]);
+    const outcome = await applyTree(scratch.path, [
+      { op: "clear", path: ".", keep: ["keep", "file-7"] },
+      { op: "clear", path: "missing", keep: [] },
+    ]);
     expect(outcome.exitCode).toBe(0);
     expect(readdirSync(scratch.path).toSorted()).toEqual(["file-7", "keep"]);
     expect(existsSync(join(scratch.path, "keep/me"))).toBe(true);
@@ -146,10 +182,14 @@ describe.skipIf(notRoot !== undefined)("trees", () => {
 
   test("a tree of 5,000 levels and wide directories is removed", async () => {
     using scratch = scratchDirectory();
-    const script = "import os,sys\nos.chdir(sys.argv[1])\nos.mkdir('t')\nos.chdir('t')\nfor i in range(5000):\n  open('f','w').close()\n  os.mkdir('d')\n  os.mkdir('e')\n  os.chdir('d')";
+    const script =
+      "import os,sys\nos.chdir(sys.argv[1])\nos.mkdir('t')\nos.chdir('t')\nfor i in range(5000):\n  open('f','w').close()\n  os.mkdir('d')\n  os.mkdir('e')\n  os.chdir('d')";
     execFileSync("python3", ["-c", script, scratch.path]);
     writeFileSync(join(scratch.path, "beside"), "");
-    const outcome = await run([{ op: "remove-tree", path: join(scratch.path, "t") }, { op: "remove-tree", path: join(scratch.path, "missing/t") }]);
+    const outcome = await run([
+      { op: "remove-tree", path: join(scratch.path, "t") },
+      { op: "remove-tree", path: join(scratch.path, "missing/t") },
+    ]);
     expect(outcome.exitCode).toBe(0);
     expect(readdirSync(scratch.path)).toEqual(["beside"]);
   });
@@ -175,7 +215,11 @@ describe.skipIf(notRoot !== undefined)("trees", () => {
   test("missing parents are made, through links that stay inside", async () => {
     using scratch = scratchDirectory();
     symlinkSync("/run/elsewhere", join(scratch.path, "link"));
-    const outcome = await applyTree(scratch.path, [{ op: "parents", path: "a/b/c" }, { op: "parents", path: "link/x" }, { op: "parents", path: "." }]);
+    const outcome = await applyTree(scratch.path, [
+      { op: "parents", path: "a/b/c" },
+      { op: "parents", path: "link/x" },
+      { op: "parents", path: "." },
+    ]);
     expect(outcome.exitCode).toBe(0);
     expect(lstatSync(join(scratch.path, "a/b/c")).mode & 0o7777).toBe(0o755);
     expect(lstatSync(join(scratch.path, "run/elsewhere/x")).isDirectory()).toBe(true);

@@ -30,7 +30,8 @@ peerTest("images that skopeo copies to every kind of place load with one id", la
   using store = await scratchStore();
   const source = join(store.path, "source");
   writeImage(source, { name: "1", text: "hello" });
-  const skopeo = (target: string, ...options: string[]): string => run("skopeo", ...policy, "copy", "-q", ...options, `oci:${source}:1`, target);
+  const skopeo = (target: string, ...options: string[]): string =>
+    run("skopeo", ...policy, "copy", "-q", ...options, `oci:${source}:1`, target);
   skopeo(`oci:${store.path}/dir:a.example/dir:1`);
   skopeo(`oci-archive:${store.path}/oci.tar:a.example/oci:1`);
   skopeo(`docker-archive:${store.path}/docker.tar:a.example/docker:1`);
@@ -88,7 +89,16 @@ peerTest("what podman saves loads, one image or several", process.getuid?.() ===
   using store = await scratchStore();
   const source = join(store.path, "source");
   writeImage(source, { name: "1", text: "hello" });
-  const storage = ["--root", join(store.path, "podman"), "--runroot", join(store.path, "run"), "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"];
+  const storage = [
+    "--root",
+    join(store.path, "podman"),
+    "--runroot",
+    join(store.path, "run"),
+    "--storage-driver",
+    "vfs",
+    "--cgroup-manager",
+    "cgroupfs",
+  ];
   const podman = (...args: string[]): string => run("podman", ...storage, ...args);
   run("skopeo", ...policy, "copy", "-q", `oci:${source}:1`, `docker-archive:${store.path}/in.tar:localhost/a:1`);
   podman("load", "-q", "-i", join(store.path, "in.tar"));

@@ -27,7 +27,11 @@ export function writeImage(directory: string, { name, text }: { name?: string; t
 }
 
 /** Loads from a path or stream and disposes the source. */
-export async function loadFrom(layout: ImageLayout, input: string | AsyncIterable<Uint8Array>, options: LoadOptions = {}): Promise<LoadedImage[]> {
+export async function loadFrom(
+  layout: ImageLayout,
+  input: string | AsyncIterable<Uint8Array>,
+  options: LoadOptions = {},
+): Promise<LoadedImage[]> {
   const source = await openImageSource(input, { spoolDirectory: join(layout.path, "tmp") });
   try {
     return await loadImages(layout, source, options);
@@ -37,7 +41,10 @@ export async function loadFrom(layout: ImageLayout, input: string | AsyncIterabl
 }
 
 /** Writes an image under `name` and loads it. */
-export async function loadNew(store: { layout: ImageLayout; path: string }, { name, text }: { name: string; text: string }): Promise<LoadedImage> {
+export async function loadNew(
+  store: { layout: ImageLayout; path: string },
+  { name, text }: { name: string; text: string },
+): Promise<LoadedImage> {
   const directory = join(store.path, `source-${Buffer.from(`${name} ${text}`).toString("hex")}`);
   writeImage(directory, { name, text });
   const [image] = await loadFrom(store.layout, directory);

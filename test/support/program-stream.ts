@@ -113,7 +113,8 @@ export function formatOps(ops: readonly DecodedOp[]): string[] {
     if (typeof seconds === "number" && typeof nanos === "number" && (seconds !== 0 || nanos !== 0)) {
       words.push(`@${seconds}${nanos === 0 ? "" : `.${String(nanos).padStart(9, "0")}`}`);
     }
-    if (typeof size === "number") words.push(String(size), `[${op.chunks.map((chunk) => `${chunk.offset}+${chunk.data.length}`).join(" ")}]`);
+    if (typeof size === "number")
+      words.push(String(size), `[${op.chunks.map((chunk) => `${chunk.offset}+${chunk.data.length}`).join(" ")}]`);
     for (const value of Object.values(rest)) words.push(formatValue(value));
     if (keepParent === 1) words.push("keep-parent");
     return words.join(" ");

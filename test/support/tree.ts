@@ -165,7 +165,9 @@ function hashFile(path: Buffer): string {
 /** Extended attributes of a whole tree by relative path, from one getfattr. */
 function readXattrs(directory: string): Map<string, string> {
   const result = spawnSync("getfattr", ["-h", "-R", "-P", "-d", "-m", "-", "-e", "hex", "--", "."], { cwd: directory, maxBuffer: 1 << 30 });
-  const complaints = (result.stderr?.toString("latin1") ?? "").split("\n").filter((line) => line !== "" && !line.endsWith("No such file or directory"));
+  const complaints = (result.stderr?.toString("latin1") ?? "")
+    .split("\n")
+    .filter((line) => line !== "" && !line.endsWith("No such file or directory"));
   if (result.error !== undefined || complaints.length > 0) {
     throw new Error(`cannot read extended attributes below ${directory}: ${result.error?.message ?? complaints[0] ?? ""}`);
   }

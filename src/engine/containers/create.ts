@@ -82,7 +82,7 @@ export function planContainer(paths: EnginePaths, request: ContainerRequest, fac
     createdAt: facts.now.toISOString(),
     image: request.image,
     imageId: image.id,
-    manifestDigest: image.descriptor.digest,
+    manifest: { mediaType: image.descriptor.mediaType, digest: image.descriptor.digest, size: image.descriptor.size },
     layers: image.chainIds,
     command: processArguments(request, process),
     autoRemove: request.autoRemove,

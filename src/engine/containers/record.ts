@@ -15,7 +15,7 @@ export interface ContainerRecord {
   /** Name as given, and what it stood for then. */
   readonly image: string;
   readonly imageId: string;
-  readonly manifestDigest: string;
+  readonly manifest: { readonly mediaType: string; readonly digest: string; readonly size: number };
   /** Chain ids, lowest first: what keeps these layers from being collected. */
   readonly layers: readonly string[];
   readonly command: readonly string[];
@@ -83,6 +83,7 @@ export function checkRecord(value: unknown, id: string): ContainerRecord {
     record?.id === id &&
     typeof record.name === "string" &&
     typeof record.image === "string" &&
+    typeof record.manifest?.digest === "string" &&
     Array.isArray(record.layers) &&
     Array.isArray(record.command) &&
     Array.isArray(record.cgroups);

@@ -17,7 +17,7 @@ export interface OverlayMount {
 /** KERNEL: fs/fsopen.c takes string values of at most 255 bytes. */
 const maxValueBytes = 255;
 /** KERNEL: fs/overlayfs/params.h OVL_MAX_STACK. */
-const maxLayers = 500;
+export const maxLayers = 500;
 /** KERNEL: mount(2) takes one page of data. */
 const maxDataBytes = 4095;
 

@@ -58,7 +58,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const warnings: string[] = [];
   const context = makeContext(input, (sentence) => warnings.push(sentence));
   const cgroup = compileCgroup(context);
-  const namespaces = compileNamespaces(context, childSection(0));
+  const namespaces = compileNamespaces(context, { section: childSection(0), cgroup: cgroup.cloneInto ?? "" });
   const moments = compileSupervision(supervision);
   const score = config.process?.oomScoreAdj;
   const main = [
@@ -67,7 +67,6 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...moments.stdio,
     ...namespaces.beforeClone,
     namespaces.clone,
-    ...cgroup.join,
     ...namespaces.mappings,
     // By the parent: the container's root may not lower it, and its /proc may not be there.
     ...(score === undefined ? [] : [step({ op: "child-file", file: "oom_score_adj", data: String(score) }, "/process/oomScoreAdj")]),
@@ -77,6 +76,8 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   ];
   const child = [
     step({ op: "await-parent" }, byDefault("the parent prepares the child's cgroups and id maps")),
+    // First of all, while the paths are the host's: what the child does from here on counts.
+    ...cgroup.inChild,
     ...namespaces.inChild,
     ...compileChild(context, input, cgroup.directories),
   ];

@@ -39,7 +39,7 @@ const procNames: Readonly<Record<NamespaceKind, string>> = {
 };
 
 /** Compiles `linux.namespaces`, the id mappings and the time offsets. @throws CodedError `unsupported` for a kind that this kernel has not. */
-export function compileNamespaces(context: Context, childSection: number): NamespacePlan {
+export function compileNamespaces(context: Context, child: { readonly section: number; readonly cgroup: string }): NamespacePlan {
   const { linux, facts } = context;
   for (const [index, { type }] of (linux.namespaces ?? []).entries()) {
     if (!facts.namespaces.includes(procNames[type]))
@@ -51,7 +51,7 @@ export function compileNamespaces(context: Context, childSection: number): Names
   return {
     beforeClone: [...joins(context, "executor"), ...(isTimeMadeEarly(context) ? timeOffsets(context) : [])],
     clone: step(
-      { op: "clone", section: childSection, flags },
+      { op: "clone", section: child.section, flags, cgroup: child.cgroup },
       linux.namespaces === undefined ? byDefault("the container is a process") : "/linux/namespaces",
     ),
     mappings: isNewNamespace(linux, "user") ? compileMappings(context) : [],

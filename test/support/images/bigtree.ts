@@ -30,10 +30,11 @@ export function seeded(seed: number): () => number {
 function textPool(): Buffer {
   const random = seeded(7);
   const letters = "etaoinshrdlucmfw_.";
-  const word = (): string => Array.from({ length: 2 + Math.floor(random() * 9) }, () => letters[Math.floor(random() * letters.length)]).join("");
+  const word = (): string =>
+    Array.from({ length: 2 + Math.floor(random() * 9) }, () => letters[Math.floor(random() * letters.length)]).join("");
   const words = Array.from({ length: 1_500 }, word);
   const parts: string[] = [];
-  for (let bytes = 0; bytes < poolBytes; ) {
+  for (let bytes = 0; bytes < poolBytes;) {
     // Squaring thrice makes few words frequent, as in source text.
     const next = words[Math.floor(random() ** 8 * words.length)] ?? "";
     const text = next + (random() < 0.14 ? ";\n  " : " ");
@@ -85,7 +86,10 @@ function* oddChanges(): Iterable<TarEntry> {
   for (let index = 320; index < 340; index += 1) yield directory(`${base(index)}/package.json`);
   for (let index = 400; index < 440; index += 1) yield hardlink(`${base(index)}/lib/linked.js`, `${base(index)}/lib/module-3.js`);
   for (let index = 500; index < 530; index += 1) yield symlink(`${base(index)}/lib/latest.js`, "module-3.js");
-  yield file("opt/capable", "x", { mode: 0o755, xattrs: { "security.capability": Buffer.from("0100000200040000000000000000000000000000", "hex") } });
+  yield file("opt/capable", "x", {
+    mode: 0o755,
+    xattrs: { "security.capability": Buffer.from("0100000200040000000000000000000000000000", "hex") },
+  });
   yield { name: "opt/fifo", type: "fifo" };
   yield { name: "opt/null", type: "char", major: 1, minor: 3 };
 }

@@ -24,7 +24,13 @@ const duplicates = "layer.md forbids writers to repeat a path and says nothing t
 const storage: readonly PeerName[] = ["vfs", "overlay"];
 
 export const knownDifferences: readonly KnownDifference[] = [
-  { layerCase: "whiteout-after-same-name", peers: ["vfs"], how: "differs", what: "removes what the same layer wrote before", right: sameLayer },
+  {
+    layerCase: "whiteout-after-same-name",
+    peers: ["vfs"],
+    how: "differs",
+    what: "removes what the same layer wrote before",
+    right: sameLayer,
+  },
   { layerCase: "whiteout-after-same-name", peers: ["overlay"], how: "refuses", what: "file exists", right: sameLayer },
   {
     layerCase: "whiteout-before-same-directory",
@@ -34,9 +40,21 @@ export const knownDifferences: readonly KnownDifference[] = [
     right: "layer.md#whiteouts: the whiteout holds; in an overlay the new directory must be opaque",
   },
   { layerCase: "whiteout-after-same-directory", peers: storage, how: "refuses", what: "chtimes fails, or: file exists", right: sameLayer },
-  { layerCase: "whiteout-after-implied-directory", peers: ["vfs"], how: "differs", what: "removes what the same layer wrote before", right: sameLayer },
+  {
+    layerCase: "whiteout-after-implied-directory",
+    peers: ["vfs"],
+    how: "differs",
+    what: "removes what the same layer wrote before",
+    right: sameLayer,
+  },
   { layerCase: "whiteout-after-implied-directory", peers: ["overlay"], how: "refuses", what: "file exists", right: sameLayer },
-  { layerCase: "whiteout-in-directory-without-entry", peers: storage, how: "differs", what: "touches, or replaces by 0755 root, the parent", right: unnamed },
+  {
+    layerCase: "whiteout-in-directory-without-entry",
+    peers: storage,
+    how: "differs",
+    what: "touches, or replaces by 0755 root, the parent",
+    right: unnamed,
+  },
   {
     layerCase: "whiteout-in-missing-directory",
     peers: storage,
@@ -73,7 +91,13 @@ export const knownDifferences: readonly KnownDifference[] = [
     what: "no such file or directory",
     right: "layer.md#whiteouts: hiding what is gone changes nothing",
   },
-  { layerCase: "opaque-without-directory-entry", peers: storage, how: "differs", what: "touches, or replaces by 0755 root, the directory", right: unnamed },
+  {
+    layerCase: "opaque-without-directory-entry",
+    peers: storage,
+    how: "differs",
+    what: "touches, or replaces by 0755 root, the directory",
+    right: unnamed,
+  },
   {
     layerCase: "opaque-last",
     peers: ["umoci"],
@@ -96,17 +120,47 @@ export const knownDifferences: readonly KnownDifference[] = [
     what: "keeps extended attributes that the entry does not have",
     right: "layer.md#changeset-over-existing-files: the existing attributes are replaced",
   },
-  { layerCase: "file-in-directory-without-entry", peers: storage, how: "differs", what: "touches, or replaces by 0755 root, the parent", right: unnamed },
+  {
+    layerCase: "file-in-directory-without-entry",
+    peers: storage,
+    how: "differs",
+    what: "touches, or replaces by 0755 root, the parent",
+    right: unnamed,
+  },
   { layerCase: "lower-symlinked-directory", peers: ["overlay"], how: "differs", what: "puts a directory over the link", right: flat },
   { layerCase: "lower-absolute-symlink", peers: ["overlay"], how: "differs", what: "puts a directory over the link", right: flat },
   { layerCase: "lower-symlink-above-root", peers: ["overlay"], how: "differs", what: "puts a directory over the link", right: flat },
   { layerCase: "directory-replaced-then-followed", peers: ["overlay"], how: "refuses", what: "no such file or directory", right: flat },
   { layerCase: "repeated-file", peers: storage, how: "refuses", what: "duplicates of file paths not supported", right: duplicates },
-  { layerCase: "repeated-as-other-kind", peers: storage, how: "refuses", what: "duplicates of file paths not supported", right: duplicates },
-  { layerCase: "hardlink-target-replaced-later", peers: storage, how: "refuses", what: "duplicates of file paths not supported", right: duplicates },
+  {
+    layerCase: "repeated-as-other-kind",
+    peers: storage,
+    how: "refuses",
+    what: "duplicates of file paths not supported",
+    right: duplicates,
+  },
+  {
+    layerCase: "hardlink-target-replaced-later",
+    peers: storage,
+    how: "refuses",
+    what: "duplicates of file paths not supported",
+    right: duplicates,
+  },
   { layerCase: "hardlink-repeated", peers: storage, how: "refuses", what: "duplicates of file paths not supported", right: duplicates },
-  { layerCase: "hardlink-to-lower", peers: ["overlay"], how: "refuses", what: "no such file or directory", right: `layer.md#hardlinks allows to fail; ${flat}` },
-  { layerCase: "hardlink-to-lower-group", peers: ["overlay"], how: "refuses", what: "no such file or directory", right: `layer.md#hardlinks allows to fail; ${flat}` },
+  {
+    layerCase: "hardlink-to-lower",
+    peers: ["overlay"],
+    how: "refuses",
+    what: "no such file or directory",
+    right: `layer.md#hardlinks allows to fail; ${flat}`,
+  },
+  {
+    layerCase: "hardlink-to-lower-group",
+    peers: ["overlay"],
+    how: "refuses",
+    what: "no such file or directory",
+    right: `layer.md#hardlinks allows to fail; ${flat}`,
+  },
   {
     layerCase: "hardlink-to-lower-group",
     peers: ["umoci", "vfs"],
@@ -128,7 +182,13 @@ export const knownDifferences: readonly KnownDifference[] = [
     what: "no such file or directory",
     right: `layer.md#hardlinks allows to fail; ${flat}`,
   },
-  { layerCase: "hardlink-moves-lower-file", peers: ["overlay"], how: "refuses", what: "no such file or directory", right: `layer.md#hardlinks allows to fail; ${flat}` },
+  {
+    layerCase: "hardlink-moves-lower-file",
+    peers: ["overlay"],
+    how: "refuses",
+    what: "no such file or directory",
+    right: `layer.md#hardlinks allows to fail; ${flat}`,
+  },
   { layerCase: "hardlink-to-file-with-whiteout", peers: storage, how: "refuses", what: "no such file, or: file exists", right: sameLayer },
   {
     layerCase: "hardlink-own-attributes",
@@ -158,7 +218,13 @@ export const knownDifferences: readonly KnownDifference[] = [
     what: "drops them",
     right: "Open: layer.md names no PAX key for extended attributes; restoring what the archive says is the safer reading",
   },
-  { layerCase: "opaque-through-lower-symlink", peers: ["vfs"], how: "differs", what: "looks for what is to be hidden below the link's own name", right: flat },
+  {
+    layerCase: "opaque-through-lower-symlink",
+    peers: ["vfs"],
+    how: "differs",
+    what: "looks for what is to be hidden below the link's own name",
+    right: flat,
+  },
   { layerCase: "opaque-through-lower-symlink", peers: ["overlay"], how: "differs", what: "puts a directory over the link", right: flat },
   {
     layerCase: "contiguous-file",
@@ -181,7 +247,11 @@ export function refusedBy(layerCase: string): PeerName[] {
  */
 export function isKnownDifference(difference: TreeDifference, peer: PeerName, startedNanos: bigint): boolean {
   if (difference.path === ".") return true;
-  if (difference.field === "mtimeNanos" && BigInt(difference.right ?? 0) >= startedNanos && BigInt(difference.right ?? 0) < startedNanos + dayNanos) {
+  if (
+    difference.field === "mtimeNanos" &&
+    BigInt(difference.right ?? 0) >= startedNanos &&
+    BigInt(difference.right ?? 0) < startedNanos + dayNanos
+  ) {
     return true;
   }
   return knownDifferences.some((each) => {

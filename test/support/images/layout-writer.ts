@@ -70,7 +70,10 @@ export class LayoutWriter {
   image(layers: readonly WrittenLayer[], config: Readonly<Record<string, unknown>> = {}): WrittenDescriptor {
     const document = { ...configFor(layers.map((layer) => layer.diffId)), ...config };
     const described = this.json(document, mediaTypes.config);
-    return this.manifest(described, layers.map((layer) => layer.descriptor));
+    return this.manifest(
+      described,
+      layers.map((layer) => layer.descriptor),
+    );
   }
 
   /** Stores a manifest of exactly these descriptors. */

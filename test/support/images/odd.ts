@@ -19,8 +19,9 @@ export function addOddLayers(image: { layout: string; tag: string }, options: { 
   for (const archive of [tar(options.common ? commonEntries : overDebian), ...caseLayers(cases)]) addLayer(image, archive, options.scratch);
 }
 
-/** Whether `odd` (or `odd-common`) leaves `layerCase` out, because a peer would refuse the whole image. */
-export function isRefused(layerCase: LayerCase, common: boolean): boolean {
+/** Whether `odd` (or `odd-common`) leaves `layerCase` out, because a reader would refuse the whole image. */
+function isRefused(layerCase: LayerCase, common: boolean): boolean {
+  if (layerCase.apart === true) return true;
   const refusing = refusedBy(layerCase.name);
   return common ? refusing.length > 0 : refusing.includes("umoci");
 }

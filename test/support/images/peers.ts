@@ -45,13 +45,17 @@ function unpackWithStorage(driver: "vfs" | "overlay", image: { layout: string; t
   const failure = run(["skopeo", "--insecure-policy", "copy", "-q", `oci:${image.layout}:${image.tag}`, target]);
   if (failure !== undefined) return { tree: { ok: false, error: failure }, [Symbol.dispose]: dispose };
   const mounted = spawnSync(podman[0] ?? "", [...podman.slice(1), "image", "mount", name], { encoding: "utf8" });
-  const tree: PeerTree = mounted.status === 0 ? { ok: true, directory: mounted.stdout.trim() } : { ok: false, error: lastLine(mounted.stderr) };
+  const tree: PeerTree =
+    mounted.status === 0 ? { ok: true, directory: mounted.stdout.trim() } : { ok: false, error: lastLine(mounted.stderr) };
   return { tree, [Symbol.dispose]: dispose };
 }
 
 /** Runs a command; `undefined` when it succeeded, else its last line of error output. */
 function run(command: readonly string[]): string | undefined {
-  const result = spawnSync(command[0] ?? "", command.slice(1), { encoding: "utf8", env: { ...process.env, TMPDIR: process.env["TMPDIR"] ?? "/tmp" } });
+  const result = spawnSync(command[0] ?? "", command.slice(1), {
+    encoding: "utf8",
+    env: { ...process.env, TMPDIR: process.env["TMPDIR"] ?? "/tmp" },
+  });
   if (result.error !== undefined) return result.error.message;
   return result.status === 0 ? undefined : lastLine(result.stderr);
 }

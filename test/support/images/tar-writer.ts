@@ -60,7 +60,10 @@ export function member(entry: TarEntry): Uint8Array[] {
   const records = paxRecords(entry, time);
   if (records.length > 0) blocks.push(...extension({ flag: "x", name: "PaxHeaders/x", data: Buffer.concat(records) }));
   if (entry.longNames === "gnu") {
-    for (const [flag, text] of [["K", entry.link ?? ""], ["L", entry.name]] as const) {
+    for (const [flag, text] of [
+      ["K", entry.link ?? ""],
+      ["L", entry.name],
+    ] as const) {
       if (text.length > 100) blocks.push(...extension({ flag, name: "././@LongLink", data: Buffer.from(`${text}\0`, "latin1") }));
     }
   }

@@ -5,7 +5,9 @@ import { directory, file, symlink } from "./cases/case.ts";
 import { installed, tool } from "./commands.ts";
 import { tar } from "./tar-writer.ts";
 
-const applets = "sh cat echo ls id env sleep true false mount ps stat touch rm mkdir hostname ip grep head tail wc tr dd test date".split(" ");
+const applets = "sh cat echo ls id env sleep true false mount ps stat touch rm mkdir hostname ip grep head tail wc tr dd test date".split(
+  " ",
+);
 
 /** The archive of the one layer. */
 export function tinyLayer(): Buffer {
@@ -24,7 +26,8 @@ export function writeTinyArchives(layout: string, work: string): void {
   if (!installed("skopeo")) return;
   for (const kind of ["docker", "oci"]) {
     const target = join(work, `tiny.${kind}.tar`);
-    if (!existsSync(target)) tool(["skopeo", "--insecure-policy", "copy", "-q", `oci:${layout}:tiny`, `${kind}-archive:${target}:gantry.test/tiny:latest`]);
+    if (!existsSync(target))
+      tool(["skopeo", "--insecure-policy", "copy", "-q", `oci:${layout}:tiny`, `${kind}-archive:${target}:gantry.test/tiny:latest`]);
   }
 }
 

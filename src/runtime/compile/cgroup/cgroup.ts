@@ -1,6 +1,10 @@
 /**
  * The container's control groups: where they are, in which order they are made, and how they go away.
  *
+ * KERNEL: kernel/cgroup/cgroup.c, cgroup_procs_write_start(): moving another process, or a whole process through cgroup.procs,
+ * takes a lock that waits for an RCU grace period, about 10 ms and more than all the rest of a container's start. A thread that
+ * moves itself ("0" to `tasks`) and a child that is born in its cgroup (CLONE_INTO_CGROUP) do not take it.
+ *
  * Every mounted hierarchy is joined, whether it limits anything or not: statistics, freezing and finding
  * the container's processes need them later. Limits are `cgroup-limits.ts`.
  */
@@ -22,13 +26,15 @@ export interface CgroupPlan {
   readonly directories: readonly CgroupDirectory[];
   /** Before the clone: make and limit. */
   readonly prepare: readonly Step[];
-  /** After it: put the child in. */
-  readonly join: readonly Step[];
+  /** The v2 directory that the child is cloned into. */
+  readonly cloneInto: string | undefined;
+  /** The child's first steps: it puts itself into the v1 directories. */
+  readonly inChild: readonly Step[];
   /** At the end, or after a failure. */
   readonly cleanup: readonly Step[];
 }
 
-const nothing: CgroupPlan = { directories: [], prepare: [], join: [], cleanup: [] };
+const nothing: CgroupPlan = { directories: [], prepare: [], cloneInto: undefined, inChild: [], cleanup: [] };
 
 /** Compiles `linux.cgroupsPath` and `linux.resources`. @throws CodedError `unsupported` when a limit has no controller here. */
 export function compileCgroup(context: Context): CgroupPlan {
@@ -54,7 +60,10 @@ export function compileCgroup(context: Context): CgroupPlan {
   return {
     directories,
     prepare,
-    join: directories.map(({ path }) => step({ op: "child-pid", path: `${path}/cgroup.procs`, create: 0 }, origin)),
+    cloneInto: unifiedPath,
+    inChild: directories
+      .filter(({ hierarchy }) => hierarchy !== undefined)
+      .map(({ path }) => step({ op: "write", path: `${path}/tasks`, data: "0", fsMagic: 0 }, origin)),
     cleanup: directories.map(({ path }) => step({ op: "remove-cgroup", path }, origin)),
   };
 }

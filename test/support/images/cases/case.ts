@@ -18,6 +18,8 @@ export interface LayerCase {
   /** The authority: image-spec section, or the practice that decides where the spec is silent. */
   readonly why: string;
   readonly bare?: boolean;
+  /** Not part of the images with all cases: where it is refused, the others shall still be compared. */
+  readonly apart?: boolean;
 }
 
 /** The directory of a case in the image, without a slash at its end. */

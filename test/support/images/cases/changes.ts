@@ -45,7 +45,10 @@ export const changeCases: readonly LayerCase[] = [
   },
   {
     name: "symlink-to-directory",
-    layers: [[directory("t"), file("t/f"), symlink("x", "t")], [directory("x"), file("x/y")]],
+    layers: [
+      [directory("t"), file("t/f"), symlink("x", "t")],
+      [directory("x"), file("x/y")],
+    ],
     expect: { x: { kind: "d" }, "x/y": holds("x/y"), "x/f": "absent", "t/f": holds("t/f"), "t/y": "absent" },
     why: `${changes}: an entry that is not a directory over a directory is unlinked and made anew`,
   },
@@ -57,7 +60,10 @@ export const changeCases: readonly LayerCase[] = [
   },
   {
     name: "symlink-to-file",
-    layers: [[file("t"), symlink("x", "t"), symlink("dangling", "nowhere")], [file("x", "new"), file("dangling", "new")]],
+    layers: [
+      [file("t"), symlink("x", "t"), symlink("dangling", "nowhere")],
+      [file("x", "new"), file("dangling", "new")],
+    ],
     expect: { x: holds("new"), t: holds("t"), dangling: holds("new"), nowhere: "absent" },
     why: `${changes}: the link is replaced, not written through`,
   },
@@ -78,7 +84,10 @@ export const changeCases: readonly LayerCase[] = [
   },
   {
     name: "directory-to-hardlink",
-    layers: [[directory("x"), file("x/y")], [file("a"), hardlink("x", "a")]],
+    layers: [
+      [directory("x"), file("x/y")],
+      [file("a"), hardlink("x", "a")],
+    ],
     expect: { x: holds("a") },
     why: changes,
   },
@@ -112,7 +121,11 @@ export const changeCases: readonly LayerCase[] = [
   {
     name: "implied-parents",
     layers: [[file("a")], [file("no/entry/for/these")]],
-    expect: { no: { kind: "d", mode: "0755", uid: 0, gid: 0 }, "no/entry/for": { kind: "d", mode: "0755" }, "no/entry/for/these": holds("no/entry/for/these") },
+    expect: {
+      no: { kind: "d", mode: "0755", uid: 0, gid: 0 },
+      "no/entry/for": { kind: "d", mode: "0755" },
+      "no/entry/for/these": holds("no/entry/for/these"),
+    },
     why: "practice: parents without an entry are 0755 root; their time is open",
   },
   {
@@ -135,13 +148,18 @@ export const changeCases: readonly LayerCase[] = [
   },
   {
     name: "repeated-as-other-kind",
-    layers: [[directory("d"), file("d/x"), file("d", "now a file"), file("f"), directory("f"), file("f/x"), symlink("s", "f"), file("s", "plain")]],
+    layers: [
+      [directory("d"), file("d/x"), file("d", "now a file"), file("f"), directory("f"), file("f/x"), symlink("s", "f"), file("s", "plain")],
+    ],
     expect: { d: holds("now a file"), f: { kind: "d" }, "f/x": holds("f/x"), s: holds("plain") },
     why: "practice: the later entry wins",
   },
   {
     name: "lower-symlinked-directory",
-    layers: [[directory("usr"), directory("usr/lib", odd), file("usr/lib/a"), symlink("lib", "usr/lib")], [file("lib/b"), directory("lib/sub"), file("lib/sub/c")]],
+    layers: [
+      [directory("usr"), directory("usr/lib", odd), file("usr/lib/a"), symlink("lib", "usr/lib")],
+      [file("lib/b"), directory("lib/sub"), file("lib/sub/c")],
+    ],
     expect: {
       lib: { kind: "l", target: "usr/lib" },
       "usr/lib": kept,
@@ -171,7 +189,10 @@ export const changeCases: readonly LayerCase[] = [
   },
   {
     name: "directory-replaced-then-followed",
-    layers: [[directory("d"), file("d/x"), directory("e")], [symlink("d", "e"), file("d/y")]],
+    layers: [
+      [directory("d"), file("d/x"), directory("e")],
+      [symlink("d", "e"), file("d/y")],
+    ],
     expect: { d: { kind: "l", target: "e" }, "e/y": holds("d/y") },
     why: "practice: names resolve in the tree as it stands",
   },

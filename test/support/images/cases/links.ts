@@ -17,9 +17,20 @@ export const linkCases: readonly LayerCase[] = [
   },
   {
     name: "hardlink-to-lower",
-    layers: [[file("a", "data", { mode: 0o4755, uid: 5, gid: 6, mtime: 77, xattrs: { "user.x": "1" } })], [hardlink("b", "a", { mode: 0o4755, uid: 5, gid: 6, mtime: 77 })]],
+    layers: [
+      [file("a", "data", { mode: 0o4755, uid: 5, gid: 6, mtime: 77, xattrs: { "user.x": "1" } })],
+      [hardlink("b", "a", { mode: 0o4755, uid: 5, gid: 6, mtime: 77 })],
+    ],
     expect: {
-      a: { ...(holds("data") as object), links: group("hardlink-to-lower", "a", "b"), mode: "4755", uid: 5, gid: 6, mtimeNanos: nanos(77), xattrs: "user.x=0x31" },
+      a: {
+        ...(holds("data") as object),
+        links: group("hardlink-to-lower", "a", "b"),
+        mode: "4755",
+        uid: 5,
+        gid: 6,
+        mtimeNanos: nanos(77),
+        xattrs: "user.x=0x31",
+      },
       b: { ...(holds("data") as object), mode: "4755", uid: 5, gid: 6, mtimeNanos: nanos(77), xattrs: "user.x=0x31" },
     },
     why: `${rule}; applied to one tree the two names are one file`,
@@ -68,7 +79,10 @@ export const linkCases: readonly LayerCase[] = [
   },
   {
     name: "hardlink-over-itself",
-    layers: [[file("a"), hardlink("b", "a")], [file("a", "new"), hardlink("b", "a")]],
+    layers: [
+      [file("a"), hardlink("b", "a")],
+      [file("a", "new"), hardlink("b", "a")],
+    ],
     expect: { a: { ...(holds("new") as object), links: group("hardlink-over-itself", "a", "b") } },
     why: rule,
   },

@@ -18,7 +18,11 @@ interface DockerManifest {
 }
 
 /** An archive of docker save whose manifest.json and members are changed. */
-function dockerArchive(name: string, expect: Attack["expect"], change: (site: AttackSite) => { manifest?: DockerManifest; members?: readonly TarEntry[]; raw?: string }): Attack {
+function dockerArchive(
+  name: string,
+  expect: Attack["expect"],
+  change: (site: AttackSite) => { manifest?: DockerManifest; members?: readonly TarEntry[]; raw?: string },
+): Attack {
   return {
     name: `docker-archive-${name}`,
     expect,
@@ -53,18 +57,33 @@ export const archiveFileAttacks: readonly Attack[] = [
   dockerArchive("layer-upward", "refuse", ({ canary }) => ({ manifest: { Layers: [upAndDown(`${canary}/secret`)] } })),
   dockerArchive("config-absolute", "refuse", ({ canary }) => ({ manifest: { Config: `${canary}/secret` } })),
   dockerArchive("config-upward", "refuse", ({ canary }) => ({ manifest: { Config: upAndDown(`${canary}/secret`) } })),
-  dockerArchive("layer-link-out", "refuse", ({ canary }) => ({ members: [file(configName, "", { data: config }), symlink("layer.tar", `${canary}/secret`)] })),
-  dockerArchive("layer-link-loop", "refuse", () => ({ members: [file(configName, "", { data: config }), symlink("layer.tar", "b"), symlink("b", "layer.tar")] })),
-  dockerArchive("layer-hardlink-out", "refuse", ({ canary }) => ({ members: [file(configName, "", { data: config }), hardlink("layer.tar", `${canary}/secret`)] })),
+  dockerArchive("layer-link-out", "refuse", ({ canary }) => ({
+    members: [file(configName, "", { data: config }), symlink("layer.tar", `${canary}/secret`)],
+  })),
+  dockerArchive("layer-link-loop", "refuse", () => ({
+    members: [file(configName, "", { data: config }), symlink("layer.tar", "b"), symlink("b", "layer.tar")],
+  })),
+  dockerArchive("layer-hardlink-out", "refuse", ({ canary }) => ({
+    members: [file(configName, "", { data: config }), hardlink("layer.tar", `${canary}/secret`)],
+  })),
   dockerArchive("layer-is-a-directory", "refuse", () => ({ members: [file(configName, "", { data: config }), directory("layer.tar")] })),
   dockerArchive("layers-too-few", "refuse", () => ({ manifest: { Layers: [] } })),
   dockerArchive("layers-text", "refuse", () => ({ manifest: { Layers: "layer.tar" } })),
-  dockerArchive("layer-wrong", "refuse", () => ({ members: [file(configName, "", { data: config }), file("layer.tar", "", { data: tar([file("other")]) })] })),
+  dockerArchive("layer-wrong", "refuse", () => ({
+    members: [file(configName, "", { data: config }), file("layer.tar", "", { data: tar([file("other")]) })],
+  })),
   dockerArchive("tags-with-escapes", "contain", () => ({ manifest: { RepoTags: ["a\u001b[2J:b", "../../x:latest", ""] } })),
   dockerArchive("manifest-deep", "refuse", () => ({ raw: "[".repeat(100_000) })),
   dockerArchive("manifest-duplicate-keys", "refuse", () => ({ raw: `[{"Config":"x","Config":"${configName}","Layers":["layer.tar"]}]` })),
-  plainArchive("oci-archive-member-upward", "refuse", ({ canary }) => [file("oci-layout", '{"imageLayoutVersion":"1.0.0"}'), file(upAndDown(`${canary}/pwned`)), file("index.json", '{"schemaVersion":2,"manifests":[]}')]),
-  plainArchive("oci-archive-index-link-out", "refuse", ({ canary }) => [file("oci-layout", '{"imageLayoutVersion":"1.0.0"}'), symlink("index.json", `${canary}/secret`)]),
+  plainArchive("oci-archive-member-upward", "refuse", ({ canary }) => [
+    file("oci-layout", '{"imageLayoutVersion":"1.0.0"}'),
+    file(upAndDown(`${canary}/pwned`)),
+    file("index.json", '{"schemaVersion":2,"manifests":[]}'),
+  ]),
+  plainArchive("oci-archive-index-link-out", "refuse", ({ canary }) => [
+    file("oci-layout", '{"imageLayoutVersion":"1.0.0"}'),
+    symlink("index.json", `${canary}/secret`),
+  ]),
   plainArchive("archive-of-nothing", "refuse", () => []),
   plainArchive("archive-of-other-things", "refuse", () => [file("README", "hello")]),
 ];

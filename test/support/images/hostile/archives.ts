@@ -105,30 +105,70 @@ function endlessOldSparse(): Uint8Array {
 export const archiveAttacks: readonly Attack[] = [
   byEntries({ name: "checksum-wrong", expect: "refuse", why: "POSIX ustar" }, [[file("f", "x", { badChecksum: true })]]),
   byArchive({ name: "archive-is-not-one", expect: "refuse", why: "POSIX ustar" }, () => Buffer.from("not a tar archive".repeat(100))),
-  byArchive({ name: "archive-cut-in-header", expect: "refuse", why: "half of an archive is none" }, () => tar([file("f", "x".repeat(600))]).subarray(0, 300)),
-  byArchive({ name: "archive-cut-in-data", expect: "refuse", why: "half of an archive is none" }, () => tar([file("f", "x".repeat(6000))]).subarray(0, 2000)),
-  byArchive({ name: "archive-cut-in-padding", expect: "refuse", why: "half of an archive is none" }, () => tar([file("f", "x".repeat(600))]).subarray(0, 1200)),
-  byArchive({ name: "archive-without-end", expect: "contain", why: "practice: readers take it" }, () => Buffer.concat(member(file("f")))),
-  byArchive({ name: "archive-with-hidden-entries", expect: "contain", why: "what follows the end is not read as entries" , forbidden: ["hidden"] }, () => Buffer.concat([tar([file("f")]), tar([file("hidden")])])),
-  byArchive({ name: "extension-at-the-end", expect: "refuse", why: "it belongs to an entry that does not come" }, () => Buffer.concat([...pax(paxRecord("path", Buffer.from("x")).toString()), end])),
-  byArchive({ name: "extensions-without-entry", expect: "contain", why: memory }, () => blocks(...Array.from({ length: 20_000 }, () => pax(paxRecord("comment", Buffer.alloc(400, "c")).toString())).flat())),
-  byArchive({ name: "global-extensions", expect: "contain", why: memory }, () =>
-    blocks(...Array.from({ length: 20_000 }, (_, index) => extension({ flag: "g", name: "g", data: paxRecord(`user.key${index}`, Buffer.alloc(400, "c")) })).flat()),
+  byArchive({ name: "archive-cut-in-header", expect: "refuse", why: "half of an archive is none" }, () =>
+    tar([file("f", "x".repeat(600))]).subarray(0, 300),
   ),
-  byArchive({ name: "pax-records-many", expect: "contain", why: memory }, () => blocks(...pax(Array.from({ length: 20_000 }, (_, index) => paxRecord(`vendor.k${index}`, Buffer.from("v")).toString()).join("")))),
-  byEntries({ name: "type-unknown", expect: "refuse", why: "what is not understood must not be dropped in silence" }, [[{ name: "f", flag: "Z" }]]),
-  byEntries({ name: "type-multi-volume", expect: "refuse", why: "the other half is elsewhere" }, [[{ name: "f", flag: "M", data: "half" }]]),
-  ...sizeLies.map(([label, entry]) => byArchive({ name: `size-${label}`, expect: "refuse", why: "a size that is not there" }, () => tar([file("f", "x".repeat(512), entry)]))),
-  byEntries({ name: "size-pax-empty", expect: "contain", why: "POSIX pax: an empty value takes the record back; the header's own size is there" }, [[file("f", "x".repeat(512), { pax: { size: "" } })]]),
-  ...badRecords.map(([label, records]) => byArchive({ name: `pax-${label}`, expect: "refuse", why: "POSIX pax: LENGTH KEY=VALUE newline" }, () => blocks(...pax(records)))),
+  byArchive({ name: "archive-cut-in-data", expect: "refuse", why: "half of an archive is none" }, () =>
+    tar([file("f", "x".repeat(6000))]).subarray(0, 2000),
+  ),
+  byArchive({ name: "archive-cut-in-padding", expect: "refuse", why: "half of an archive is none" }, () =>
+    tar([file("f", "x".repeat(600))]).subarray(0, 1200),
+  ),
+  byArchive({ name: "archive-without-end", expect: "contain", why: "practice: readers take it" }, () => Buffer.concat(member(file("f")))),
+  byArchive(
+    { name: "archive-with-hidden-entries", expect: "contain", why: "what follows the end is not read as entries", forbidden: ["hidden"] },
+    () => Buffer.concat([tar([file("f")]), tar([file("hidden")])]),
+  ),
+  byArchive({ name: "extension-at-the-end", expect: "refuse", why: "it belongs to an entry that does not come" }, () =>
+    Buffer.concat([...pax(paxRecord("path", Buffer.from("x")).toString()), end]),
+  ),
+  byArchive({ name: "extensions-without-entry", expect: "contain", why: memory }, () =>
+    blocks(...Array.from({ length: 20_000 }, () => pax(paxRecord("comment", Buffer.alloc(400, "c")).toString())).flat()),
+  ),
+  byArchive({ name: "global-extensions", expect: "contain", why: memory }, () =>
+    blocks(
+      ...Array.from({ length: 20_000 }, (_, index) =>
+        extension({ flag: "g", name: "g", data: paxRecord(`user.key${index}`, Buffer.alloc(400, "c")) }),
+      ).flat(),
+    ),
+  ),
+  byArchive({ name: "pax-records-many", expect: "contain", why: memory }, () =>
+    blocks(...pax(Array.from({ length: 20_000 }, (_, index) => paxRecord(`vendor.k${index}`, Buffer.from("v")).toString()).join(""))),
+  ),
+  byEntries({ name: "type-unknown", expect: "refuse", why: "what is not understood must not be dropped in silence" }, [
+    [{ name: "f", flag: "Z" }],
+  ]),
+  byEntries({ name: "type-multi-volume", expect: "refuse", why: "the other half is elsewhere" }, [
+    [{ name: "f", flag: "M", data: "half" }],
+  ]),
+  ...sizeLies.map(([label, entry]) =>
+    byArchive({ name: `size-${label}`, expect: "refuse", why: "a size that is not there" }, () => tar([file("f", "x".repeat(512), entry)])),
+  ),
+  byEntries(
+    { name: "size-pax-empty", expect: "contain", why: "POSIX pax: an empty value takes the record back; the header's own size is there" },
+    [[file("f", "x".repeat(512), { pax: { size: "" } })]],
+  ),
+  ...badRecords.map(([label, records]) =>
+    byArchive({ name: `pax-${label}`, expect: "refuse", why: "POSIX pax: LENGTH KEY=VALUE newline" }, () => blocks(...pax(records))),
+  ),
   largeExtension("x", 1024 * mebibyte),
   largeExtension("g", 1024 * mebibyte),
   largeExtension("L", 100 * mebibyte),
   largeExtension("K", 100 * mebibyte),
-  ...sparseMaps.map(([label, records]) => byEntries({ name: `sparse-${label}`, expect: "refuse", why: sparse }, [[file("s", "d".repeat(512), { pax: records })]])),
-  ...["1000000000", "99999999999999999999", "-1", "x"].map((count) => byArchive({ name: `sparse-map-of-${count}`, expect: "refuse", why: sparse }, () => mapCount(count))),
-  byArchive({ name: "sparse-name-leads-out", expect: "refuse", why: "the name in the sparse records is a name like others" }, () => mapCount("1", "../../../../escaped")),
-  byArchive({ name: "sparse-sound", expect: "contain", why: "what the attacks by sparse maps are made from is taken" }, () => mapCount("1")),
+  ...sparseMaps.map(([label, records]) =>
+    byEntries({ name: `sparse-${label}`, expect: "refuse", why: sparse }, [[file("s", "d".repeat(512), { pax: records })]]),
+  ),
+  ...["1000000000", "99999999999999999999", "-1", "x"].map((count) =>
+    byArchive({ name: `sparse-map-of-${count}`, expect: "refuse", why: sparse }, () => mapCount(count)),
+  ),
+  byArchive({ name: "sparse-name-leads-out", expect: "refuse", why: "the name in the sparse records is a name like others" }, () =>
+    mapCount("1", "../../../../escaped"),
+  ),
+  byArchive({ name: "sparse-sound", expect: "contain", why: "what the attacks by sparse maps are made from is taken" }, () =>
+    mapCount("1"),
+  ),
   byArchive({ name: "sparse-old-endless", expect: "refuse", why: sparse }, endlessOldSparse),
-  byArchive({ name: "size-in-directory", expect: "contain", why: "some tools write one; there is no data" }, () => Buffer.concat([header({ name: "d/", type: "directory" }, noTime, 0), padding(0), ...member(file("after")), end])),
+  byArchive({ name: "size-in-directory", expect: "contain", why: "some tools write one; there is no data" }, () =>
+    Buffer.concat([header({ name: "d/", type: "directory" }, noTime, 0), padding(0), ...member(file("after")), end]),
+  ),
 ];

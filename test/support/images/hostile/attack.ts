@@ -44,7 +44,11 @@ export function byEntries(attack: Omit<Attack, "build">, layers: AttackLayers | 
 }
 
 /** An attack by the bytes of its only layer's archive. */
-export function byArchive(attack: Omit<Attack, "build">, archive: (site: AttackSite) => Uint8Array, compression: Compression = "gzip"): Attack {
+export function byArchive(
+  attack: Omit<Attack, "build">,
+  archive: (site: AttackSite) => Uint8Array,
+  compression: Compression = "gzip",
+): Attack {
   return { ...attack, build: (site) => writeImage(site, (writer) => [writer.layer(archive(site), compression)]) };
 }
 

@@ -82,17 +82,28 @@ const sizes: readonly (readonly [label: string, size: unknown])[] = [
 export const descriptorAttacks: readonly Attack[] = [
   ...digests.flatMap(([label, digest]) => [
     byManifest({ name: `layer-digest-${label}`, expect: "refuse", why: paths }, layerAs({ digest })),
-    byManifest({ name: `config-digest-${label}`, expect: "refuse", why: paths }, (manifest) => ({ ...manifest, config: { ...manifest.config, digest } })),
+    byManifest({ name: `config-digest-${label}`, expect: "refuse", why: paths }, (manifest) => ({
+      ...manifest,
+      config: { ...manifest.config, digest },
+    })),
     byIndex({ name: `manifest-digest-${label}`, expect: "refuse", why: paths }, (manifest) => index([{ ...manifest, digest }])),
   ]),
   ...sizes.flatMap(([label, size]) => [
     byManifest({ name: `layer-size-${label}`, expect: "refuse", why: verified }, layerAs({ size })),
-    byManifest({ name: `config-size-${label}`, expect: "refuse", why: verified }, (manifest) => ({ ...manifest, config: { ...manifest.config, size } })),
+    byManifest({ name: `config-size-${label}`, expect: "refuse", why: verified }, (manifest) => ({
+      ...manifest,
+      config: { ...manifest.config, size },
+    })),
     byIndex({ name: `manifest-size-${label}`, expect: "refuse", why: verified }, (manifest) => index([{ ...manifest, size }])),
   ]),
   ...(["layer", "config", "manifest"] as const).flatMap((victim) => [
     byBlob(victim, "missing", (path) => rmSync(path)),
-    byBlob(victim, "changed", (path) => writeFileSync(path, readFileSync(path).map((byte, at) => (at === 20 ? byte ^ 1 : byte)))),
+    byBlob(victim, "changed", (path) =>
+      writeFileSync(
+        path,
+        readFileSync(path).map((byte, at) => (at === 20 ? byte ^ 1 : byte)),
+      ),
+    ),
     byBlob(victim, "is-a-directory", (path) => (rmSync(path), mkdirSync(path))),
     byBlob(victim, "is-a-fifo", (path) => (rmSync(path), execFileSync("mkfifo", [path]))),
     byBlob(victim, "is-endless", (path) => (rmSync(path), symlinkSync("/dev/zero", path))),
@@ -115,43 +126,91 @@ const foreign = "application/vnd.example.thing.v1+json";
 
 export const manifestAttacks: readonly Attack[] = [
   byManifest({ name: "manifest-also-index", expect: "refuse", why: confusion }, (manifest) => ({ ...manifest, manifests: [] })),
-  byManifest({ name: "manifest-says-index", expect: "refuse", why: confusion }, (manifest) => ({ ...manifest, mediaType: mediaTypes.index })),
-  byManifest({ name: "manifest-duplicate-keys", expect: "refuse", why: iJson }, (manifest) => JSON.stringify(manifest).replace('"layers":', '"layers":[],"layers":')),
-  byManifest({ name: "manifest-duplicate-keys-escaped", expect: "refuse", why: iJson }, (manifest) => JSON.stringify(manifest).replace('"layers":', '"l\\u0061yers":[],"layers":')),
-  byManifest({ name: "manifest-proto-key", expect: "contain", why: "a key is a key, not a prototype" }, (manifest) => JSON.stringify(manifest).replace("{", '{"__proto__":{"layers":[]},')),
-  byManifest({ name: "manifest-deep", expect: "refuse", why: "depth is limited before a parser recurses" }, (manifest) => JSON.stringify(manifest).replace("{", `{"x":${"[".repeat(100_000)}${"]".repeat(100_000)},`)),
-  byManifest({ name: "manifest-large", expect: "refuse", why: "a manifest has at most a few megabytes" }, (manifest) => JSON.stringify({ ...manifest, annotations: { x: "x".repeat(64 << 20) } })),
+  byManifest({ name: "manifest-says-index", expect: "refuse", why: confusion }, (manifest) => ({
+    ...manifest,
+    mediaType: mediaTypes.index,
+  })),
+  byManifest({ name: "manifest-duplicate-keys", expect: "refuse", why: iJson }, (manifest) =>
+    JSON.stringify(manifest).replace('"layers":', '"layers":[],"layers":'),
+  ),
+  byManifest({ name: "manifest-duplicate-keys-escaped", expect: "refuse", why: iJson }, (manifest) =>
+    JSON.stringify(manifest).replace('"layers":', '"l\\u0061yers":[],"layers":'),
+  ),
+  byManifest({ name: "manifest-proto-key", expect: "contain", why: "a key is a key, not a prototype" }, (manifest) =>
+    JSON.stringify(manifest).replace("{", '{"__proto__":{"layers":[]},'),
+  ),
+  byManifest({ name: "manifest-deep", expect: "refuse", why: "depth is limited before a parser recurses" }, (manifest) =>
+    JSON.stringify(manifest).replace("{", `{"x":${"[".repeat(100_000)}${"]".repeat(100_000)},`),
+  ),
+  byManifest({ name: "manifest-large", expect: "refuse", why: "a manifest has at most a few megabytes" }, (manifest) =>
+    JSON.stringify({ ...manifest, annotations: { x: "x".repeat(64 << 20) } }),
+  ),
   byManifest({ name: "manifest-not-json", expect: "refuse", why: "not a manifest" }, () => "\x1b[2J{"),
   byManifest({ name: "manifest-null", expect: "refuse", why: "not a manifest" }, () => "null"),
   byManifest({ name: "manifest-array", expect: "refuse", why: "not a manifest" }, () => "[]"),
   byManifest({ name: "manifest-bad-utf8", expect: "refuse", why: "image-spec: JSON is UTF-8" }, (manifest) =>
     Buffer.from(JSON.stringify(manifest).replace("{", '{"x":"\xff",'), "latin1"),
   ),
-  byManifest({ name: "manifest-schema-version-1", expect: "refuse", why: "manifest.md: schemaVersion is 2" }, (manifest) => ({ ...manifest, schemaVersion: 1 })),
-  byManifest({ name: "manifest-schema-version-text", expect: "refuse", why: "manifest.md: schemaVersion is 2" }, (manifest) => ({ ...manifest, schemaVersion: "2" })),
+  byManifest({ name: "manifest-schema-version-1", expect: "refuse", why: "manifest.md: schemaVersion is 2" }, (manifest) => ({
+    ...manifest,
+    schemaVersion: 1,
+  })),
+  byManifest({ name: "manifest-schema-version-text", expect: "refuse", why: "manifest.md: schemaVersion is 2" }, (manifest) => ({
+    ...manifest,
+    schemaVersion: "2",
+  })),
   byManifest({ name: "manifest-without-config", expect: "refuse", why: "manifest.md" }, (manifest) => ({ ...manifest, config: undefined })),
   byManifest({ name: "manifest-without-layers", expect: "refuse", why: "manifest.md" }, (manifest) => ({ ...manifest, layers: undefined })),
-  byManifest({ name: "manifest-layers-object", expect: "refuse", why: "manifest.md" }, (manifest) => ({ ...manifest, layers: { length: 1, 0: manifest.layers[0] } })),
-  byManifest({ name: "layer-type-unknown", expect: "refuse", why: "an image whose layer cannot be read is no image" }, layerAs({ mediaType: foreign })),
+  byManifest({ name: "manifest-layers-object", expect: "refuse", why: "manifest.md" }, (manifest) => ({
+    ...manifest,
+    layers: { length: 1, 0: manifest.layers[0] },
+  })),
+  byManifest(
+    { name: "layer-type-unknown", expect: "refuse", why: "an image whose layer cannot be read is no image" },
+    layerAs({ mediaType: foreign }),
+  ),
   byManifest({ name: "layer-type-missing", expect: "refuse", why: "descriptor.md" }, layerAs({ mediaType: undefined })),
-  byManifest({ name: "config-type-unknown", expect: "refuse", why: "manifest.md: a config of unknown type is not parsed, so it cannot be run" }, (manifest) => ({ ...manifest, config: { ...manifest.config, mediaType: foreign } })),
-  byManifest({ name: "layers-10000", expect: "refuse", why: "overlayfs stacks 500; the answer must come before the work" }, (manifest, writer) => {
-    const layers = Array.from({ length: 10_000 }, () => manifest.layers[0] as WrittenDescriptor);
-    const diffId = (JSON.parse(readFileSync(blobPath(writer, manifest.config), "utf8")) as { rootfs: { diff_ids: string[] } }).rootfs.diff_ids[0] ?? "";
-    return { ...manifest, layers, config: writer.json(configFor(layers.map(() => diffId)), mediaTypes.config) };
-  }),
-  byManifest({ name: "layer-data-lies", expect: "contain", why: "descriptor.md: embedded data must be the content" }, layerAs({ data: Buffer.from("other").toString("base64") })),
-  byManifest({ name: "layer-urls", expect: "contain", why: "nothing is fetched by loading" }, layerAs({ urls: ["http://127.0.0.1:9/x", "file:///etc/passwd"] })),
+  byManifest(
+    { name: "config-type-unknown", expect: "refuse", why: "manifest.md: a config of unknown type is not parsed, so it cannot be run" },
+    (manifest) => ({ ...manifest, config: { ...manifest.config, mediaType: foreign } }),
+  ),
+  byManifest(
+    { name: "layers-10000", expect: "refuse", why: "overlayfs stacks 500; the answer must come before the work" },
+    (manifest, writer) => {
+      const layers = Array.from({ length: 10_000 }, () => manifest.layers[0] as WrittenDescriptor);
+      const diffId =
+        (JSON.parse(readFileSync(blobPath(writer, manifest.config), "utf8")) as { rootfs: { diff_ids: string[] } }).rootfs.diff_ids[0] ??
+        "";
+      return { ...manifest, layers, config: writer.json(configFor(layers.map(() => diffId)), mediaTypes.config) };
+    },
+  ),
+  byManifest(
+    { name: "layer-data-lies", expect: "contain", why: "descriptor.md: embedded data must be the content" },
+    layerAs({ data: Buffer.from("other").toString("base64") }),
+  ),
+  byManifest(
+    { name: "layer-urls", expect: "contain", why: "nothing is fetched by loading" },
+    layerAs({ urls: ["http://127.0.0.1:9/x", "file:///etc/passwd"] }),
+  ),
 ];
 
 export const indexAttacks: readonly Attack[] = [
-  byIndex({ name: "index-also-manifest", expect: "refuse", why: confusion }, (manifest) => index([manifest], { layers: [], config: manifest })),
-  byIndex({ name: "index-duplicate-keys", expect: "refuse", why: iJson }, (manifest) => index([manifest]).replace('"manifests":', '"manifests":[],"manifests":')),
+  byIndex({ name: "index-also-manifest", expect: "refuse", why: confusion }, (manifest) =>
+    index([manifest], { layers: [], config: manifest }),
+  ),
+  byIndex({ name: "index-duplicate-keys", expect: "refuse", why: iJson }, (manifest) =>
+    index([manifest]).replace('"manifests":', '"manifests":[],"manifests":'),
+  ),
   byIndex({ name: "index-deep", expect: "refuse", why: "depth is limited" }, () => "[".repeat(200_000)),
-  byIndex({ name: "index-large", expect: "refuse", why: "size is limited" }, (manifest) => index([manifest], { annotations: { x: "x".repeat(64 << 20) } })),
+  byIndex({ name: "index-large", expect: "refuse", why: "size is limited" }, (manifest) =>
+    index([manifest], { annotations: { x: "x".repeat(64 << 20) } }),
+  ),
   byIndex({ name: "index-empty", expect: "refuse", why: "there is no image in it" }, () => index([])),
   byIndex({ name: "index-not-json", expect: "refuse", why: "not an index" }, () => "\u0007"),
-  byIndex({ name: "index-of-nothing-known", expect: "refuse", why: "image-index.md: unknown types are skipped, and nothing is left" }, (_, writer) => index([writer.json({}, foreign)])),
+  byIndex(
+    { name: "index-of-nothing-known", expect: "refuse", why: "image-index.md: unknown types are skipped, and nothing is left" },
+    (_, writer) => index([writer.json({}, foreign)]),
+  ),
   byIndex({ name: "index-names-itself", expect: "refuse", why: "a cycle can only be made with a digest that is wrong" }, (_, writer) => {
     const own = { mediaType: mediaTypes.index, digest: `sha256:${"0".repeat(64)}`, size: 300 };
     writeFileSync(blobPath(writer, own), index([own]).padEnd(300));
@@ -162,14 +221,22 @@ export const indexAttacks: readonly Attack[] = [
     for (let depth = 0; depth < 1000; depth += 1) inner = writer.json(index([inner]), mediaTypes.index);
     return index([inner]);
   }),
-  byIndex({ name: "index-of-100000", expect: "contain", why: "work is limited" }, (manifest) => index(Array.from({ length: 100_000 }, () => manifest))),
+  byIndex({ name: "index-of-100000", expect: "contain", why: "work is limited" }, (manifest) =>
+    index(Array.from({ length: 100_000 }, () => manifest)),
+  ),
   byLayout({ name: "layout-version-unknown", expect: "refuse", why: "image-layout.md" }, (writer) => {
     writer.tag(writer.image([soundLayer(writer)]), "hostile");
     writeFileSync(join(writer.directory, "oci-layout"), '{"imageLayoutVersion":"9.0.0"}');
   }),
-  byLayout({ name: "layout-index-is-a-link-out", expect: "refuse", why: "the file behind it is no index" }, (writer, site) => symlinkSync(`${site.canary}/secret`, join(writer.directory, "index.json"))),
-  byLayout({ name: "layout-index-is-endless", expect: "refuse", why: "size is limited" }, (writer) => symlinkSync("/dev/zero", join(writer.directory, "index.json"))),
-  byLayout({ name: "layout-index-is-a-fifo", expect: "refuse", why: "opening must not wait for ever" }, (writer) => execFileSync("mkfifo", [join(writer.directory, "index.json")])),
+  byLayout({ name: "layout-index-is-a-link-out", expect: "refuse", why: "the file behind it is no index" }, (writer, site) =>
+    symlinkSync(`${site.canary}/secret`, join(writer.directory, "index.json")),
+  ),
+  byLayout({ name: "layout-index-is-endless", expect: "refuse", why: "size is limited" }, (writer) =>
+    symlinkSync("/dev/zero", join(writer.directory, "index.json")),
+  ),
+  byLayout({ name: "layout-index-is-a-fifo", expect: "refuse", why: "opening must not wait for ever" }, (writer) =>
+    execFileSync("mkfifo", [join(writer.directory, "index.json")]),
+  ),
   ...[
     ["control", "a\u001b[31mb\u0007\u009b2J"],
     ["newline", "a\nb"],
@@ -185,16 +252,33 @@ export const indexAttacks: readonly Attack[] = [
 ];
 
 export const configAttacks: readonly Attack[] = [
-  byConfig({ name: "diff-id-wrong", expect: "refuse", why: "config.md: diff_id is the digest of the tar" }, (config) => ({ ...config, rootfs: { type: "layers", diff_ids: [sha256(Buffer.from("other"))] } })),
-  byConfig({ name: "diff-id-leads-up", expect: "refuse", why: paths }, (config) => ({ ...config, rootfs: { type: "layers", diff_ids: ["sha256:../../../../x"] } })),
-  byConfig({ name: "diff-ids-too-many", expect: "refuse", why: "one per layer" }, (config, layer) => ({ ...config, rootfs: { type: "layers", diff_ids: [layer.diffId, layer.diffId] } })),
-  byConfig({ name: "diff-ids-too-few", expect: "refuse", why: "one per layer" }, (config) => ({ ...config, rootfs: { type: "layers", diff_ids: [] } })),
-  byConfig({ name: "rootfs-type-unknown", expect: "refuse", why: "config.md: anything but layers is an error" }, (config, layer) => ({ ...config, rootfs: { type: "tree", diff_ids: [layer.diffId] } })),
+  byConfig({ name: "diff-id-wrong", expect: "refuse", why: "config.md: diff_id is the digest of the tar" }, (config) => ({
+    ...config,
+    rootfs: { type: "layers", diff_ids: [sha256(Buffer.from("other"))] },
+  })),
+  byConfig({ name: "diff-id-leads-up", expect: "refuse", why: paths }, (config) => ({
+    ...config,
+    rootfs: { type: "layers", diff_ids: ["sha256:../../../../x"] },
+  })),
+  byConfig({ name: "diff-ids-too-many", expect: "refuse", why: "one per layer" }, (config, layer) => ({
+    ...config,
+    rootfs: { type: "layers", diff_ids: [layer.diffId, layer.diffId] },
+  })),
+  byConfig({ name: "diff-ids-too-few", expect: "refuse", why: "one per layer" }, (config) => ({
+    ...config,
+    rootfs: { type: "layers", diff_ids: [] },
+  })),
+  byConfig({ name: "rootfs-type-unknown", expect: "refuse", why: "config.md: anything but layers is an error" }, (config, layer) => ({
+    ...config,
+    rootfs: { type: "tree", diff_ids: [layer.diffId] },
+  })),
   byConfig({ name: "rootfs-missing", expect: "refuse", why: "config.md" }, (config) => ({ ...config, rootfs: undefined })),
   byConfig({ name: "config-not-json", expect: "refuse", why: "config.md" }, () => "{"),
   byConfig({ name: "config-null", expect: "refuse", why: "config.md" }, () => "null"),
   byConfig({ name: "config-deep", expect: "refuse", why: "depth is limited" }, () => "[".repeat(200_000)),
-  byConfig({ name: "config-duplicate-keys", expect: "refuse", why: iJson }, (config) => JSON.stringify(config).replace('"rootfs":', '"rootfs":{"type":"layers","diff_ids":[]},"rootfs":')),
+  byConfig({ name: "config-duplicate-keys", expect: "refuse", why: iJson }, (config) =>
+    JSON.stringify(config).replace('"rootfs":', '"rootfs":{"type":"layers","diff_ids":[]},"rootfs":'),
+  ),
   ...(
     [
       ["user-newline", { User: "0:0\n" }, "account files are lines"],
@@ -209,11 +293,21 @@ export const configAttacks: readonly Attack[] = [
       ["cmd-nul", { Cmd: ["/bin/sh\u0000x"] }, "execve(2)"],
       ["cmd-text", { Cmd: "/bin/sh" }, "config.md: an array"],
       ["cmd-empty", { Cmd: [], Entrypoint: [] }, "there is nothing to run"],
-      ["working-directory-proc", { WorkingDir: "/proc/self/fd/7", Cmd: ["/none"] }, "CVE-2024-21626: a working directory outside of the root"],
-      ["working-directory-relative", { WorkingDir: "../../..", Cmd: ["/none"] }, "conversion.md: it becomes process.cwd, which is absolute"],
+      [
+        "working-directory-proc",
+        { WorkingDir: "/proc/self/fd/7", Cmd: ["/none"] },
+        "CVE-2024-21626: a working directory outside of the root",
+      ],
+      [
+        "working-directory-relative",
+        { WorkingDir: "../../..", Cmd: ["/none"] },
+        "conversion.md: it becomes process.cwd, which is absolute",
+      ],
       ["stop-signal-nonsense", { StopSignal: "SIGNOTHING", Cmd: ["/none"] }, "config.md"],
       ["volumes-upward", { Volumes: { "/../../etc": {} }, Cmd: ["/none"] }, "a volume lies in the container"],
       ["labels-control", { Labels: { "a\u001b[2J": "\u001b[2J" }, Cmd: ["/none"] }, "nothing of it reaches a terminal raw"],
     ] as const
-  ).map(([label, members, why]) => byConfig({ name: `config-${label}`, expect: "refuse-run", why }, (config) => ({ ...config, config: { Cmd: ["/bin/sh"], ...members } }))),
+  ).map(([label, members, why]) =>
+    byConfig({ name: `config-${label}`, expect: "refuse-run", why }, (config) => ({ ...config, config: { Cmd: ["/bin/sh"], ...members } })),
+  ),
 ];
