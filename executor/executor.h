@@ -11,6 +11,8 @@
 
 #define PROGRAM_FD 3
 #define CONTROL_FD 4
+/* Descriptors that the front takes over: standard ones, program, none, compiler. */
+#define FRONT_FDS 6
 #define EXIT_FAILED 125
 #define PATH_BYTES 4096
 
@@ -58,7 +60,13 @@ void quit(int code) NORETURN;
 int run_op(uint16_t code, const union any_op *op);
 
 /* seal.c */
-int seal_executable(char **argv, char **envp);
+int seal_executable(char **argv, char **envp, int (*before)(char **argv, char **envp));
+
+/* front.c */
+bool is_front(char **argv);
+int start_compiler(char **argv, char **envp);
+void settle_front(char **argv, char **envp);
+void tell_by_compiler(uint32_t index, uint32_t error);
 
 /* child.c */
 bool find_child_failure(int *error);

@@ -82,6 +82,8 @@ struct mount_attr {
 #define MSG_DONTWAIT 0x40
 #define MSG_NOSIGNAL 0x4000
 #define SIGCHLD 17
+#define SIGPIPE 13
+#define SIGURG 23
 #define SIGKILL 9
 #define UMOUNT_DETACH 2
 #define FILE_SYSTEM_PROC 0x9fa0

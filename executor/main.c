@@ -66,6 +66,11 @@ int op_cleanup(const struct op_cleanup *op UNUSED)
 	return 0;
 }
 
+int op_exit(const struct op_exit *op)
+{
+	quit((int)op->code);
+}
+
 /* Our exit code after a program that did not fail. */
 static int exit_code(void)
 {
@@ -130,7 +135,10 @@ static void NORETURN run_whole(const struct program_header *header)
 	find_child_failure(&result);
 	report(REPORT_FAILED, self.index, (uint32_t)-result);
 	kill_child();
+	uint32_t failed = self.index;
+
 	clean_up();
+	tell_by_compiler(failed, (uint32_t)-result);
 	quit(EXIT_FAILED);
 }
 
@@ -150,14 +158,14 @@ static void settle(void)
 	self.umask = (uint32_t)SYS(umask, 0);
 }
 
-/* Opens /dev/null as each standard descriptor that is missing, so that none of ours takes its place. */
-static void fill_stdio(void)
+/* Opens /dev/null as each descriptor below `count` that is missing, so that none of ours takes its place. */
+static void fill_descriptors(int count)
 {
 	int fd;
 
 	do
 		fd = SYS(openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
-	while (fd >= 0 && fd < 3);
+	while (fd >= 0 && fd < count);
 	if (fd >= 0)
 		SYS(close, fd);
 }
@@ -168,19 +176,24 @@ void executor_main(char **argv, char **envp)
 	struct program_header header;
 	struct verdict verdict;
 	int result;
+	bool front = is_front(argv);
 
-	if (SYS(fcntl, PROGRAM_FD, F_GETFD) < 0)
+	if (!front && SYS(fcntl, PROGRAM_FD, F_GETFD) < 0)
 		quit(EXIT_FAILED);
-	if (SYS(fcntl, CONTROL_FD, F_GETFD) >= 0)
+	if (!front && SYS(fcntl, CONTROL_FD, F_GETFD) >= 0)
 		self.control = CONTROL_FD;
-	result = seal_executable(argv, envp);
+	if (front)
+		fill_descriptors(FRONT_FDS);
+	result = seal_executable(argv, envp, front ? start_compiler : NULL);
 	if (result < 0) {
 		report(REPORT_FAILED, NO_OP, (uint32_t)-result);
 		quit(EXIT_FAILED);
 	}
 	if (result < 3)
-		fill_stdio();
+		fill_descriptors(3);
 	settle();
+	if (front)
+		settle_front(argv, envp);
 	if (read_exactly((uint8_t *)&header, sizeof(header)) < 0 || !header_is_good(&header)) {
 		report(REPORT_MALFORMED, 0, 0);
 		quit(EXIT_FAILED);

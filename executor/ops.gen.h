@@ -22,6 +22,7 @@ enum op_code {
 	OP_RECORD_EXIT = 13,
 	OP_CLEANUP = 14,
 	OP_SETSID = 15,
+	OP_EXIT = 17,
 	OP_REPORT = 16,
 	OP_MAKE_CGROUP = 20,
 	OP_REMOVE_CGROUP = 21,
@@ -162,6 +163,11 @@ struct op_cleanup {
 /* Starts a new session, so that the terminal's signals no longer reach this process. */
 struct op_setsid {
 	char nothing;
+};
+
+/* Ends the executor with exit code `code`. */
+struct op_exit {
+	uint32_t code;
 };
 
 /* Sends the report `reached` with `value`; allowed in streams too. */
@@ -551,6 +557,7 @@ union any_op {
 	struct op_record_exit record_exit_;
 	struct op_cleanup cleanup_;
 	struct op_setsid setsid_;
+	struct op_exit exit_;
 	struct op_report report_;
 	struct op_make_cgroup make_cgroup_;
 	struct op_remove_cgroup remove_cgroup_;
@@ -630,6 +637,7 @@ union any_op {
 	X(OP_RECORD_EXIT, record_exit) \
 	X(OP_CLEANUP, cleanup) \
 	X(OP_SETSID, setsid) \
+	X(OP_EXIT, exit) \
 	X(OP_REPORT, report) \
 	X(OP_MAKE_CGROUP, make_cgroup) \
 	X(OP_REMOVE_CGROUP, remove_cgroup) \
@@ -785,6 +793,12 @@ static inline bool decode_setsid(struct reader *r, struct op_setsid *op)
 {
 	op->nothing = 0;
 	return at_end(r);
+}
+
+static inline bool decode_exit(struct reader *r, struct op_exit *op)
+{
+	return take_u32(r, &op->code) &&
+	       at_end(r);
 }
 
 static inline bool decode_report(struct reader *r, struct op_report *op)

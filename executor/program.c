@@ -38,7 +38,7 @@ bool op_may_stand(uint16_t code, enum place place)
 		places = IN_MAIN | IN_CHILD;
 	else if (code == OP_RECORD_EXIT)
 		places = IN_MAIN | IN_CLEANUP;
-	else if (code <= OP_SETSID)
+	else if (code <= OP_SETSID || code == OP_EXIT)
 		places = IN_MAIN;
 	else if (code >= OP_ENTER_ROOT || (code >= OP_MAKE_CGROUP && code <= OP_DEVICE_FILTER))
 		places = IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;

@@ -19,9 +19,9 @@ static int copy_executable(int from, int to)
 
 /*
  * Returns the lowest descriptor that was free when this process runs from a sealed memfd; otherwise starts again from one
- * and returns only with an error. Descriptors 3 and 4 were looked at before: nothing opened here can be taken for them.
+ * and returns only with an error; `before`, if any, is called once, before that. Descriptors 3 and 4 were looked at before: nothing opened here can be taken for them.
  */
-int seal_executable(char **argv, char **envp)
+int seal_executable(char **argv, char **envp, int (*before)(char **argv, char **envp))
 {
 	int exe OWNED = SYS(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC, 0);
 	int seals = exe < 0 ? exe : SYS(fcntl, exe, F_GET_SEALS);
@@ -29,6 +29,8 @@ int seal_executable(char **argv, char **envp)
 	TRY(exe);
 	if (seals >= 0 && (seals & SEALS) == SEALS)
 		return exe;
+	if (before != NULL)
+		TRY(before(argv, envp));
 	int copy OWNED = SYS(memfd_create, "gantry-executor", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
 	/* KERNEL: MFD_EXEC is refused before 6.3, where every memfd may be executed. */
 	if (copy == -EINVAL)

@@ -2,6 +2,7 @@
 #include "executor.h"
 
 #include <asm/poll.h>
+#include <linux/signalfd.h>
 
 /* Part of a command that has arrived; a command is a signal number of 4 bytes. */
 static struct {
@@ -30,26 +31,47 @@ static bool obey(void)
 	return true;
 }
 
+/* Opens a descriptor that signals sent to us can be read from: they are blocked, and meant for the child. */
+static int open_signals(void)
+{
+	uint64_t mask = ~(1ull << (SIGCHLD - 1) | 1ull << (SIGPIPE - 1) | 1ull << (SIGURG - 1));
+
+	return SYS(signalfd4, -1, &mask, sizeof(mask), SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Passes on one signal. */
+static void pass_on(int signals)
+{
+	struct signalfd_siginfo info;
+
+	if (SYS(read, signals, &info, sizeof(info)) == (int)sizeof(info))
+		SYS(pidfd_send_signal, self.pidfd, info.ssi_signo, NULL, 0);
+}
+
 /* Runs until the pidfd says that the child has ended. */
 static int watch(void)
 {
-	struct pollfd polls[2 + RELAY_POLLS] = {
+	int signals OWNED = open_signals();
+	struct pollfd polls[3 + RELAY_POLLS] = {
 		{ .fd = self.pidfd, .events = POLLIN },
 		{ .fd = self.control, .events = POLLIN },
+		{ .fd = signals, .events = POLLIN },
 	};
 
 	for (;;) {
 		int result;
 
-		relay_prepare(polls + 2);
-		result = SYS(ppoll, polls, 2 + RELAY_POLLS, NULL, NULL, 0);
+		relay_prepare(polls + 3);
+		result = SYS(ppoll, polls, 3 + RELAY_POLLS, NULL, NULL, 0);
 		if (result == -EINTR)
 			continue;
 		if (result < 0)
 			return result;
 		if (polls[1].revents != 0 && !obey())
 			polls[1].fd = -1;
-		relay_move(polls + 2);
+		if (polls[2].revents != 0)
+			pass_on(signals);
+		relay_move(polls + 3);
 		if (polls[0].revents != 0)
 			return 0;
 	}

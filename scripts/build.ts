@@ -1,11 +1,11 @@
 /**
- * Builds dist/: one executable under two names, the executor, and the library.
+ * Builds dist/: the compiled executable, the executor under two names, and the library.
  *
  *     bun scripts/build.ts [--if-stale]
  *
- * `gantry` and `gantry-runtime` are hard links to one file of about 110 MB. Its entry, src/bin/main.ts, looks at the name it was
- * called by and loads one of two chunks, so each name reads only its own code (as fast as two executables, measured).
- * Bytecode halves the time to start. Nothing is read from the working directory: a stranger's .env or bunfig.toml there must not
+ * `gantry` is one file of about 110 MB. Its entry, src/bin/main.ts, looks at the name it was called by and loads one of two
+ * chunks. `gantry-runtime` is the executor under another name: it starts `gantry` as its compiler (executor/front.c).
+ * Bytecode halves the time to start, and so does keeping the JIT off code that runs once; commands that run long turn it on. Nothing is read from the working directory: a stranger's .env or bunfig.toml there must not
  * change what a program that runs as root does.
  */
 import { createHash } from "node:crypto";
@@ -26,17 +26,22 @@ interface Product {
 }
 
 const products: readonly Product[] = [
-  { source: "executor/build.sh", outputs: ["dist/gantry-executor"], make: () => run(["sh", "executor/build.sh", join(root, "dist")]) },
-  { source: "src/bin/main.ts", outputs: ["dist/gantry", "dist/gantry-runtime"], make: buildExecutable },
+  { source: "executor/build.sh", outputs: ["dist/gantry-executor", "dist/gantry-runtime"], make: buildExecutor },
+  { source: "src/bin/main.ts", outputs: ["dist/gantry"], make: buildExecutable },
   { source: "src/index.ts", outputs: ["dist/index.js"], make: buildLibrary },
 ];
 
+function buildExecutor(): void {
+  run(["sh", "executor/build.sh", join(root, "dist")]);
+  linkSync("dist/gantry-executor", `${scratch}/gantry-runtime`);
+  renameSync(`${scratch}/gantry-runtime`, "dist/gantry-runtime");
+}
+
 function buildExecutable(): void {
-  const compile = ["--compile", "--minify", "--bytecode", "--splitting", "--format=esm", "--target=bun"];
+  const compile = ["--compile", "--minify", "--bytecode", "--splitting", "--format=esm", "--target=bun", "--compile-jit-policy=1000"];
   const isolate = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"];
   run([process.execPath, "build", ...compile, ...isolate, "src/bin/main.ts", "--outfile", `${scratch}/gantry`]);
-  linkSync(`${scratch}/gantry`, `${scratch}/gantry-runtime`);
-  for (const name of ["gantry", "gantry-runtime"]) renameSync(`${scratch}/${name}`, `dist/${name}`);
+  renameSync(`${scratch}/gantry`, "dist/gantry");
 }
 
 /** Dependencies stay imports. `--packages=external` would not do: it takes our own `#room/file.ts` for packages too. */

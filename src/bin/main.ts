@@ -1,4 +1,4 @@
-/** The compiled executable: `gantry`, or `gantry-runtime` when called by that name. Only what is needed is loaded. */
+/** The compiled executable: `gantry`, or the compiler of `gantry-runtime` when started by that name. Only what is needed is loaded. */
 import { basename, dirname, join } from "node:path";
 import { realpathSync } from "node:fs";
 
@@ -13,7 +13,7 @@ async function main(): Promise<number> {
   const words = process.argv.slice(2);
   if (basename(process.argv0) === "gantry-runtime") {
     const { runtimeMain } = await import("./runtime.ts");
-    return await runtimeMain(words, { version, executable: executorPath() });
+    return await runtimeMain(words, version);
   }
   const { gantryMain } = await import("./gantry.ts");
   return await gantryMain(words, { version, executable: executorPath() });

@@ -1,21 +1,26 @@
-/** Wires the `gantry-runtime` command to this process. */
-import { appendFileSync, realpathSync } from "node:fs";
-import { constants } from "node:os";
+/** Wires the `gantry-runtime` command to this process, which the executor started and whose program it waits for (executor/front.c). */
+import { appendFileSync, closeSync, realpathSync, writeSync } from "node:fs";
 import { CodedError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
+import { encodeProgram } from "#program/encode.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
-import type { Installation } from "./gantry.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
-import { spawnWithBun } from "./spawn-bun.ts";
 
-const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+/** Where the executor reads its program. */
+const programFd = 3;
 
-/** Runs `gantry-runtime` with `words` and resolves with its exit code. */
-export async function runtimeMain(words: readonly string[], installation: Installation): Promise<number> {
-  return await runRuntime(words, {
-    version: installation.version,
-    executor: { spawn: spawnWithBun, executable: installation.executable },
+/** Runs `gantry-runtime` with `words` and resolves with its exit code, which the executor has been told as well. */
+export async function runtimeMain(words: readonly string[], version: string): Promise<number> {
+  let delivered = false;
+  const deliver = (program: Uint8Array): void => {
+    for (let written = 0; written < program.length;) written += writeSync(programFd, program, written);
+    closeSync(programFd);
+    delivered = true;
+  };
+  const exitCode = await runRuntime(words, {
+    version,
+    deliver,
     readConfig: readBundleConfig,
     resolveBundle,
     write: (text) => writeStandard(1, text),
@@ -23,16 +28,21 @@ export async function runtimeMain(words: readonly string[], installation: Instal
     appendLog: (path, line) => {
       appendFileSync(path, line);
     },
-    onSignal: (deliver) => {
-      for (const name of forwarded)
-        process.on(name, () => {
-          deliver(constants.signals[name]);
-        });
-    },
     now: nowMs,
-    defaultRoot:
-      process.getuid?.() === 0 ? "/run/gantry" : `${process.env["XDG_RUNTIME_DIR"] ?? `/tmp/gantry-${process.getuid?.() ?? 0}`}/gantry`,
+    defaultRoot: defaultRoot(),
   });
+  // After a failure there is nobody who waits: the executor has become this process.
+  if (!delivered && words[0] !== "__failed") {
+    deliver(
+      encodeProgram({ main: [{ op: { op: "exit", code: exitCode }, origin: "default: nothing is to be run" }], cleanup: [], children: [] }),
+    );
+  }
+  return exitCode;
+}
+
+function defaultRoot(): string {
+  const uid = process.getuid?.() ?? 0;
+  return uid === 0 ? "/run/gantry" : `${process.env["XDG_RUNTIME_DIR"] ?? `/tmp/gantry-${uid}`}/gantry`;
 }
 
 function resolveBundle(path: string): string {

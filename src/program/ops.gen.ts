@@ -90,6 +90,12 @@ export interface SetsidOp {
   readonly op: "setsid";
 }
 
+/** Ends the executor with exit code `code`. */
+export interface ExitOp {
+  readonly op: "exit";
+  readonly code: number;
+}
+
 /** Sends the report `reached` with `value`; allowed in streams too. */
 export interface ReportOp {
   readonly op: "report";
@@ -530,6 +536,7 @@ export type Op =
   | RecordExitOp
   | CleanupOp
   | SetsidOp
+  | ExitOp
   | ReportOp
   | MakeCgroupOp
   | RemoveCgroupOp
@@ -651,6 +658,10 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       break;
     case "setsid":
       writer.begin(15);
+      break;
+    case "exit":
+      writer.begin(17);
+      writer.u32(op.code);
       break;
     case "report":
       writer.begin(16);

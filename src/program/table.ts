@@ -102,6 +102,7 @@ export const opTable: readonly OpDefinition[] = [
     does: "Runs the cleanup section now (it also runs after any failure); its failures are reported as warnings and stop nothing.",
   },
   { name: "setsid", code: 15, fields: {}, does: "Starts a new session, so that the terminal's signals no longer reach this process." },
+  { name: "exit", code: 17, fields: { code: "u32" }, does: "Ends the executor with exit code `code`." },
   { name: "report", code: 16, fields: { value: "u32" }, does: "Sends the report `reached` with `value`; allowed in streams too." },
 
   // ---- cgroups and plain files; paths go through the working root when there is one -------------

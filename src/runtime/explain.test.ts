@@ -11,7 +11,7 @@ const tmpfs: Op = { op: "mount", fstype: "tmpfs", source: "tmpfs", target: "/dev
 const exec: Op = { op: "exec", candidates: ["/bin/web", "/usr/bin/web"], argv: ["web", "a b", "it's"], env: [] };
 const program: Program = {
   main: [
-    { op: { op: "clone", section: 2, flags: 0x60020000 }, origin: "/linux/namespaces" },
+    { op: { op: "clone", section: 2, flags: 0x60020000, cgroup: "" }, origin: "/linux/namespaces" },
     { op: { op: "supervise" }, origin: "default: the executor stays" },
   ],
   cleanup: [{ op: { op: "remove-cgroup", path: "/sys/fs/cgroup/pids/c" }, origin: "/linux/cgroupsPath" }],

@@ -9,6 +9,7 @@ type Phrases = { readonly [K in Op["op"]]: (op: Extract<Op, { readonly op: K }>)
 const infinity = 2n ** 64n - 1n;
 
 const phrases: Phrases = {
+  exit: ({ code }) => `end with exit code ${code}`,
   lock: ({ path, exclusive }) => `lock ${path}${exclusive === 0 ? " (shared)" : ""}`,
   unlock: () => "release the lock",
   "null-stdio": ({ fd }) => `replace ${stdioName(fd)} by /dev/null`,

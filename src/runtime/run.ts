@@ -1,36 +1,25 @@
-/** `run`: a bundle's container in the foreground, from config to the end. */
+/** `run`: from a bundle to the program that its container is, and the claim on its id. */
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
-import { encodeProgram } from "#program/encode.ts";
-import { launchProgram, type RunningProgram } from "#program/launch.ts";
-import type { ExecutorPort } from "#program/task.ts";
+import type { Program } from "#program/encode.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import { isRunning, parseProcessStat } from "#sys/process.ts";
-import { listDirectory, makeDirectory, makeNewDirectory, readTextIfThere, removeEmptyDirectory, removeFile } from "#sys/small-files.ts";
+import { listDirectory, makeDirectory, makeNewDirectory, readTextIfThere, removeFile } from "#sys/small-files.ts";
 import { compileContainer } from "./compile/compile.ts";
-import { describeFailure } from "./describe-failure.ts";
 import { readHostFacts } from "./facts.ts";
 
-/** What `run` takes. */
-export interface RunBundleOptions {
+/** What a bundle's container is made of. */
+export interface BundleOptions {
   readonly id: string;
   /** Absolute path of the bundle, without symbolic links. */
   readonly bundle: string;
   readonly config: RuntimeConfig;
   /** Directory of all containers' state. */
   readonly stateRoot: string;
-  readonly executor: ExecutorPort;
   readonly pidFile?: string;
   readonly noPivot: boolean;
   /** Told about what was asked for and cannot be given. */
   readonly warn: (sentence: string) => void;
-}
-
-/** A container of a bundle under way. */
-export interface RunningBundle {
-  readonly signal: RunningProgram["signal"];
-  /** Resolves with the exit code when nothing of the container is left. @throws CodedError */
-  readonly exitCode: Promise<number>;
 }
 
 /** Names that a state directory may have; the kernel's limit on names is one. */
@@ -47,10 +36,17 @@ export function checkContainerId(id: string): string {
   return id;
 }
 
-/** Compiles and starts the container of a bundle. @throws CodedError `already-exists`, `invalid-spec`, `unsupported` */
-export function runBundle(options: RunBundleOptions): RunningBundle {
+/** Compiles the container of a bundle and takes its id. Whoever runs the program removes the state with it. @throws CodedError `already-exists`, `invalid-spec`, `unsupported` */
+export function prepareBundle(options: BundleOptions): Program {
+  const program = compileBundle(options);
+  claimState(options.stateRoot, stateDirectory(options), options.id);
+  return program;
+}
+
+/** The program of a bundle's container; nothing is touched. Compiling the same bundle again gives the same program. */
+export function compileBundle(options: BundleOptions): Program {
   const { id, bundle, config } = options;
-  const directory = join(options.stateRoot, checkContainerId(id));
+  const directory = stateDirectory(options);
   const { program, warnings } = compileContainer({
     config,
     bundle,
@@ -65,23 +61,11 @@ export function runBundle(options: RunBundleOptions): RunningBundle {
     extraCleanup: [{ op: { op: "remove-tree", path: directory }, origin: "default: nothing is kept of a container that ended" }],
   });
   for (const warning of warnings) options.warn(warning);
-  claimState(options.stateRoot, directory, id);
-  try {
-    const running = launchProgram(encodeProgram(program), {
-      ...options.executor,
-      programPath: join(directory, "program"),
-      stdio: ["inherit", "inherit", "inherit"],
-    });
-    const exitCode = running.outcome.then((outcome) => {
-      if (outcome.failure !== undefined) throw describeFailure(program, outcome.failure);
-      for (const warning of outcome.warnings) options.warn(describeFailure(program, warning).message);
-      return outcome.exitCode;
-    });
-    return { signal: running.signal, exitCode };
-  } catch (error) {
-    discardState(directory);
-    throw error;
-  }
+  return program;
+}
+
+function stateDirectory({ stateRoot, id }: BundleOptions): string {
+  return join(stateRoot, checkContainerId(id));
 }
 
 /** Takes the id by making its directory; what a killed runtime left under it is taken over. */
@@ -96,9 +80,4 @@ function claimState(stateRoot: string, directory: string, id: string): void {
     }
     for (const name of listDirectory(directory)) removeFile(join(directory, name));
   }
-}
-
-function discardState(directory: string): void {
-  for (const name of listDirectory(directory)) removeFile(join(directory, name));
-  removeEmptyDirectory(directory);
 }

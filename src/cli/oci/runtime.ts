@@ -1,9 +1,9 @@
 /** The `gantry-runtime` command line, in runc's spelling. So far it has `run`; the other verbs are refused by name. */
 import { CodedError } from "#base/errors.ts";
-import type { ExecutorPort } from "#program/task.ts";
-import { runBundle } from "#runtime/run.ts";
+import { encodeProgram } from "#program/encode.ts";
+import { type BundleOptions, compileBundle, prepareBundle } from "#runtime/run.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
-import { checkOperands, parseArguments, UsageError } from "../arguments.ts";
+import { checkOperands, parseArguments, type ParseRules, UsageError } from "../arguments.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
 import { formatCommandHelp, formatProgramHelp, type ProgramHelp } from "../help.ts";
 import { printable } from "../output.ts";
@@ -11,13 +11,13 @@ import { printable } from "../output.ts";
 /** What the runtime command needs from outside. */
 export interface RuntimeProgram {
   readonly version: string;
-  readonly executor: ExecutorPort;
+  /** Hands the encoded program to the executor that waits for it, once. */
+  readonly deliver: (program: Uint8Array) => void;
   readonly readConfig: (bundle: string) => RuntimeConfig;
   readonly resolveBundle: (bundle: string) => string;
   readonly write: (text: string) => unknown;
   readonly writeError: (text: string) => unknown;
   readonly appendLog: (path: string, line: string) => void;
-  readonly onSignal: (deliver: (number: number) => void) => void;
   readonly defaultRoot: string;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -50,27 +50,45 @@ const runCommand: Command<RuntimeContext> = {
     { name: "pid-file", value: "FILE", help: "write the container's pid to this file" },
     { name: "no-pivot", help: "do not use pivot_root (the root is a ramdisk)" },
   ],
-  run: async ({ program, global }, parsed) => {
-    if (global.switches.has("systemd-cgroup"))
-      throw new CodedError("unsupported", "cannot use systemd for cgroups: that is not supported yet");
-    const bundle = program.resolveBundle(valueOf(parsed, "bundle") ?? ".");
-    const pidFile = valueOf(parsed, "pid-file");
-    const running = runBundle({
-      id: parsed.operands[0] ?? "",
-      bundle,
-      config: program.readConfig(bundle),
-      stateRoot: valueOf(global, "root") ?? program.defaultRoot,
-      executor: program.executor,
-      ...(pidFile === undefined ? {} : { pidFile }),
-      noPivot: parsed.switches.has("no-pivot"),
-      warn: (sentence) => {
-        log({ program, global }, "warning", sentence);
-      },
-    });
-    program.onSignal(running.signal);
-    return await running.exitCode;
+  run: (context, parsed) => {
+    context.program.deliver(encodeProgram(prepareBundle(bundleOptions(context, parsed))));
+    return Promise.resolve(0);
   },
 };
+
+function bundleOptions({ program, global }: RuntimeContext, parsed: ParsedArguments): BundleOptions {
+  if (global.switches.has("systemd-cgroup"))
+    throw new CodedError("unsupported", "cannot use systemd for cgroups: that is not supported yet");
+  const bundle = program.resolveBundle(valueOf(parsed, "bundle") ?? ".");
+  const pidFile = valueOf(parsed, "pid-file");
+  return {
+    id: parsed.operands[0] ?? "",
+    bundle,
+    config: program.readConfig(bundle),
+    stateRoot: valueOf(global, "root") ?? program.defaultRoot,
+    ...(pidFile === undefined ? {} : { pidFile }),
+    noPivot: parsed.switches.has("no-pivot"),
+    warn: (sentence) => {
+      log({ program, global }, "warning", sentence);
+    },
+  };
+}
+
+/** What the executor became after a failed op: `__failed INDEX ERRNO WORD...`. Compiles once more and says what it was. */
+async function describe(words: readonly string[], context: RuntimeContext): Promise<never> {
+  const [opIndex, errno, ...rest] = words;
+  const { describeFailure } = await import("#runtime/describe-failure.ts");
+  const global = parseArguments(rest, globalRules);
+  const parsed = parseArguments(global.operands.slice(1), rulesOf(runCommand));
+  const program = compileBundle({ ...bundleOptions({ ...context, global }, parsed), warn: () => undefined });
+  throw describeFailure(program, { opIndex: Number(opIndex), errno: Number(errno) });
+}
+
+const globalRules: ParseRules = { options: globalOptions, stopAtOperand: true, singleDashNames: true };
+
+function rulesOf(command: Command<RuntimeContext>): ParseRules {
+  return { options: [...command.options, { name: "help", short: "h", help: "print help" }], singleDashNames: true };
+}
 
 const commands = [runCommand];
 const help: ProgramHelp = { program: "gantry-runtime", summary: "gantry-runtime runs containers of OCI bundles.", options: globalOptions };
@@ -79,7 +97,8 @@ const help: ProgramHelp = { program: "gantry-runtime", summary: "gantry-runtime 
 export async function runRuntime(words: readonly string[], program: RuntimeProgram): Promise<number> {
   let global: ParsedArguments = { switches: new Set(), values: new Map(), operands: [] };
   try {
-    global = parseArguments(words, { options: globalOptions, stopAtOperand: true, singleDashNames: true });
+    if (words[0] === "__failed") await describe(words.slice(1), { program, global });
+    global = parseArguments(words, globalRules);
     const [name, ...rest] = global.operands;
     if (global.switches.has("version")) {
       program.write(`gantry-runtime version ${program.version}\nspec: 1.3.0\n`);
@@ -91,10 +110,7 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
     }
     const command = commands.find((candidate) => candidate.name === name);
     if (command === undefined) throw new UsageError(`unknown command ${JSON.stringify(name)}`);
-    const parsed = parseArguments(rest, {
-      options: [...command.options, { name: "help", short: "h", help: "print help" }],
-      singleDashNames: true,
-    });
+    const parsed = parseArguments(rest, rulesOf(command));
     if (parsed.switches.has("help")) {
       program.write(formatCommandHelp(help, command));
       return 0;
