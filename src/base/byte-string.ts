@@ -18,11 +18,6 @@ export function byteStringFromText(text: string): ByteString {
   return Buffer.from(text, "utf8").toString("latin1") as ByteString;
 }
 
-/** `name` as bytes. */
-export function byteStringToBytes(name: ByteString): Buffer {
-  return Buffer.from(name, "latin1");
-}
-
 /** Longer names are shown without their middle. */
 const maxDisplayedChars = 256;
 

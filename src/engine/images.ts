@@ -104,9 +104,6 @@ export async function list(place: Place): Promise<ImageSummary[]> {
   return images.flatMap((image) => namesOf(image).map((name) => summarize(image, name)));
 }
 
-/** An image that was found. */
-export type FoundImage = StoredImage;
-
 /** Finds an image. @throws CodedError `not-found` */
 export async function find(place: Place, reference: string): Promise<StoredImage> {
   if (!place.exists)

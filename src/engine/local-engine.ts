@@ -1,6 +1,6 @@
 /** The engine of this machine: `Engine` on top of a place. */
 import type { Program } from "#program/encode.ts";
-import { nowMs, randomBytes } from "#sys/clock.ts";
+import { nowMs, unguessableBytes } from "#sys/clock.ts";
 import { readTextIfThere } from "#sys/small-files.ts";
 import { type PlanFacts, planContainer, type PlannedContainer } from "./containers/create.ts";
 import { readContainers } from "./containers/list.ts";
@@ -26,7 +26,7 @@ export function openEngine(options: PlaceOptions): Engine {
       const snapshotter = await place.snapshotter();
       const layout = await place.layout();
       if (snapshotter === "overlay") await images.unpack(place, image, {});
-      const random = randomBytes(40);
+      const random = unguessableBytes(40);
       const id = random.toString("hex", 0, 32);
       const planned = plan(place, request, {
         id,

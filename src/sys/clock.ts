@@ -6,6 +6,6 @@ export function nowMs(): number {
 }
 
 /** Random bytes fit for names nobody can guess. Not from node:crypto: loading that takes Bun 6 ms. */
-export function randomBytes(count: number): Buffer {
+export function unguessableBytes(count: number): Buffer {
   return Buffer.from(globalThis.crypto.getRandomValues(new Uint8Array(count)));
 }

@@ -12,7 +12,6 @@ import {
   readlinkSync,
   renameSync,
   rmdirSync,
-  statSync,
   symlinkSync,
   unlinkSync,
   utimesSync,
@@ -51,11 +50,6 @@ export function makeNewDirectory(path: string, mode = 0o700): void {
 /** True when something is at `path`, links not followed. */
 export function pathExists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-}
-
-/** True for a directory, or a link to one; undefined when nothing is there. */
-export function isDirectory(path: string): boolean | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory();
 }
 
 /** The names in a directory; none when it does not exist. */

@@ -45,7 +45,9 @@ test("functions of the executor keep below their limit", () => {
 
 test("the executor as a whole stays small enough to be read before it is trusted", () => {
   const shipped = filesBelow("executor", [".c", ".h"]).filter((path) => !isGenerated(path) && !/\/(test|fuzz)[/.-]/.test(path));
-  const total = shipped.reduce((sum, path) => sum + linesOf(textOf(path)), 0);
+  // Comments and blank lines are not counted: they are what makes it readable.
+  const codeOf = (text: string): string => text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\n/gm, "");
+  const total = shipped.reduce((sum, path) => sum + linesOf(codeOf(textOf(path))), 0);
   expect(total).toBeLessThanOrEqual(executorLimit);
 });
 

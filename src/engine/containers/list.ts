@@ -1,5 +1,4 @@
 /** The containers of a root, read from their files. */
-import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { isRunning } from "#sys/process.ts";
 import { listDirectory, modifiedAt, readTextIfThere } from "#sys/small-files.ts";
@@ -34,9 +33,4 @@ function parseRecord(text: string, path: string): unknown {
   } catch (cause) {
     throw new CodedError("corrupt", `cannot read ${path}: it is no JSON`, { cause });
   }
-}
-
-/** The directory that a container's name points at. */
-export function namePath(paths: EnginePaths, name: string): string {
-  return join(paths.names, name);
 }

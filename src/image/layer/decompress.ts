@@ -76,19 +76,17 @@ async function* decompressZstd(source: AsyncIterable<Uint8Array>): AsyncGenerato
  * Passes `source` on once its skeleton is seen to be sound.
  *
  * COMPAT: Node's zstd stream (24.21) is at its end with the first frame that ends within what one write gave it, and goes on
- * with one that ends where the write does. There every frame gets writes of its own; Bun's stream needs no such help.
+ * with one that ends where the write does. There every frame gets writes of its own.
  */
 async function* walkFrames(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   const walker = new ZstdFrameWalker();
-  const isWhole = process.versions["bun"] !== undefined;
   for await (const chunk of source) {
     let at = 0;
     while (at < chunk.length) {
       const end = walker.advance(chunk, at);
-      if (!isWhole) yield chunk.subarray(at, end);
+      yield chunk.subarray(at, end);
       at = end;
     }
-    if (isWhole) yield chunk;
   }
   walker.end();
 }
