@@ -37,6 +37,11 @@ export function isErrno(error: unknown, name: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === name;
 }
 
+/** True for any error of the operating system as Node throws it: with a system call and an errno name. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === "string";
+}
+
 /** Throws `internal` unless `condition` holds; `why` says why this cannot happen. For bugs, never for input. */
 export function assert(condition: unknown, why: string): asserts condition {
   if (!condition) throw new CodedError("internal", `broken assumption: ${why}`);

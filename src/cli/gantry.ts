@@ -1,5 +1,5 @@
 /** The `gantry` command: picks the command, and turns errors into one line and an exit code. */
-import { CodedError } from "#base/errors.ts";
+import { CodedError, isSystemError } from "#base/errors.ts";
 import { checkOperands, parseArguments, UsageError } from "./arguments.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./command.ts";
 import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
@@ -119,6 +119,12 @@ function report(error: unknown, command: Command<CliContext> | undefined, output
     output.writeError(`gantry: ${printable(error.message)}\n`);
     const exitCode = error.details["exitCode"];
     if (isRun && typeof exitCode === "number") return exitCode;
+    return isRun ? ownFailure : 1;
+  }
+  if (isSystemError(error)) {
+    // The system's own words name the call and the path; a stack would only hide them.
+    const hint = error.code === "EACCES" || error.code === "EPERM" ? " (are you root, or is --root another user's?)" : "";
+    output.writeError(`gantry: ${printable(error.message)}${hint}\n`);
     return isRun ? ownFailure : 1;
   }
   output.writeError(`gantry: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

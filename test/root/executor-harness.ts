@@ -1,6 +1,6 @@
 /** Building and running the executor for its tests: programs in, reports, output and exit code out. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { closeSync, cpSync, mkdirSync, openSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { closeSync, cpSync, mkdirSync, openSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { ByteString } from "#base/byte-string.ts";
@@ -18,14 +18,14 @@ export const notRoot: string | undefined =
 const isSanitized = process.env["GANTRY_SANITIZE"] === "1";
 let built: string | undefined;
 
-/** The executor's path; it is built on first use and goes with this process. */
+/** A path of the executor, which is built on first use. It is a file without a name: nothing is left when this process is killed. */
 export function executorPath(): string {
   if (built !== undefined) return built;
-  const { path } = scratchDirectory();
-  process.on("exit", () => rmSync(path, { recursive: true, force: true }));
+  using scratch = scratchDirectory();
   const script = new URL("../../executor/build.sh", import.meta.url).pathname;
-  execFileSync("sh", [script, path, ...(isSanitized ? ["--sanitize"] : [])], { stdio: "pipe" });
-  built = join(path, isSanitized ? "gantry-executor-sanitized" : "gantry-executor");
+  execFileSync("sh", [script, scratch.path, ...(isSanitized ? ["--sanitize"] : [])], { stdio: "pipe" });
+  const fd = openSync(join(scratch.path, isSanitized ? "gantry-executor-sanitized" : "gantry-executor"), "r");
+  built = `/proc/${process.pid}/fd/${fd}`;
   return built;
 }
 
