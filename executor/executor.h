@@ -82,9 +82,18 @@ void relay_prepare(struct pollfd *polls);
 void relay_move(const struct pollfd *polls);
 void relay_drain(void);
 
+/* A directory whose times are to be given back; `fd`, which may be of O_PATH, is -1 when they are not. */
+struct kept_times {
+	int fd;
+	struct __kernel_timespec times[2];
+};
+
 /* paths.c: paths go through the working root when there is one */
 int open_path(const char *path, uint64_t flags);
 int open_parent(const char *path, const char **name);
+int keep_times(struct kept_times *kept, int fd);
+int give_times_back(const struct kept_times *kept, int result);
+int make_path_keeping_times(const char *path, uint32_t kind, uint32_t mode);
 int make_path(const char *path, uint32_t kind, uint32_t mode);
 
 /* files.c */

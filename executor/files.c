@@ -161,6 +161,8 @@ int op_copy_file(const struct op_copy_file *op)
 		return size;
 	}
 	size = read_file(fd, buffer, sizeof(buffer));
+	if (size == -EFBIG)
+		return 0;
 	TRY(size);
 	/* The target is the host's, whatever the working root. */
 	self.root = -1;

@@ -192,7 +192,7 @@ struct op_write {
 	uint64_t fs_magic;
 };
 
-/* Copies up to 1 MiB of the regular file `source` (through the working root when there is one; opened without blocking) to the host path `target`, atomically; a missing source, or one that is no regular file, is left. */
+/* Copies up to 1 MiB of the regular file `source` (through the working root when there is one; opened without blocking) to the host path `target`, atomically; a missing source, one that is no regular file or one of over 1 MiB is left. */
 struct op_copy_file {
 	const char *source;
 	const char *target;
@@ -520,13 +520,15 @@ struct op_remove {
 	uint32_t keep_parent;
 };
 
-/* Removes every child of the directory `path` whose name is not in `keep`; a missing directory is success. */
+/* Removes every child of the directory `path` whose name is not in `keep`; a missing directory is success. `path` may be a symbolic link only with `follow`; with `keepTimes` the directory's times stay. */
 struct op_clear {
 	const char *path;
 	char **keep; /* ends in NULL */
+	uint32_t follow;
+	uint32_t keep_times;
 };
 
-/* Makes the directory `path` and its missing parents, 0755 root, following links as the kernel does; what exists is kept. */
+/* Makes the directory `path` and its missing parents, 0755 root, following links as the kernel does; what exists is kept, with its times. */
 struct op_parents {
 	const char *path;
 };
@@ -1211,6 +1213,8 @@ static inline bool decode_clear(struct reader *r, struct op_clear *op)
 {
 	return take_text(r, &op->path) &&
 	       take_texts(r, &op->keep) &&
+	       take_u32(r, &op->follow) &&
+	       take_u32(r, &op->keep_times) &&
 	       at_end(r);
 }
 

@@ -58,6 +58,31 @@ int open_parent(const char *path, const char **name)
 	return open_path(directory, O_PATH | O_DIRECTORY);
 }
 
+/* Remembers the times of the open directory `fd`, which stays the caller's; of none when it is -1. */
+int keep_times(struct kept_times *kept, int fd)
+{
+	struct statx found;
+
+	kept->fd = -1;
+	if (fd < 0)
+		return 0;
+	TRY(SYS(statx, fd, "", AT_EMPTY_PATH, STATX_ATIME | STATX_MTIME, &found));
+	kept->times[0] = (struct __kernel_timespec){ found.stx_atime.tv_sec, found.stx_atime.tv_nsec };
+	kept->times[1] = (struct __kernel_timespec){ found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec };
+	kept->fd = fd;
+	return 0;
+}
+
+/* Sets the times that keep_times() found; passes `result` on unless that fails. */
+int give_times_back(const struct kept_times *kept, int result)
+{
+	if (kept->fd < 0 || result < 0)
+		return result;
+	/* By name: on a descriptor of O_PATH itself the kernel sets no times. */
+	TRY(SYS(utimensat, kept->fd, ".", kept->times, 0));
+	return result;
+}
+
 /* Writes to `to` where the link `name` in `parent`, which is `directory`, leads; resolving it is the kernel's. */
 static int follow_link(int parent, const char *directory, const char *name, char *to)
 {
@@ -77,8 +102,18 @@ static int follow_link(int parent, const char *directory, const char *name, char
 	return 0;
 }
 
+/* Makes the entry `name` in `parent`, whose times stay as they are with `keep`. */
+static int make_in(int parent, const char *name, uint32_t mode, bool keep)
+{
+	bool is_directory = (mode & S_IFMT) == S_IFDIR;
+	struct kept_times kept;
+
+	TRY(keep_times(&kept, keep ? parent : -1));
+	return give_times_back(&kept, is_directory ? SYS(mkdirat, parent, name, mode & 07777) : SYS(mknodat, parent, name, mode, 0));
+}
+
 /* make_path() after `detours` others; recursion is bounded by DETOURS_LIMIT. */
-static int make_path_after(int detours, const char *path, uint32_t mode)
+static int make_path_after(int detours, const char *path, uint32_t mode, bool keep)
 {
 	bool is_directory = (mode & S_IFMT) == S_IFDIR;
 	char buffer[PATH_BYTES];
@@ -95,18 +130,18 @@ static int make_path_after(int detours, const char *path, uint32_t mode)
 	TRY(split_path(path, buffer, &directory, &name));
 	int parent OWNED = open_path(directory, O_PATH | O_DIRECTORY);
 	if (parent == -ENOENT) {
-		TRY(make_path_after(detours + 1, directory, S_IFDIR | 0755));
+		TRY(make_path_after(detours + 1, directory, S_IFDIR | 0755, keep));
 		parent = open_path(directory, O_PATH | O_DIRECTORY);
 	}
 	TRY(parent);
-	result = is_directory ? SYS(mkdirat, parent, name, mode & 07777) : SYS(mknodat, parent, name, mode, 0);
+	result = make_in(parent, name, mode, keep);
 	if (result != -EEXIST)
 		return result;
 	/* A link to something missing. When it is no link, somebody else has just made it. */
 	result = follow_link(parent, directory, name, target);
 	if (result < 0 && result != -EINVAL)
 		return result;
-	return make_path_after(detours + 1, result == 0 ? target : path, mode);
+	return make_path_after(detours + 1, result == 0 ? target : path, mode, keep);
 }
 
 /*
@@ -115,7 +150,13 @@ static int make_path_after(int detours, const char *path, uint32_t mode)
  */
 int make_path(const char *path, uint32_t kind, uint32_t mode)
 {
-	return make_path_after(0, path, kind | (mode & 07777));
+	return make_path_after(0, path, kind | (mode & 07777), false);
+}
+
+/* As make_path(), and the directories in which something is made keep their times. */
+int make_path_keeping_times(const char *path, uint32_t kind, uint32_t mode)
+{
+	return make_path_after(0, path, kind | (mode & 07777), true);
 }
 
 int op_ensure_directory(const struct op_ensure_directory *op)

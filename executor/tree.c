@@ -6,12 +6,6 @@
 
 #define XATTR_LIST_BYTES (64u << 10)
 
-/* The parent directory whose times are to be kept; `fd` is -1 when they are not. */
-struct parent {
-	int fd;
-	struct __kernel_timespec times[2];
-};
-
 /* The `file` op that is under way: its record is gone when its data comes. */
 static struct {
 	int fd;
@@ -22,7 +16,7 @@ static struct {
 	uint64_t size;
 	/* Where the last chunk ended. */
 	uint64_t end;
-	struct parent parent;
+	struct kept_times parent;
 } file = { .fd = -1, .parent = { .fd = -1 } };
 
 int op_enter_root(const struct op_enter_root *op)
@@ -47,32 +41,24 @@ int op_leave_root(const struct op_leave_root *op UNUSED)
 }
 
 /* Remembers the times of the directory that holds `path` when `keep` is set. Its links are followed, as for `path`. */
-static int keep_parent(struct parent *parent, const char *path, uint32_t keep)
+static int keep_parent(struct kept_times *parent, const char *path, uint32_t keep)
 {
-	struct statx found;
 	const char *name;
 
 	parent->fd = -1;
 	if (keep == 0)
 		return 0;
-	int holder OWNED = open_parent(path, &name);
-	TRY(holder);
-	/* A descriptor that utimensat() takes cannot be one of O_PATH. */
-	int fd OWNED = SYS(openat, holder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	int fd OWNED = open_parent(path, &name);
 	TRY(fd);
-	TRY(SYS(statx, fd, "", AT_EMPTY_PATH, STATX_ATIME | STATX_MTIME, &found));
-	parent->times[0] = (struct __kernel_timespec){ found.stx_atime.tv_sec, found.stx_atime.tv_nsec };
-	parent->times[1] = (struct __kernel_timespec){ found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec };
-	parent->fd = fd;
+	TRY(keep_times(parent, fd));
 	fd = -1;
 	return 0;
 }
 
 /* Gives the parent its times back and closes it; passes `result` on unless that fails. */
-static int restore_parent(struct parent *parent, int result)
+static int restore_parent(struct kept_times *parent, int result)
 {
-	if (parent->fd >= 0 && result == 0)
-		result = SYS(utimensat, parent->fd, NULL, parent->times, 0);
+	result = give_times_back(parent, result);
 	close_fd(&parent->fd);
 	return result;
 }
@@ -107,7 +93,7 @@ static int make_file(const void *op)
 /* All of an op that makes something by `make` and may have to keep its parent's times. */
 static int make_entry(int (*make)(const void *op), const void *op, const char *path, uint32_t keep)
 {
-	struct parent parent;
+	struct kept_times parent;
 
 	TRY(keep_parent(&parent, path, keep));
 	return restore_parent(&parent, replace(make, op, path));
@@ -177,7 +163,7 @@ static int make_directory(const void *op)
 int op_directory(const struct op_directory *op)
 {
 	struct __kernel_timespec time = { op->seconds, op->nanos };
-	struct parent parent;
+	struct kept_times parent;
 
 	TRY(keep_parent(&parent, op->path, op->keep_parent));
 	int fd OWNED = replace(make_directory, op, op->path);
@@ -284,7 +270,7 @@ static int remove_path(const char *path)
 
 int op_remove(const struct op_remove *op)
 {
-	struct parent parent;
+	struct kept_times parent;
 	int result = keep_parent(&parent, op->path, op->keep_parent);
 
 	if (result == -ENOENT || result == -ENOTDIR)
@@ -294,17 +280,20 @@ int op_remove(const struct op_remove *op)
 
 int op_clear(const struct op_clear *op)
 {
-	int fd OWNED = SYS(openat, AT_FDCWD, op->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	int follow = op->follow != 0 ? 0 : O_NOFOLLOW;
+	int fd OWNED = SYS(openat, AT_FDCWD, op->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | follow, 0);
+	struct kept_times kept;
 
 	if (fd == -ENOENT)
 		return 0;
 	TRY(fd);
-	return clear_directory(fd, op->keep);
+	TRY(keep_times(&kept, op->keep_times != 0 ? fd : -1));
+	return give_times_back(&kept, clear_directory(fd, op->keep));
 }
 
 int op_parents(const struct op_parents *op)
 {
-	return make_path(op->path, S_IFDIR, 0755);
+	return make_path_keeping_times(op->path, S_IFDIR, 0755);
 }
 
 int op_end(const struct op_end *op UNUSED)

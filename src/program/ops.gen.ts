@@ -122,7 +122,7 @@ export interface WriteOp {
   readonly fsMagic: number;
 }
 
-/** Copies up to 1 MiB of the regular file `source` (through the working root when there is one; opened without blocking) to the host path `target`, atomically; a missing source, or one that is no regular file, is left. */
+/** Copies up to 1 MiB of the regular file `source` (through the working root when there is one; opened without blocking) to the host path `target`, atomically; a missing source, one that is no regular file or one of over 1 MiB is left. */
 export interface CopyFileOp {
   readonly op: "copy-file";
   readonly source: string;
@@ -495,14 +495,16 @@ export interface RemoveOp {
   readonly keepParent: number;
 }
 
-/** Removes every child of the directory `path` whose name is not in `keep`; a missing directory is success. */
+/** Removes every child of the directory `path` whose name is not in `keep`; a missing directory is success. `path` may be a symbolic link only with `follow`; with `keepTimes` the directory's times stay. */
 export interface ClearOp {
   readonly op: "clear";
   readonly path: ByteString;
   readonly keep: readonly ByteString[];
+  readonly follow: number;
+  readonly keepTimes: number;
 }
 
-/** Makes the directory `path` and its missing parents, 0755 root, following links as the kernel does; what exists is kept. */
+/** Makes the directory `path` and its missing parents, 0755 root, following links as the kernel does; what exists is kept, with its times. */
 export interface ParentsOp {
   readonly op: "parents";
   readonly path: ByteString;
@@ -954,6 +956,8 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(91);
       writer.name(op.path);
       writer.names(op.keep);
+      writer.u32(op.follow);
+      writer.u32(op.keepTimes);
       break;
     case "parents":
       writer.begin(92);

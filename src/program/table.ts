@@ -128,7 +128,7 @@ export const opTable: readonly OpDefinition[] = [
     name: "copy-file",
     code: 23,
     fields: { source: "text", target: "text" },
-    does: "Copies up to 1 MiB of the regular file `source` (through the working root when there is one; opened without blocking) to the host path `target`, atomically; a missing source, or one that is no regular file, is left.",
+    does: "Copies up to 1 MiB of the regular file `source` (through the working root when there is one; opened without blocking) to the host path `target`, atomically; a missing source, one that is no regular file or one of over 1 MiB is left.",
   },
   {
     name: "device-filter",
@@ -362,14 +362,14 @@ export const opTable: readonly OpDefinition[] = [
   {
     name: "clear",
     code: 91,
-    fields: { path: "name", keep: "names" },
-    does: "Removes every child of the directory `path` whose name is not in `keep`; a missing directory is success.",
+    fields: { path: "name", keep: "names", follow: "u32", keepTimes: "u32" },
+    does: "Removes every child of the directory `path` whose name is not in `keep`; a missing directory is success. `path` may be a symbolic link only with `follow`; with `keepTimes` the directory's times stay.",
   },
   {
     name: "parents",
     code: 92,
     fields: { path: "name" },
-    does: "Makes the directory `path` and its missing parents, 0755 root, following links as the kernel does; what exists is kept.",
+    does: "Makes the directory `path` and its missing parents, 0755 root, following links as the kernel does; what exists is kept, with its times.",
   },
   { name: "end", code: 93, fields: {}, does: "Ends a streamed program: all before it is done; reports `finished`." },
   {

@@ -259,15 +259,18 @@ describe.skipIf(notRoot !== undefined)("containers", () => {
     expect(outcome.stdout.trimEnd().endsWith("\n500")).toBe(true);
   });
 
-  test("regular files are copied, and what is missing or none is left", async () => {
+  test("regular files are copied; what is missing, none or over 1 MiB is left", async () => {
     using scratch = scratchDirectory();
     const at = (name: string): string => join(scratch.path, name);
     writeFileSync(at("source"), "x".repeat(100_000));
+    writeFileSync(at("largest"), Buffer.alloc(1 << 20));
+    writeFileSync(at("larger"), Buffer.alloc((1 << 20) + 1));
     execFileSync("mkfifo", [at("fifo")]);
-    const copies = ["source", "fifo", "missing"].map((name): Op => ({ op: "copy-file", source: at(name), target: at(`${name}-copy`) }));
+    const copies = ["source", "largest", "larger", "fifo", "missing"].map((name): Op => ({ op: "copy-file", source: at(name), target: at(`${name}-copy`) }));
     expect(failureOf(await run(copies))).toBeUndefined();
     expect(readFileSync(at("source-copy"), "utf8").length).toBe(100_000);
-    expect(readdirSync(scratch.path).toSorted()).toEqual(["fifo", "source", "source-copy"]);
+    expect(lstatSync(at("largest-copy")).size).toBe(1 << 20);
+    expect(readdirSync(scratch.path).toSorted()).toEqual(["fifo", "larger", "largest", "largest-copy", "source", "source-copy"]);
   });
 
   test("a file that is not on the wanted file system is not written", async () => {

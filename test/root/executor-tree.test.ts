@@ -172,12 +172,28 @@ describe.skipIf(notRoot !== undefined)("trees", () => {
     mkdirSync(join(scratch.path, "deep/er/still"), { recursive: true });
     mkdirSync(join(scratch.path, "keep/me"), { recursive: true });
     const outcome = await applyTree(scratch.path, [
-      { op: "clear", path: ".", keep: ["keep", "file-7"] },
-      { op: "clear", path: "missing", keep: [] },
+      { op: "clear", path: ".", keep: ["keep", "file-7"], follow: 0, keepTimes: 0 },
+      { op: "clear", path: "missing", keep: [], follow: 0, keepTimes: 0 },
     ]);
     expect(outcome.exitCode).toBe(0);
     expect(readdirSync(scratch.path).toSorted()).toEqual(["file-7", "keep"]);
     expect(existsSync(join(scratch.path, "keep/me"))).toBe(true);
+  });
+
+  test("clear follows a link and keeps the directory's times when it is told to", async () => {
+    using scratch = scratchDirectory();
+    const real = join(scratch.path, "real");
+    mkdirSync(join(real, "gone"), { recursive: true });
+    symlinkSync("/real", join(scratch.path, "link"));
+    utimesSync(real, 500, 600);
+    const clear = (follow: number): TreeOp => ({ op: "clear", path: "link", keep: [], follow, keepTimes: 1 });
+    expect((await applyTree(scratch.path, [clear(0)])).exitCode).not.toBe(0);
+    expect(readdirSync(real)).toEqual(["gone"]);
+    utimesSync(real, 500, 600);
+    expect((await applyTree(scratch.path, [clear(1)])).exitCode).toBe(0);
+    expect(readdirSync(real)).toEqual([]);
+    expect(lstatSync(real).mtimeMs).toBe(600_000);
+    expect(lstatSync(join(scratch.path, "link")).isSymbolicLink()).toBe(true);
   });
 
   test("a tree of 5,000 levels and wide directories is removed", async () => {
@@ -215,6 +231,7 @@ describe.skipIf(notRoot !== undefined)("trees", () => {
   test("missing parents are made, through links that stay inside", async () => {
     using scratch = scratchDirectory();
     symlinkSync("/run/elsewhere", join(scratch.path, "link"));
+    utimesSync(scratch.path, 500, 600);
     const outcome = await applyTree(scratch.path, [
       { op: "parents", path: "a/b/c" },
       { op: "parents", path: "link/x" },
@@ -223,6 +240,7 @@ describe.skipIf(notRoot !== undefined)("trees", () => {
     expect(outcome.exitCode).toBe(0);
     expect(lstatSync(join(scratch.path, "a/b/c")).mode & 0o7777).toBe(0o755);
     expect(lstatSync(join(scratch.path, "run/elsewhere/x")).isDirectory()).toBe(true);
+    expect(lstatSync(scratch.path).mtimeMs).toBe(600_000);
   });
 
   test("a hard link replaces what is there and is not followed", async () => {

@@ -207,9 +207,11 @@ describe("LayerCompiler hides", () => {
   });
 
   test("all lower content of an opaque directory, before or after its entries", () => {
-    expect(opsOf(opaque("d"), file("d/a", ""))).toEqual(["clear d {}", "parents d", "file d/a 0644 0 [] keep-parent"]);
-    expect(opsOf(file("d/a", ""), opaque("d"))).toEqual(["parents d", "file d/a 0644 0 [] keep-parent", "clear d {a}"]);
-    expect(opsOf(file("a", ""), opaque("."))).toEqual(["file a 0644 0 [] keep-parent", "clear . {a}"]);
+    const cleared = (what: string): string => `clear ${what} follow keep-times`;
+    expect(opsOf(opaque("d"), file("d/a", ""))).toEqual([cleared("d {}"), "parents d", "file d/a 0644 0 [] keep-parent"]);
+    expect(opsOf(file("d/a", ""), opaque("d"))).toEqual(["parents d", "file d/a 0644 0 [] keep-parent", cleared("d {a}")]);
+    expect(opsOf(file("a", ""), opaque("."))).toEqual(["file a 0644 0 [] keep-parent", cleared(". {a}")]);
+    expect(opsOf(directory("d"), opaque("d"))).toEqual(["directory d 0755 keep-parent", "clear-xattrs d", "clear d {} follow", "times d"]);
   });
 
   test("a directory once, however often it is marked", () => {
@@ -217,7 +219,7 @@ describe("LayerCompiler hides", () => {
       "parents d",
       "directory d/s 0755 keep-parent",
       "clear-xattrs d/s",
-      "clear d {s}",
+      "clear d {s} follow keep-times",
       "clear d/s {}",
       "times d/s",
     ]);

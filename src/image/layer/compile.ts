@@ -200,11 +200,12 @@ export class LayerCompiler implements TarVisitor {
     // Where this layer has something else, nothing of a lower one can be seen through that name.
     if (within.kind === "other") return;
     const directory = within.kind === "directory" ? within.directory : undefined;
-    if (name.kind === "opaque") return this.#clear(name.directory, directory);
+    // The mark lies in the directory, so its name leads through a lower layer's link; a whiteout names the link itself.
+    if (name.kind === "opaque") return this.#clear(name.directory, directory, { follow: 1 });
     const path = childPath(name.directory, name.name);
     const own = directory?.children.get(name.name);
     if (own !== undefined) {
-      if (own.kind !== "through") this.#clear(path, own);
+      if (own.kind !== "through") this.#clear(path, own, { follow: 0 });
       return;
     }
     if (directory?.lowerGone === true || directory?.children.has(name.name) === true) return;
@@ -216,26 +217,27 @@ export class LayerCompiler implements TarVisitor {
    * Removes what lower layers have in the directory `path`, but keeps what this layer has made there, and looks into
    * the directories among that: they too may be joined with lower ones.
    */
-  #clear(path: ByteString, directory: MadeDirectory | undefined): void {
-    if (directory === undefined) return this.#emit({ op: "clear", path: opPath(path), keep: [] });
-    const open = [{ path, directory }];
+  #clear(path: ByteString, directory: MadeDirectory | undefined, { follow }: { follow: 0 | 1 }): void {
+    if (directory === undefined) return this.#emit({ op: "clear", path: opPath(path), keep: [], follow, keepTimes: 1 });
+    const open = [{ path, directory, follow }];
     for (let place = open.pop(); place !== undefined; place = open.pop()) {
       // What was cleared once stays so: many whiteouts of one directory cost no more than one.
       if (place.directory.lowerGone) continue;
       place.directory.lowerGone = true;
       place.directory.touched = true;
-      this.#emitClear(place.path, [...place.directory.children.keys()]);
+      this.#emitClear(place);
       for (const [name, child] of place.directory.children) {
         if (child === undefined) continue;
         if (child.kind === "through") child.lowerGone = true;
-        else open.push({ path: childPath(place.path, name), directory: child });
+        else open.push({ path: childPath(place.path, name), directory: child, follow: 0 });
       }
     }
   }
 
-  #emitClear(path: ByteString, keep: readonly ByteString[]): void {
+  #emitClear({ path, directory, follow }: { path: ByteString; directory: MadeDirectory; follow: 0 | 1 }): void {
+    const keep = [...directory.children.keys()];
     try {
-      this.#emit({ op: "clear", path: opPath(path), keep });
+      this.#emit({ op: "clear", path: opPath(path), keep, follow, keepTimes: directory.kind === "explicit" ? 0 : 1 });
     } catch (error) {
       if (!(error instanceof CodedError) || error.code !== "exhausted") throw error;
       const fact = `it is hidden after ${keep.length} names were made in it; a whiteout must come first in so large a directory`;

@@ -14,7 +14,8 @@ export class MadeDirectory {
   /**
    * - `explicit`: it has an entry in this layer.
    * - `implied`: only things in it have.
-   * - `through`: it is a symbolic link or the like of this layer, and an entry leads through it.
+   * - `through`: it is a symbolic link or the like of this layer and an entry leads through it, or it lies beyond one: it
+   *   then has a second name, by which it may be replaced, so nothing is left to do to it under this one at the end.
    */
   kind: "explicit" | "implied" | "through";
   /** True when nothing of a lower layer can be in it: it needs no clearing. Holds for all directories in it too. */
@@ -57,8 +58,8 @@ export class MadeTree {
       let child = directory.children.get(name);
       if (child === undefined) {
         // What this layer has put there is no directory: if it is a link, the kernel follows it to wherever it leads.
-        const isLink = directory.children.has(name);
-        child = new MadeDirectory(isLink ? "through" : "implied", directory.lowerGone);
+        const isThrough = directory.kind === "through" || directory.children.has(name);
+        child = new MadeDirectory(isThrough ? "through" : "implied", directory.lowerGone);
         directory.children.set(name, child);
         directory.touched = true;
         isNew = true;
@@ -88,7 +89,7 @@ export class MadeTree {
     parent.children.set(name, undefined);
   }
 
-  /** Remembers the entry of a directory; `isRepeated` when this layer had one for it. */
+  /** Remembers the entry of a directory; `isRepeated` when this layer may have had one for it. */
   setDirectory(parent: MadeDirectory, name: ByteString): { directory: MadeDirectory; isRepeated: boolean } {
     const before = parent.children.get(name);
     if (before !== undefined && before.kind !== "through") {
@@ -98,6 +99,11 @@ export class MadeTree {
       return { directory: before, isRepeated };
     }
     this.#forget();
+    if (parent.kind === "through") {
+      const beyond = new MadeDirectory("through", parent.lowerGone);
+      parent.children.set(name, beyond);
+      return { directory: beyond, isRepeated: true };
+    }
     // Where this layer had put something else, the new directory begins empty.
     const directory = new MadeDirectory("explicit", parent.lowerGone || parent.children.has(name));
     parent.children.set(name, directory);
