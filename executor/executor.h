@@ -11,7 +11,7 @@
 
 #define PROGRAM_FD 3
 #define CONTROL_FD 4
-/* Descriptors that the front takes over: standard ones, program, none, compiler. */
+/* Descriptors that the front takes over: standard ones, program, the compiler's process and file. */
 #define FRONT_FDS 6
 #define EXIT_FAILED 125
 #define PATH_BYTES 4096
@@ -23,6 +23,8 @@ struct executor {
 	uint32_t index;
 	/* Report socket; a child has none. */
 	int control;
+	/* The front's compiler, until it is reaped; others have none. */
+	int compiler;
 	int lock;
 	/* The working root. */
 	int root;
@@ -66,6 +68,7 @@ int seal_executable(char **argv, char **envp, int (*before)(char **argv, char **
 bool is_front(char **argv);
 int start_compiler(char **argv, char **envp);
 void settle_front(char **argv, char **envp);
+void reap_compiler(void);
 void tell_by_compiler(uint32_t index, uint32_t error);
 
 /* child.c */

@@ -10,6 +10,8 @@
  */
 #include "executor.h"
 
+/* The control socket's place, which a front has none of. */
+#define COMPILER_PIDFD 4
 #define COMPILER_FD 5
 #define WORDS_LIMIT 1024
 
@@ -52,6 +54,7 @@ static int open_compiler(void)
 int start_compiler(char **argv, char **envp)
 {
 	int pipe[2];
+	int pidfd = -1;
 	int pid;
 	int compiler = open_compiler();
 
@@ -59,24 +62,33 @@ int start_compiler(char **argv, char **envp)
 	TRY(SYS(dup3, compiler, COMPILER_FD, 0));
 	TRY(SYS(pipe2, pipe, O_CLOEXEC));
 	TRY(SYS(dup3, pipe[0], PROGRAM_FD, 0));
-	pid = SYS(clone, SIGCHLD, NULL, NULL, NULL, 0);
+	pid = SYS(clone, SIGCHLD | CLONE_PIDFD, NULL, &pidfd, NULL, 0);
 	if (pid != 0) {
 		SYS(close, pipe[0]);
 		SYS(close, pipe[1]);
-		return pid < 0 ? pid : 0;
+		return pid < 0 ? pid : SYS(dup3, pidfd, COMPILER_PIDFD, 0) < 0 ? -EBADF : 0;
 	}
 	SYS(dup3, pipe[1], PROGRAM_FD, 0);
 	SYS(execveat, COMPILER_FD, "", argv, envp, AT_EMPTY_PATH);
 	quit(EXIT_FAILED);
 }
 
-/* After the executor is sealed: keeps what a failure must be told with. Descriptor 4 is none of ours here. */
+/* After the executor is sealed: keeps what a failure must be told with, and what tells that the compiler has ended. */
 void settle_front(char **argv, char **envp)
 {
 	SYS(fcntl, COMPILER_FD, F_SETFD, FD_CLOEXEC);
 	front_argv = argv;
 	front_envp = envp;
+	SYS(fcntl, COMPILER_PIDFD, F_SETFD, FD_CLOEXEC);
 	self.control = -1;
+	self.compiler = COMPILER_PIDFD;
+}
+
+/* Called when the compiler has ended: it must not stay a zombie for as long as the container runs. */
+void reap_compiler(void)
+{
+	SYS(waitid, 3 /* P_PIDFD */, self.compiler, NULL, 4 /* WEXITED */, NULL);
+	close_fd(&self.compiler);
 }
 
 /* After a failure of op `index` and the cleanup: becomes the compiler, which says what happened. Returns when there is no front. */

@@ -10,6 +10,7 @@
 
 struct executor self = {
 	.control = -1,
+	.compiler = -1,
 	.lock = -1,
 	.root = -1,
 	.outer_root = -1,

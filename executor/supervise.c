@@ -52,17 +52,18 @@ static void pass_on(int signals)
 static int watch(void)
 {
 	int signals OWNED = open_signals();
-	struct pollfd polls[3 + RELAY_POLLS] = {
+	struct pollfd polls[4 + RELAY_POLLS] = {
 		{ .fd = self.pidfd, .events = POLLIN },
 		{ .fd = self.control, .events = POLLIN },
 		{ .fd = signals, .events = POLLIN },
+		{ .fd = self.compiler, .events = POLLIN },
 	};
 
 	for (;;) {
 		int result;
 
-		relay_prepare(polls + 3);
-		result = SYS(ppoll, polls, 3 + RELAY_POLLS, NULL, NULL, 0);
+		relay_prepare(polls + 4);
+		result = SYS(ppoll, polls, 4 + RELAY_POLLS, NULL, NULL, 0);
 		if (result == -EINTR)
 			continue;
 		if (result < 0)
@@ -71,7 +72,11 @@ static int watch(void)
 			polls[1].fd = -1;
 		if (polls[2].revents != 0)
 			pass_on(signals);
-		relay_move(polls + 3);
+		if (polls[3].revents != 0) {
+			reap_compiler();
+			polls[3].fd = -1;
+		}
+		relay_move(polls + 4);
 		if (polls[0].revents != 0)
 			return 0;
 	}

@@ -1,7 +1,7 @@
 /** Containers: namespaces, the working root, failures with their op, and what is cleaned up after them. */
 import { describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { lstatSync, existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Op } from "#program/ops.gen.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";
@@ -266,7 +266,11 @@ describe.skipIf(notRoot !== undefined)("containers", () => {
     writeFileSync(at("largest"), Buffer.alloc(1 << 20));
     writeFileSync(at("larger"), Buffer.alloc((1 << 20) + 1));
     execFileSync("mkfifo", [at("fifo")]);
-    const copies = ["source", "largest", "larger", "fifo", "missing"].map((name): Op => ({ op: "copy-file", source: at(name), target: at(`${name}-copy`) }));
+    const copies = ["source", "largest", "larger", "fifo", "missing"].map((name): Op => ({
+      op: "copy-file",
+      source: at(name),
+      target: at(`${name}-copy`),
+    }));
     expect(failureOf(await run(copies))).toBeUndefined();
     expect(readFileSync(at("source-copy"), "utf8").length).toBe(100_000);
     expect(lstatSync(at("largest-copy")).size).toBe(1 << 20);

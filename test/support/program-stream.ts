@@ -105,7 +105,7 @@ function decodeFields(record: Buffer, kinds: Readonly<Record<string, FieldKind>>
  */
 export function formatOps(ops: readonly DecodedOp[]): string[] {
   return ops.map((op) => {
-    const { path, mode, uid, gid, seconds, nanos, size, keepParent, ...rest } = op.fields;
+    const { path, mode, uid, gid, seconds, nanos, size, keepParent, follow, keepTimes, ...rest } = op.fields;
     const words: string[] = [op.op];
     if (typeof path === "string") words.push(path);
     if (typeof mode === "number") words.push(mode.toString(8).padStart(4, "0"));
@@ -117,6 +117,8 @@ export function formatOps(ops: readonly DecodedOp[]): string[] {
       words.push(String(size), `[${op.chunks.map((chunk) => `${chunk.offset}+${chunk.data.length}`).join(" ")}]`);
     for (const value of Object.values(rest)) words.push(formatValue(value));
     if (keepParent === 1) words.push("keep-parent");
+    if (follow === 1) words.push("follow");
+    if (keepTimes === 1) words.push("keep-times");
     return words.join(" ");
   });
 }
