@@ -109,7 +109,8 @@ static int make_in(int parent, const char *name, uint32_t mode, bool keep)
 	struct kept_times kept;
 
 	TRY(keep_times(&kept, keep ? parent : -1));
-	return give_times_back(&kept, is_directory ? SYS(mkdirat, parent, name, mode & 07777) : SYS(mknodat, parent, name, mode, 0));
+	return give_times_back(&kept, is_directory ? SYS(mkdirat, parent, name, mode & 07777)
+						   : SYS(mknodat, parent, name, mode, 0));
 }
 
 /* make_path() after `detours` others; recursion is bounded by DETOURS_LIMIT. */

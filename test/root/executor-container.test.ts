@@ -1,7 +1,7 @@
 /** Containers: namespaces, the working root, failures with their op, and what is cleaned up after them. */
 import { describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { lstatSync, existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Op } from "#program/ops.gen.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";

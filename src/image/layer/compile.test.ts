@@ -229,6 +229,18 @@ describe("LayerCompiler hides", () => {
     expect(opsOf(symlink("l", "etc"), opaque("l"), whiteout("l/passwd"), whiteout("l"))).toEqual(["symlink l etc keep-parent"]);
   });
 
+  test("nothing of a directory that lies beyond a symbolic link of the layer, whose time each of its files keeps", () => {
+    expect(opsOf(symlink("l", "etc"), directory("l/d"), file("l/d/f", ""), file("l/d/g/h", ""), opaque("l/d"))).toEqual([
+      "symlink l etc keep-parent",
+      "parents l",
+      "directory l/d 0755 keep-parent",
+      "clear-xattrs l/d",
+      "file l/d/f 0644 0 [] keep-parent",
+      "parents l/d/g",
+      "file l/d/g/h 0644 0 [] keep-parent",
+    ]);
+  });
+
   test("nothing of what an entry has made through a symbolic link of the layer", () => {
     expect(opsOf(directory("etc"), symlink("l", "etc"), file("l/f", ""), opaque("l"))).toEqual([
       "directory etc 0755 keep-parent",

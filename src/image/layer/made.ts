@@ -3,7 +3,8 @@
  *
  * Whiteouts hide only what lower layers have, whatever the order of entries (image-spec layer.md#whiteouts), and
  * directories get their times last: both need a memory. A file costs one map slot, so a million entries are fine.
- * The tree knows names as the layer writes them; what a lower layer's symbolic link makes of them only the kernel knows.
+ * The tree knows names as the layer writes them; what a lower layer's symbolic link makes of them only the kernel knows. So a
+ * whiteout through such a link also takes what this layer has already made by the other name.
  */
 import type { ByteString } from "#base/byte-string.ts";
 

@@ -18,8 +18,8 @@ export type LayerName =
 /**
  * Classifies an entry's name.
  *
- * Names that are absolute or contain ".." are refused, where umoci and podman clean them: no tool writes such layers,
- * and cleaning makes one entry land where another reader of the layer (a scanner, say) does not look.
+ * Names that are absolute or contain ".." are refused, where umoci 0.4.7 and podman 4.3.1 clean them: cleaning makes an
+ * entry land where another reader of the layer (a scanner, say) does not look.
  *
  * @see image-spec layer.md#whiteouts
  */

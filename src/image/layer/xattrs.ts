@@ -5,8 +5,8 @@ import type { ByteString } from "#base/byte-string.ts";
  * Names that are left out, for different reasons:
  * - overlayfs keeps whiteouts, redirects and opaque marks in its own namespaces. SECURITY: a layer that could set them
  *   would show files from anywhere in the lower directories.
- * - security.selinux is the host policy's label, system.nfs4_acl the remote file system's: umoci leaves out both.
- * Podman applies whatever the kernel takes, but packs no overlay attributes.
+ * - security.selinux is the host policy's label, system.nfs4_acl the remote file system's.
+ * umoci 0.4.7 leaves out the same but applies user.overlay.*; containers/storage of podman 4.3.1 leaves out security.selinux only.
  */
 export function isIgnoredXattr(name: ByteString): boolean {
   return (
