@@ -131,8 +131,15 @@ function report(error: unknown, command: Command<CliContext> | undefined, output
   return isRun ? ownFailure : 1;
 }
 
+/** `--root` on a command line that is still being typed. */
+function rootIn(words: readonly string[]): string | undefined {
+  const at = words.findLastIndex((word) => word === "--root" || word.startsWith("--root="));
+  const word = words[at];
+  return word === "--root" ? words[at + 1] : word?.slice("--root=".length);
+}
+
 async function printCandidates(words: readonly string[], program: GantryProgram): Promise<number> {
-  const engine = (): ReturnType<CliContext["engine"]> => program.makeContext(undefined).engine();
+  const engine = (): ReturnType<CliContext["engine"]> => program.makeContext(rootIn(words)).engine();
   const candidates = await complete(words, {
     commands,
     globalOptions,

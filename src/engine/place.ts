@@ -84,19 +84,16 @@ export class Place {
   /** Removes trees through the executor, which no depth, link or mount in them can trick. */
   async removeTrees(trees: readonly string[]): Promise<void> {
     if (trees.length === 0) return;
-    const programPath = join(this.paths.temporary, ownerName());
     try {
       await runTask(
         this.executor,
         trees.map((path) => ({ op: "remove-tree", path })),
-        programPath,
+        join(this.paths.temporary, ownerName()),
       );
     } catch (error) {
       if (error instanceof OpFailure)
         throw new CodedError(error.code, `cannot remove ${trees[error.opIndex] ?? "a tree"}: ${error.message}`, { cause: error });
       throw error;
-    } finally {
-      removeFile(programPath);
     }
   }
 
