@@ -2,7 +2,7 @@
  * The child and the channel to it, a pair of SOCK_SEQPACKET sockets made just before the clone:
  *
  *     parent                                   child
- *       | (writes uid_map, cgroup.procs, ...)    |  await-parent: blocks in recv
+ *       | (writes uid_map, its record, ...)      |  await-parent: blocks in recv
  *       | -- one byte ------------------------>  |  released
  *       | <-- READY ---------------------------- |  await-start: then blocks until the fifo is written or closed
  *       | <-- FAILED index errno --------------- |  any op failed; it exits

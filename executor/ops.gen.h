@@ -220,7 +220,7 @@ struct op_await_parent {
 	char nothing;
 };
 
-/* Tells the parent that all is ready, then waits until somebody opens the fifo `path` (opened before the pivot) for writing. */
+/* Tells the parent that all is ready, then waits until somebody writes a byte to the fifo `path`, which `open-start` opened before the pivot, or opens and closes it. */
 struct op_await_start {
 	const char *path;
 };
@@ -421,7 +421,7 @@ struct op_exec {
 	char **env; /* ends in NULL */
 };
 
-/* Opens the fifo host `path` (O_PATH) for a later `await-start`. */
+/* Opens the fifo at the host path `path` for reading, for a later `await-start`. */
 struct op_open_start {
 	const char *path;
 };

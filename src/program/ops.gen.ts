@@ -154,7 +154,7 @@ export interface AwaitParentOp {
   readonly op: "await-parent";
 }
 
-/** Tells the parent that all is ready, then waits until somebody opens the fifo `path` (opened before the pivot) for writing. */
+/** Tells the parent that all is ready, then waits until somebody writes a byte to the fifo `path`, which `open-start` opened before the pivot, or opens and closes it. */
 export interface AwaitStartOp {
   readonly op: "await-start";
   readonly path: string;
@@ -384,7 +384,7 @@ export interface ExecOp {
   readonly env: readonly string[];
 }
 
-/** Opens the fifo host `path` (O_PATH) for a later `await-start`. */
+/** Opens the fifo at the host path `path` for reading, for a later `await-start`. */
 export interface OpenStartOp {
   readonly op: "open-start";
   readonly path: string;

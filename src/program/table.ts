@@ -150,7 +150,7 @@ export const opTable: readonly OpDefinition[] = [
     name: "await-start",
     code: 33,
     fields: { path: "text" },
-    does: "Tells the parent that all is ready, then waits until somebody opens the fifo `path` (opened before the pivot) for writing.",
+    does: "Tells the parent that all is ready, then waits until somebody writes a byte to the fifo `path`, which `open-start` opened before the pivot, or opens and closes it.",
   },
 
   // ---- mounts: before `root`, paths are the host's; after it the kernel keeps them in the container
@@ -284,7 +284,7 @@ export const opTable: readonly OpDefinition[] = [
     fields: { candidates: "texts", argv: "texts", env: "texts" },
     does: "Marks every descriptor above 2 close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT.",
   },
-  { name: "open-start", code: 77, fields: { path: "text" }, does: "Opens the fifo host `path` (O_PATH) for a later `await-start`." },
+  { name: "open-start", code: 77, fields: { path: "text" }, does: "Opens the fifo at the host path `path` for reading, for a later `await-start`." },
   {
     name: "link-up",
     code: 78,

@@ -6,7 +6,7 @@
  * moves itself ("0" to `tasks`) and a child that is born in its cgroup (CLONE_INTO_CGROUP) do not take it.
  *
  * Every mounted hierarchy is joined, whether it limits anything or not: statistics, freezing and finding
- * the container's processes need them later. Limits are `cgroup-limits.ts`.
+ * the container's processes need them later. Limits are `limits.ts`.
  */
 import type { Step } from "#program/encode.ts";
 import type { CgroupHierarchy, Cpuset } from "../../facts.ts";
