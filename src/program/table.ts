@@ -284,7 +284,12 @@ export const opTable: readonly OpDefinition[] = [
     fields: { candidates: "texts", argv: "texts", env: "texts" },
     does: "Marks every descriptor above 2 close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT.",
   },
-  { name: "open-start", code: 77, fields: { path: "text" }, does: "Opens the fifo at the host path `path` for reading, for a later `await-start`." },
+  {
+    name: "open-start",
+    code: 77,
+    fields: { path: "text" },
+    does: "Opens the fifo at the host path `path` for reading, for a later `await-start`.",
+  },
   {
     name: "link-up",
     code: 78,
