@@ -15,7 +15,6 @@ import {
   pathExists,
   readName,
   readTextIfThere,
-  removeEmptyDirectory,
   removeFile,
   writeTextAtomic,
 } from "#sys/small-files.ts";
@@ -74,11 +73,6 @@ export class Place {
     const path = join(this.paths.temporary, ownerName());
     makeNewDirectory(path);
     return path;
-  }
-
-  /** Removes a directory that `makeTemporary` made and that is empty again. */
-  removeEmptyTemporary(path: string): void {
-    removeEmptyDirectory(path);
   }
 
   /** Removes trees through the executor, which no depth, link or mount in them can trick. */

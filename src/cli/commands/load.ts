@@ -5,6 +5,7 @@ import type { LoadProgress } from "#engine/engine.ts";
 import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
+import { shortId } from "./images.ts";
 import { formatOption } from "./options.ts";
 
 /** `gantry load`. */
@@ -78,7 +79,7 @@ function progressPrinter(context: CliContext): { show: (progress: LoadProgress) 
 }
 
 function describe(progress: LoadProgress): string {
-  const digest = progress.digest.replace(/^sha256:/, "").slice(0, 12);
+  const digest = shortId(progress.digest, false);
   const share = progress.totalBytes === 0 ? 1 : progress.doneBytes / progress.totalBytes;
   const size = `${formatSize(progress.doneBytes)} of ${formatSize(progress.totalBytes)}`;
   if (progress.kind === "blob") return `storing ${digest}  ${size}`;

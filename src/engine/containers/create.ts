@@ -18,6 +18,7 @@ import {
   makeDirectoryLike,
   pathExists,
   readName,
+  removeEmptyDirectory,
   removeFile,
   renameToNew,
   writeNewText,
@@ -113,7 +114,7 @@ export async function makeContainer(place: Place, planned: PlannedContainer): Pr
   writeNewText(files.record, `${JSON.stringify(planned.record)}\n`);
   if (!renameToNew(files.directory, planned.files.directory))
     throw new CodedError("internal", `container id ${planned.record.id} is taken`);
-  place.removeEmptyTemporary(temporary);
+  removeEmptyDirectory(temporary);
   try {
     await takeName(place, planned.record);
   } catch (error) {

@@ -26,7 +26,7 @@ import {
   renameToNew,
   writeNewText,
 } from "#sys/small-files.ts";
-import { overlayMountOps } from "./overlay.ts";
+import { overlayMountOps, privateMountOps } from "./overlay.ts";
 
 /** A layer to be unpacked: where its bytes come from and what must come out. */
 export interface LayerSource {
@@ -42,10 +42,6 @@ export interface UnpackOptions {
   readonly openStream: () => Promise<ProgramStream>;
   readonly onProgress?: (layer: LayerSource, index: { readonly at: number; readonly of: number }, doneBytes: number) => void;
 }
-
-/** CLONE_NEWNS, MS_REC | MS_PRIVATE: linux/sched.h, linux/mount.h. */
-const newMountNamespace = 0x00020000;
-const recursivePrivate = 0x4000 | 0x40000;
 
 /** Most entries that one layer may have: far above real images, far below what fills a disk with inodes. */
 const maxLayerEntries = 10_000_000;
@@ -153,8 +149,7 @@ function setupOps(place: Place, tree: string, target: string): Op[] {
     place.below.length === 0
       ? []
       : [
-          { op: "unshare", flags: newMountNamespace },
-          { op: "propagation", path: "/", flags: recursivePrivate },
+          ...privateMountOps,
           ...overlayMountOps({ lower: place.below, upper: tree, work: join(place.work, "work"), target, volatile: true }),
         ];
   // The working root is for the copies at the end; entering comes last, for the layer's own entries.

@@ -60,6 +60,12 @@ function legacyOverlayData(mount: OverlayMount): string {
   return data;
 }
 
+/** A mount namespace of the executor's own, whose mounts nobody else sees: CLONE_NEWNS, then MS_REC | MS_PRIVATE on all there is. */
+export const privateMountOps: readonly Op[] = [
+  { op: "unshare", flags: 0x00020000 },
+  { op: "propagation", path: "/", flags: 0x4000 | 0x40000 },
+];
+
 /** A small overlay in `directory`, to learn whether it can be mounted there at all. */
 export function overlayProbeOps(directory: string): { readonly directories: readonly string[]; readonly ops: readonly Op[] } {
   const [lower, upper, work, target] = ["lower", "upper", "work", "merged"].map((name) => join(directory, name)) as [
@@ -70,11 +76,7 @@ export function overlayProbeOps(directory: string): { readonly directories: read
   ];
   return {
     directories: [lower, upper, work, target],
-    ops: [
-      { op: "unshare", flags: 0x00020000 },
-      { op: "propagation", path: "/", flags: 0x4000 | 0x40000 },
-      ...overlayMountOps({ lower: [lower], upper, work, target, volatile: true }),
-    ],
+    ops: [...privateMountOps, ...overlayMountOps({ lower: [lower], upper, work, target, volatile: true })],
   };
 }
 
