@@ -543,6 +543,175 @@ struct op_remove_tree {
 	const char *path;
 };
 
+/* Where an op may stand. */
+enum place {
+	IN_MAIN = 1,
+	IN_CLEANUP = 2,
+	IN_CHILD = 4,
+	IN_STREAM = 8,
+};
+
+/* The places of op `code`; 0 when there is no such op. */
+static inline unsigned int places_of(uint16_t code)
+{
+	switch (code) {
+	case OP_LOCK:
+		return IN_MAIN | IN_CLEANUP | IN_STREAM;
+	case OP_UNLOCK:
+		return IN_MAIN | IN_CLEANUP | IN_STREAM;
+	case OP_NULL_STDIO:
+		return IN_MAIN | IN_CHILD;
+	case OP_RELAY_STDIO:
+		return IN_MAIN;
+	case OP_CLONE:
+		return IN_MAIN;
+	case OP_CHILD_PID:
+		return IN_MAIN;
+	case OP_CHILD_FILE:
+		return IN_MAIN;
+	case OP_RECORD_CHILD:
+		return IN_MAIN;
+	case OP_RELEASE_CHILD:
+		return IN_MAIN;
+	case OP_AWAIT_EXEC:
+		return IN_MAIN;
+	case OP_AWAIT_READY:
+		return IN_MAIN;
+	case OP_SUPERVISE:
+		return IN_MAIN;
+	case OP_RECORD_EXIT:
+		return IN_MAIN | IN_CLEANUP;
+	case OP_CLEANUP:
+		return IN_MAIN;
+	case OP_SETSID:
+		return IN_MAIN;
+	case OP_EXIT:
+		return IN_MAIN;
+	case OP_REPORT:
+		return IN_MAIN | IN_CLEANUP | IN_STREAM;
+	case OP_MAKE_CGROUP:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_REMOVE_CGROUP:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_WRITE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_COPY_FILE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_DEVICE_FILTER:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_UNSHARE:
+		return IN_MAIN | IN_CHILD | IN_STREAM;
+	case OP_SETNS:
+		return IN_MAIN | IN_CHILD | IN_STREAM;
+	case OP_AWAIT_PARENT:
+		return IN_CHILD;
+	case OP_AWAIT_START:
+		return IN_CHILD;
+	case OP_PROPAGATION:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_ROOT:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MOUNT:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_BIND:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MOUNT_ATTRIBUTES:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_UNMOUNT:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_ENSURE_DIRECTORY:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_ENSURE_FILE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MAKE_NODE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MAKE_SYMLINK:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MASK:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_READ_ONLY:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_PIVOT_ROOT:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MOVE_ROOT:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_ROOTFS_ATTRIBUTES:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MOUNT_DATA:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_HOSTNAME:
+		return IN_MAIN | IN_CHILD;
+	case OP_DOMAINNAME:
+		return IN_MAIN | IN_CHILD;
+	case OP_NEW_SESSION:
+		return IN_MAIN | IN_CHILD;
+	case OP_RLIMIT:
+		return IN_MAIN | IN_CHILD;
+	case OP_GROUPS:
+		return IN_MAIN | IN_CHILD;
+	case OP_GID:
+		return IN_MAIN | IN_CHILD;
+	case OP_UID:
+		return IN_MAIN | IN_CHILD;
+	case OP_KEEP_CAPABILITIES:
+		return IN_MAIN | IN_CHILD;
+	case OP_BOUNDING:
+		return IN_MAIN | IN_CHILD;
+	case OP_CAPABILITIES:
+		return IN_MAIN | IN_CHILD;
+	case OP_AMBIENT:
+		return IN_MAIN | IN_CHILD;
+	case OP_NO_NEW_PRIVILEGES:
+		return IN_MAIN | IN_CHILD;
+	case OP_UMASK:
+		return IN_MAIN | IN_CHILD;
+	case OP_WORKING_DIRECTORY:
+		return IN_MAIN | IN_CHILD;
+	case OP_OOM_SCORE:
+		return IN_MAIN | IN_CHILD;
+	case OP_SECCOMP:
+		return IN_MAIN | IN_CHILD;
+	case OP_EXEC:
+		return IN_MAIN | IN_CHILD;
+	case OP_OPEN_START:
+		return IN_MAIN | IN_CHILD;
+	case OP_LINK_UP:
+		return IN_MAIN | IN_CHILD;
+	case OP_ENTER_ROOT:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_LEAVE_ROOT:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_FILE:
+		return IN_STREAM;
+	case OP_DIRECTORY:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SYMLINK:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_HARDLINK:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_NODE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_XATTR:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_CLEAR_XATTRS:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_TIMES:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_REMOVE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_CLEAR:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_PARENTS:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_END:
+		return IN_STREAM;
+	case OP_REMOVE_TREE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	default:
+		return 0;
+	}
+}
+
 union any_op {
 	struct op_lock lock_;
 	struct op_unlock unlock_;

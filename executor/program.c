@@ -23,34 +23,6 @@ bool decode_op(uint16_t code, struct reader *reader, union any_op *op)
 	}
 }
 
-/* True when op `code` makes sense in `place`: what speaks of a child stands in main, what speaks to a parent in a child. */
-bool op_may_stand(uint16_t code, enum place place)
-{
-	unsigned int places;
-
-	if (code == OP_FILE || code == OP_END)
-		places = IN_STREAM;
-	else if (code == OP_AWAIT_PARENT || code == OP_AWAIT_START)
-		places = IN_CHILD;
-	else if (code == OP_LOCK || code == OP_UNLOCK || code == OP_REPORT)
-		places = IN_MAIN | IN_CLEANUP | IN_STREAM;
-	else if (code == OP_NULL_STDIO)
-		places = IN_MAIN | IN_CHILD;
-	else if (code == OP_RECORD_EXIT)
-		places = IN_MAIN | IN_CLEANUP;
-	else if (code <= OP_SETSID || code == OP_EXIT)
-		places = IN_MAIN;
-	else if (code >= OP_ENTER_ROOT || (code >= OP_MAKE_CGROUP && code <= OP_DEVICE_FILTER))
-		places = IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
-	else if (code >= OP_PROPAGATION && code <= OP_MOUNT_DATA)
-		places = IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
-	else if (code == OP_UNSHARE || code == OP_SETNS)
-		places = IN_MAIN | IN_CHILD | IN_STREAM;
-	else
-		places = IN_MAIN | IN_CHILD;
-	return (places & place) != 0;
-}
-
 static enum place place_of(uint32_t section)
 {
 	if (section == SECTION_MAIN)
@@ -72,7 +44,7 @@ static uint32_t check_record(const struct program *program, uint32_t offset, enu
 	    header.length > RECORD_LIMIT || header.length > program->size - offset)
 		return 0;
 	reader.length = header.length;
-	if (!op_may_stand(header.code, place) || !decode_op(header.code, &reader, &op))
+	if ((places_of(header.code) & place) == 0 || !decode_op(header.code, &reader, &op))
 		return 0;
 	if (header.code == OP_CLONE &&
 	    (op.clone_.section < SECTION_CHILDREN || op.clone_.section >= program->section_count))

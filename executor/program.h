@@ -14,14 +14,6 @@
 enum program_kind { KIND_WHOLE = 0, KIND_STREAM = 1 };
 enum section_number { SECTION_MAIN = 0, SECTION_CLEANUP = 1, SECTION_CHILDREN = 2 };
 
-/* Where an op may stand. */
-enum place {
-	IN_MAIN = 1,
-	IN_CLEANUP = 2,
-	IN_CHILD = 4,
-	IN_STREAM = 8,
-};
-
 struct program_header {
 	char magic[8];
 	uint32_t version;
@@ -60,7 +52,6 @@ struct verdict {
 
 bool header_is_good(const struct program_header *header);
 bool decode_op(uint16_t code, struct reader *reader, union any_op *op);
-bool op_may_stand(uint16_t code, enum place place);
 bool check_program(struct program *program, struct verdict *verdict);
 void run_stream(int fd, struct verdict *verdict);
 

@@ -138,7 +138,7 @@ static int run_record(struct verdict *verdict, bool *ended)
 		return fail(verdict, result);
 	reader.base = in.bytes + in.at;
 	reader.length = header.length;
-	if (!op_may_stand(header.code, IN_STREAM) || !decode_op(header.code, &reader, &op))
+	if ((places_of(header.code) & IN_STREAM) == 0 || !decode_op(header.code, &reader, &op))
 		return refuse(verdict);
 	result = run_op(header.code, &op);
 	if (result < 0)

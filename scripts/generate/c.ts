@@ -1,5 +1,5 @@
 /** Writes `executor/ops.gen.h`: op numbers, one struct and one decoder per op, and the list `GANTRY_OPS`. */
-import type { FieldKind, OpDefinition } from "../../src/program/table.ts";
+import type { FieldKind, OpDefinition, Place } from "../../src/program/table.ts";
 
 const members: Record<FieldKind, (name: string) => string> = {
   u32: (name) => `uint32_t ${name};`,
@@ -24,6 +24,8 @@ const takes: Record<FieldKind, string> = {
   names: "take_texts",
   bytes: "take_bytes",
 };
+
+const placeNames: Record<Place, string> = { main: "IN_MAIN", cleanup: "IN_CLEANUP", child: "IN_CHILD", stream: "IN_STREAM" };
 
 const snake = (name: string): string => name.replaceAll("-", "_").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
@@ -56,6 +58,23 @@ enum op_code {
 ${table.map((op) => `\tOP_${snake(op.name).toUpperCase()} = ${op.code},\n`).join("")}};
 
 ${table.map(declare).join("\n")}
+/* Where an op may stand. */
+enum place {
+	IN_MAIN = 1,
+	IN_CLEANUP = 2,
+	IN_CHILD = 4,
+	IN_STREAM = 8,
+};
+
+/* The places of op \`code\`; 0 when there is no such op. */
+static inline unsigned int places_of(uint16_t code)
+{
+	switch (code) {
+${table.map((op) => `\tcase OP_${snake(op.name).toUpperCase()}:\n\t\treturn ${op.in.map((place) => placeNames[place]).join(" | ")};\n`).join("")}\tdefault:
+		return 0;
+	}
+}
+
 union any_op {
 ${table.map((op) => `\tstruct op_${snake(op.name)} ${snake(op.name)}_;\n`).join("")}};
 

@@ -1,5 +1,5 @@
 /** Writes `docs/program-format.md`: the bytes, then every op with its number, fields and sentence. */
-import type { OpDefinition } from "../../src/program/table.ts";
+import type { OpDefinition, Place } from "../../src/program/table.ts";
 
 const preamble = `# The program format
 
@@ -65,15 +65,19 @@ The executor exits with 0, with the child's exit code (or 128 + signal) after \`
 
 ## Ops
 
-| no. | op | fields | what it does |
-| --: | --- | --- | --- |
+"In" says where an op may stand: in section 0 (m), in the cleanup (c), in a child's section (k), in a stream (s).
+
+| no. | op | in | fields | what it does |
+| --: | --- | --- | --- | --- |
 `;
+
+const placeLetters: Record<Place, string> = { main: "m", cleanup: "c", child: "k", stream: "s" };
 
 /** The text of `program-format.md`. */
 export function generateDocument(table: readonly OpDefinition[], formatVersion: number): string {
   const rows = table.map((op) => {
     const fields = Object.entries(op.fields).map(([name, kind]) => `${name}: ${kind}`);
-    return `| ${op.code} | \`${op.name}\` | ${fields.join(", ") || "-"} | ${op.does.replaceAll("|", "\\|")} |\n`;
+    return `| ${op.code} | \`${op.name}\` | ${op.in.map((place) => placeLetters[place]).join("")} | ${fields.join(", ") || "-"} | ${op.does.replaceAll("|", "\\|")} |\n`;
   });
   return preamble.replace("(VERSION)", `(${formatVersion})`) + rows.join("");
 }

@@ -1,0 +1,21 @@
+/** Namespaces and synchronisation. */
+import { child, inNamespaces, type OpDefinition } from "./op.ts";
+
+export const namespaceOps: readonly OpDefinition[] = [
+  { name: "unshare", code: 30, in: inNamespaces, fields: { flags: "u64" }, does: "unshare() with CLONE_* `flags`." },
+  {
+    name: "setns",
+    code: 31,
+    in: inNamespaces,
+    fields: { path: "text", flags: "u64" },
+    does: "Joins the namespace at `path`, which must be of the kind that the CLONE_* `flags` name.",
+  },
+  { name: "await-parent", code: 32, in: child, fields: {}, does: "Waits for `release-child`; ends silently when the parent is gone." },
+  {
+    name: "await-start",
+    code: 33,
+    in: child,
+    fields: { path: "text" },
+    does: "Tells the parent that all is ready, then waits until somebody writes a byte to the fifo `path`, which `open-start` opened before the pivot, or opens and closes it.",
+  },
+];
