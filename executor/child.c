@@ -4,6 +4,7 @@
  *     parent                                   child
  *       | (writes uid_map, its record, ...)      |  await-parent: blocks in recv
  *       | -- one byte ------------------------>  |  released
+ *       | <-- REACHED ------------------------- |  reach: the parent waits for it in await-child (perhaps to run hooks)
  *       | <-- READY ---------------------------- |  await-start: then blocks until the fifo is written or closed
  *       | <-- FAILED index errno --------------- |  any op failed; it exits
  *       | <-- EXECUTING ------------------------ |  next is execve()
@@ -13,8 +14,9 @@
 
 #include <asm/poll.h>
 #include <linux/prctl.h>
+#include <linux/signalfd.h>
 
-enum message_kind { MESSAGE_READY = 1, MESSAGE_EXECUTING = 2, MESSAGE_FAILED = 3 };
+enum message_kind { MESSAGE_READY = 1, MESSAGE_EXECUTING = 2, MESSAGE_FAILED = 3, MESSAGE_REACHED = 4 };
 
 struct message {
 	uint32_t kind;
@@ -69,7 +71,7 @@ bool find_child_failure(int *error)
 		return false;
 	do
 		kind = hear_child(&message, MSG_DONTWAIT);
-	while (kind == MESSAGE_READY || kind == MESSAGE_EXECUTING);
+	while (kind == MESSAGE_READY || kind == MESSAGE_EXECUTING || kind == MESSAGE_REACHED);
 	if (kind != MESSAGE_FAILED)
 		return false;
 	*error = adopt_failure(&message);
@@ -87,6 +89,16 @@ void kill_child(void)
 	self.pid = 0;
 }
 
+/* Tells the parent of a failure, or, when it has gone since all was ready, whoever starts the container. */
+static void tell_failure(uint32_t error)
+{
+	uint32_t failure[2] = { self.index, error };
+
+	tell_parent(MESSAGE_FAILED, error);
+	if (self.told_ready && self.failure >= 0)
+		SYS(write, self.failure, failure, sizeof(failure));
+}
+
 /* The child's life: runs its section and ends. Everything that is the parent's alone is closed first. */
 static void NORETURN run_child(uint32_t section, int sync)
 {
@@ -102,7 +114,7 @@ static void NORETURN run_child(uint32_t section, int sync)
 	close_relays_in_child();
 	result = run_section(section, false);
 	if (result < 0)
-		tell_parent(MESSAGE_FAILED, (uint32_t)-result);
+		tell_failure((uint32_t)-result);
 	quit(result < 0 ? EXIT_FAILED : 0);
 }
 
@@ -189,7 +201,8 @@ int op_await_exec(const struct op_await_exec *op UNUSED)
 	return 0;
 }
 
-int op_await_ready(const struct op_await_ready *op UNUSED)
+/* Waits for a message of `kind`; a failure in the child becomes ours. */
+static int await_message(enum message_kind wanted)
 {
 	struct message message;
 	int kind = hear_child(&message, 0);
@@ -197,10 +210,26 @@ int op_await_ready(const struct op_await_ready *op UNUSED)
 	TRY(kind);
 	if (kind == MESSAGE_FAILED)
 		return adopt_failure(&message);
-	if (kind != MESSAGE_READY)
+	if (kind != (int)wanted)
 		return kind == 0 ? -ESRCH : -EPROTO;
+	return 0;
+}
+
+int op_await_ready(const struct op_await_ready *op UNUSED)
+{
+	TRY(await_message(MESSAGE_READY));
 	report(REPORT_CREATED, self.index, (uint32_t)self.pid);
 	return 0;
+}
+
+int op_await_child(const struct op_await_child *op UNUSED)
+{
+	return await_message(MESSAGE_REACHED);
+}
+
+int op_reach(const struct op_reach *op UNUSED)
+{
+	return tell_parent(MESSAGE_REACHED, 0);
 }
 
 /*
@@ -216,25 +245,43 @@ int op_open_start(const struct op_open_start *op)
 	TRY(SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found));
 	if ((found.stx_mode & S_IFMT) != S_IFIFO)
 		return -EINVAL;
+	int failure OWNED = SYS(openat, AT_FDCWD, op->failure, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	TRY(failure);
 	close_fd(&self.start);
+	close_fd(&self.failure);
 	self.start = fd;
+	self.failure = failure;
 	fd = -1;
+	failure = -1;
 	return 0;
 }
 
-int op_await_start(const struct op_await_start *op)
+/* Ends this process when a signal is pending that would end a program: nothing else would, all being blocked. */
+static void obey_signals(int signals)
 {
-	struct op_open_start open = { .path = op->path };
-	struct pollfd poll = { .events = POLLIN };
+	struct signalfd_siginfo info;
+
+	while (SYS(read, signals, &info, sizeof(info)) == (int)sizeof(info))
+		if (info.ssi_signo != SIGCONT && info.ssi_signo != SIGWINCH && !(info.ssi_signo >= SIGSTOP && info.ssi_signo <= SIGTTOU))
+			quit(128 + (int)info.ssi_signo);
+}
+
+int op_await_start(const struct op_await_start *op UNUSED)
+{
+	struct pollfd polls[2] = { { .fd = self.start, .events = POLLIN }, { .events = POLLIN } };
+	int signals OWNED = open_signals();
 
 	if (self.start < 0)
-		TRY(op_open_start(&open));
+		return -EBADF;
 	/* The parent may go as soon as it has heard this; it matters no more. */
 	self.told_ready = true;
 	tell_parent(MESSAGE_READY, 0);
-	poll.fd = self.start;
+	polls[1].fd = signals;
 	/* KERNEL: POLLHUP comes only after a first writer has been there and closed. */
-	TRY(SYS(ppoll, &poll, 1, NULL, NULL, 0));
-	close_fd(&self.start);
+	do {
+		TRY(SYS(ppoll, polls, 2, NULL, NULL, 0));
+		if (polls[1].revents != 0)
+			obey_signals(signals);
+	} while (polls[0].revents == 0);
 	return 0;
 }

@@ -30,8 +30,9 @@ struct executor {
 	int root;
 	/* The / that `enter-root` left. */
 	int outer_root;
-	/* The read end of the fifo for `await-start`. */
+	/* The read end of the fifo for `await-start`, and the file that a failure after it is written to. */
 	int start;
+	int failure;
 	/* Our end of the channel between parent and child (child.c). */
 	int sync;
 	bool is_child;
@@ -40,6 +41,11 @@ struct executor {
 	/* The child; `pid` is 0 when there is none or it is reaped. */
 	int pidfd;
 	int pid;
+	/* The process that `open-process` found; `target_pid` is 0 when there is none. */
+	int target;
+	uint32_t target_pid;
+	/* What the front was told to send. */
+	uint32_t signal;
 	bool has_status;
 	int status;
 	bool cleaned;
@@ -81,6 +87,7 @@ struct pollfd;
 #define RELAY_POLLS 6
 void close_relays_in_child(void);
 int return_stdio_after_clone(void);
+int open_signals(void);
 void relay_prepare(struct pollfd *polls);
 void relay_move(const struct pollfd *polls);
 void relay_drain(void);
@@ -103,6 +110,14 @@ int make_path(const char *path, uint32_t kind, uint32_t mode);
 int write_whole(const char *path, const char *text, size_t size, uint32_t mode);
 int read_file(int fd, char *buffer, size_t room);
 size_t format_decimal(char *out, uint32_t value);
+
+int write_standard(int fd, const char *text, size_t size);
+
+/* lifecycle.c */
+int open_recorded(const char *record, uint32_t *pid);
+
+/* process.c */
+void reset_signals(void);
 
 /* remove.c */
 int remove_at(int directory, const char *name);

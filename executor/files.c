@@ -47,6 +47,19 @@ static int write_once(int fd, const char *text, size_t size)
 	return (size_t)written == size ? 0 : -EIO;
 }
 
+/* Writes all of `text` to `fd`, however often that takes. */
+int write_standard(int fd, const char *text, size_t size)
+{
+	while (size > 0) {
+		int written = SYS(write, fd, text, size);
+
+		TRY(written);
+		text += written;
+		size -= (size_t)written;
+	}
+	return 0;
+}
+
 /* Puts a file of these bytes at `path`, whole or not at all, by a file beside it that is renamed. */
 int write_whole(const char *path, const char *text, size_t size, uint32_t mode)
 {

@@ -85,6 +85,10 @@ struct mount_attr {
 #define SIGPIPE 13
 #define SIGURG 23
 #define SIGKILL 9
+#define SIGCONT 18
+#define SIGSTOP 19
+#define SIGTTOU 22
+#define SIGWINCH 28
 #define UMOUNT_DETACH 2
 #define FILE_SYSTEM_PROC 0x9fa0
 

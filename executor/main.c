@@ -15,6 +15,8 @@ struct executor self = {
 	.root = -1,
 	.outer_root = -1,
 	.start = -1,
+	.failure = -1,
+	.target = -1,
 	.sync = -1,
 	.pidfd = -1,
 };

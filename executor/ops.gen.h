@@ -4,7 +4,7 @@
 
 #include "reader.h"
 
-#define FORMAT_VERSION 1u
+#define FORMAT_VERSION 2u
 
 enum op_code {
 	OP_LOCK = 1,
@@ -29,6 +29,21 @@ enum op_code {
 	OP_WRITE = 22,
 	OP_COPY_FILE = 23,
 	OP_DEVICE_FILTER = 24,
+	OP_CLAIM = 18,
+	OP_ON_FAILURE = 19,
+	OP_OPEN_PROCESS = 25,
+	OP_START = 26,
+	OP_SIGNAL = 27,
+	OP_AWAIT_END = 28,
+	OP_REQUIRE_ENDED = 29,
+	OP_REACH = 34,
+	OP_AWAIT_CHILD = 35,
+	OP_CHECK_EXECUTABLE = 36,
+	OP_JOIN = 37,
+	OP_HOOK = 100,
+	OP_PRINT_STATE = 101,
+	OP_CREATE_FILE = 102,
+	OP_REMOVE_FILE = 103,
 	OP_UNSHARE = 30,
 	OP_SETNS = 31,
 	OP_AWAIT_PARENT = 32,
@@ -202,6 +217,94 @@ struct op_copy_file {
 struct op_device_filter {
 	const char *path;
 	struct byte_view program;
+};
+
+/* Makes the directory `path` (0700), which must be new, and its missing parents (0711). */
+struct op_claim {
+	const char *path;
+};
+
+/* Says whether the cleanup section runs when an op after this one fails (1, as in the beginning) or not (0). */
+struct op_on_failure {
+	uint32_t cleanup;
+};
+
+/* Opens the process that `record` (a copy of /proc/PID/stat) names by pid and start time, as the target of later ops. One that has ended is ESRCH with `required`, else no target. */
+struct op_open_process {
+	const char *record;
+	uint32_t required;
+};
+
+/* Lets the process that waits at `fifo` go on, removes the fifo and waits until the process was executed or has ended; what it wrote to the file `failure` (an errno) is this op's failure. ESRCH when nothing waits. */
+struct op_start {
+	const char *fifo;
+	const char *failure;
+};
+
+/* Sends signal `number` (4294967295: the one that the front was called with) to the target; without one, and for a target that has ended, ESRCH. */
+struct op_signal {
+	uint32_t number;
+};
+
+/* Waits until the target has ended; ETIMEDOUT when that takes longer. Without a target it has. */
+struct op_await_end {
+	uint32_t milliseconds;
+};
+
+/* EBUSY when the target lives. With `force`, or when `fifo` is there (so that it was never started), it is killed and waited for instead. */
+struct op_require_ended {
+	const char *fifo;
+	uint32_t force;
+};
+
+/* Tells the parent, which waits in `await-child`; the child goes on. */
+struct op_reach {
+	char nothing;
+};
+
+/* Waits until the child reaches `reach`; a failure in the child becomes this program's failure. */
+struct op_await_child {
+	char nothing;
+};
+
+/* Looks for the first of `candidates` that `exec` would execute and fails as that would, so that it is known before `start`. */
+struct op_check_executable {
+	char **candidates; /* ends in NULL */
+};
+
+/* setns() into the namespaces of the target that the CLONE_* `flags` name, all at once (5.8). */
+struct op_join {
+	uint64_t flags;
+};
+
+/* Executes `path` with `args` and `env`; standard input holds `head`, the pid of the child or target (in a child its own) and `tail`. Killed after `timeout` seconds (0: never): ETIMEDOUT. Another end than exit code 0 is the failure 4096 + its wait status, and what it wrote is shown. */
+struct op_hook {
+	const char *path;
+	char **args; /* ends in NULL */
+	char **env; /* ends in NULL */
+	uint32_t timeout;
+	const char *head;
+	const char *tail;
+};
+
+/* Writes the state of the container whose files are in `directory` to standard output: `head`, pid, status and creation time as JSON members, `tail`. */
+struct op_print_state {
+	const char *directory;
+	const char *freezer;
+	const char *head;
+	const char *tail;
+};
+
+/* Writes the host file `path`, whole or not at all, by a file beside it that is renamed. */
+struct op_create_file {
+	const char *path;
+	uint32_t mode;
+	struct byte_view data;
+};
+
+/* Removes the host file `path`; a missing one is success. */
+struct op_remove_file {
+	const char *path;
 };
 
 /* unshare() with CLONE_* `flags`. */
@@ -421,9 +524,10 @@ struct op_exec {
 	char **env; /* ends in NULL */
 };
 
-/* Opens the fifo at the host path `path` for reading, for a later `await-start`. */
+/* Opens the fifo at the host path `path` for reading and makes the file `failure`, for a later `await-start`: an errno after that is written to the file. */
 struct op_open_start {
 	const char *path;
+	const char *failure;
 };
 
 /* Brings the network interface `name` of this network namespace up (SIOCSIFFLAGS, IFF_UP). */
@@ -599,6 +703,36 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_DEVICE_FILTER:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_CLAIM:
+		return IN_MAIN;
+	case OP_ON_FAILURE:
+		return IN_MAIN;
+	case OP_OPEN_PROCESS:
+		return IN_MAIN;
+	case OP_START:
+		return IN_MAIN;
+	case OP_SIGNAL:
+		return IN_MAIN | IN_CLEANUP;
+	case OP_AWAIT_END:
+		return IN_MAIN | IN_CLEANUP;
+	case OP_REQUIRE_ENDED:
+		return IN_MAIN;
+	case OP_REACH:
+		return IN_CHILD;
+	case OP_AWAIT_CHILD:
+		return IN_MAIN;
+	case OP_CHECK_EXECUTABLE:
+		return IN_CHILD;
+	case OP_JOIN:
+		return IN_MAIN | IN_CHILD;
+	case OP_HOOK:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD;
+	case OP_PRINT_STATE:
+		return IN_MAIN;
+	case OP_CREATE_FILE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_REMOVE_FILE:
+		return IN_MAIN | IN_CLEANUP | IN_STREAM;
 	case OP_UNSHARE:
 		return IN_MAIN | IN_CHILD | IN_STREAM;
 	case OP_SETNS:
@@ -735,6 +869,21 @@ union any_op {
 	struct op_write write_;
 	struct op_copy_file copy_file_;
 	struct op_device_filter device_filter_;
+	struct op_claim claim_;
+	struct op_on_failure on_failure_;
+	struct op_open_process open_process_;
+	struct op_start start_;
+	struct op_signal signal_;
+	struct op_await_end await_end_;
+	struct op_require_ended require_ended_;
+	struct op_reach reach_;
+	struct op_await_child await_child_;
+	struct op_check_executable check_executable_;
+	struct op_join join_;
+	struct op_hook hook_;
+	struct op_print_state print_state_;
+	struct op_create_file create_file_;
+	struct op_remove_file remove_file_;
 	struct op_unshare unshare_;
 	struct op_setns setns_;
 	struct op_await_parent await_parent_;
@@ -815,6 +964,21 @@ union any_op {
 	X(OP_WRITE, write) \
 	X(OP_COPY_FILE, copy_file) \
 	X(OP_DEVICE_FILTER, device_filter) \
+	X(OP_CLAIM, claim) \
+	X(OP_ON_FAILURE, on_failure) \
+	X(OP_OPEN_PROCESS, open_process) \
+	X(OP_START, start) \
+	X(OP_SIGNAL, signal) \
+	X(OP_AWAIT_END, await_end) \
+	X(OP_REQUIRE_ENDED, require_ended) \
+	X(OP_REACH, reach) \
+	X(OP_AWAIT_CHILD, await_child) \
+	X(OP_CHECK_EXECUTABLE, check_executable) \
+	X(OP_JOIN, join) \
+	X(OP_HOOK, hook) \
+	X(OP_PRINT_STATE, print_state) \
+	X(OP_CREATE_FILE, create_file) \
+	X(OP_REMOVE_FILE, remove_file) \
 	X(OP_UNSHARE, unshare) \
 	X(OP_SETNS, setns) \
 	X(OP_AWAIT_PARENT, await_parent) \
@@ -1009,6 +1173,109 @@ static inline bool decode_device_filter(struct reader *r, struct op_device_filte
 {
 	return take_text(r, &op->path) &&
 	       take_bytes(r, &op->program) &&
+	       at_end(r);
+}
+
+static inline bool decode_claim(struct reader *r, struct op_claim *op)
+{
+	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_on_failure(struct reader *r, struct op_on_failure *op)
+{
+	return take_u32(r, &op->cleanup) &&
+	       at_end(r);
+}
+
+static inline bool decode_open_process(struct reader *r, struct op_open_process *op)
+{
+	return take_text(r, &op->record) &&
+	       take_u32(r, &op->required) &&
+	       at_end(r);
+}
+
+static inline bool decode_start(struct reader *r, struct op_start *op)
+{
+	return take_text(r, &op->fifo) &&
+	       take_text(r, &op->failure) &&
+	       at_end(r);
+}
+
+static inline bool decode_signal(struct reader *r, struct op_signal *op)
+{
+	return take_u32(r, &op->number) &&
+	       at_end(r);
+}
+
+static inline bool decode_await_end(struct reader *r, struct op_await_end *op)
+{
+	return take_u32(r, &op->milliseconds) &&
+	       at_end(r);
+}
+
+static inline bool decode_require_ended(struct reader *r, struct op_require_ended *op)
+{
+	return take_text(r, &op->fifo) &&
+	       take_u32(r, &op->force) &&
+	       at_end(r);
+}
+
+static inline bool decode_reach(struct reader *r, struct op_reach *op)
+{
+	op->nothing = 0;
+	return at_end(r);
+}
+
+static inline bool decode_await_child(struct reader *r, struct op_await_child *op)
+{
+	op->nothing = 0;
+	return at_end(r);
+}
+
+static inline bool decode_check_executable(struct reader *r, struct op_check_executable *op)
+{
+	return take_texts(r, &op->candidates) &&
+	       at_end(r);
+}
+
+static inline bool decode_join(struct reader *r, struct op_join *op)
+{
+	return take_u64(r, &op->flags) &&
+	       at_end(r);
+}
+
+static inline bool decode_hook(struct reader *r, struct op_hook *op)
+{
+	return take_text(r, &op->path) &&
+	       take_texts(r, &op->args) &&
+	       take_texts(r, &op->env) &&
+	       take_u32(r, &op->timeout) &&
+	       take_text(r, &op->head) &&
+	       take_text(r, &op->tail) &&
+	       at_end(r);
+}
+
+static inline bool decode_print_state(struct reader *r, struct op_print_state *op)
+{
+	return take_text(r, &op->directory) &&
+	       take_text(r, &op->freezer) &&
+	       take_text(r, &op->head) &&
+	       take_text(r, &op->tail) &&
+	       at_end(r);
+}
+
+static inline bool decode_create_file(struct reader *r, struct op_create_file *op)
+{
+	return take_text(r, &op->path) &&
+	       take_u32(r, &op->mode) &&
+	       take_bytes(r, &op->data) &&
+	       at_end(r);
+}
+
+static inline bool decode_remove_file(struct reader *r, struct op_remove_file *op)
+{
+	return take_text(r, &op->path) &&
 	       at_end(r);
 }
 
@@ -1269,6 +1536,7 @@ static inline bool decode_exec(struct reader *r, struct op_exec *op)
 static inline bool decode_open_start(struct reader *r, struct op_open_start *op)
 {
 	return take_text(r, &op->path) &&
+	       take_text(r, &op->failure) &&
 	       at_end(r);
 }
 

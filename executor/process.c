@@ -184,7 +184,7 @@ int op_seccomp(const struct op_seccomp *op)
 }
 
 /* Puts every signal back to its default, those that were ignored when we started too, and unblocks all. */
-static void reset_signals(void)
+void reset_signals(void)
 {
 	static const uint64_t defaults[4];
 	static const uint64_t none;
@@ -192,6 +192,31 @@ static void reset_signals(void)
 	for (int signal = 1; signal <= SIGNAL_COUNT; signal++)
 		SYS(rt_sigaction, signal, defaults, NULL, sizeof(none));
 	SYS(rt_sigprocmask, 2, &none, NULL, sizeof(none));
+}
+
+/* Whether execve() would take `path`, as far as that can be told without doing it. */
+static int check_executable(const char *path)
+{
+	struct statx found;
+
+	TRY(SYS(statx, AT_FDCWD, path, 0, STATX_TYPE, &found));
+	if ((found.stx_mode & S_IFMT) != S_IFREG)
+		return -EACCES;
+	return SYS(faccessat2, AT_FDCWD, path, 1 /* X_OK */, AT_EACCESS);
+}
+
+int op_check_executable(const struct op_check_executable *op)
+{
+	int result = -ENOENT;
+	bool denied = false;
+
+	for (char **path = op->candidates; *path != NULL; path++) {
+		result = check_executable(*path);
+		denied = denied || result == -EACCES;
+		if (result != -ENOENT && result != -ENOTDIR && result != -EACCES)
+			return result;
+	}
+	return denied ? -EACCES : result;
 }
 
 int op_exec(const struct op_exec *op)

@@ -32,7 +32,7 @@ static bool obey(void)
 }
 
 /* Opens a descriptor that signals sent to us can be read from: they are blocked, and meant for the child. */
-static int open_signals(void)
+int open_signals(void)
 {
 	uint64_t mask = ~(1ull << (SIGCHLD - 1) | 1ull << (SIGPIPE - 1) | 1ull << (SIGURG - 1));
 

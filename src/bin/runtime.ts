@@ -1,4 +1,5 @@
 /** Wires the `gantry-runtime` command to this process, which the executor started and whose program it waits for (executor/front.c). */
+import { resolve } from "node:path";
 import { appendFileSync, closeSync, realpathSync, writeSync } from "node:fs";
 import { CodedError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
@@ -23,6 +24,7 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
     deliver,
     readConfig: readBundleConfig,
     resolveBundle,
+    resolvePath: (path) => resolve(path),
     write: (text) => writeStandard(1, text),
     writeError: (text) => writeStandard(2, text),
     appendLog: (path, line) => {

@@ -22,8 +22,8 @@ export interface ParsedArguments {
   readonly operands: readonly string[];
 }
 
-/** A command of a program. `Context` is what it needs from outside. */
-export interface Command<Context> {
+/** What parsing, help and completion need to know of a command. */
+export interface CommandShape {
   readonly name: string;
   /** One line for the list of commands. */
   readonly summary: string;
@@ -39,6 +39,10 @@ export interface Command<Context> {
   /** Paragraphs below the summary in the command's help. */
   readonly description?: string;
   readonly examples?: readonly string[];
+}
+
+/** A command of a program. `Context` is what it needs from outside. */
+export interface Command<Context> extends CommandShape {
   /** Resolves with the exit code. */
   readonly run: (context: Context, parsed: ParsedArguments) => Promise<number>;
 }

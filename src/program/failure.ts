@@ -51,6 +51,8 @@ const errnos: Readonly<Record<number, readonly [name: string, text: string, code
   77: ["EBADFD", "file descriptor in bad state"],
   95: ["EOPNOTSUPP", "operation not supported", "unsupported"],
   110: ["ETIMEDOUT", "timed out", "deadline-exceeded"],
+  111: ["ECONNREFUSED", "connection refused", "unavailable"],
+  114: ["EALREADY", "already done or under way", "wrong-state"],
   116: ["ESTALE", "stale file handle"],
   122: ["EDQUOT", "disk quota exceeded", "exhausted"],
 };

@@ -136,6 +136,107 @@ export interface DeviceFilterOp {
   readonly program: Uint8Array;
 }
 
+/** Makes the directory `path` (0700), which must be new, and its missing parents (0711). */
+export interface ClaimOp {
+  readonly op: "claim";
+  readonly path: string;
+}
+
+/** Says whether the cleanup section runs when an op after this one fails (1, as in the beginning) or not (0). */
+export interface OnFailureOp {
+  readonly op: "on-failure";
+  readonly cleanup: number;
+}
+
+/** Opens the process that `record` (a copy of /proc/PID/stat) names by pid and start time, as the target of later ops. One that has ended is ESRCH with `required`, else no target. */
+export interface OpenProcessOp {
+  readonly op: "open-process";
+  readonly record: string;
+  readonly required: number;
+}
+
+/** Lets the process that waits at `fifo` go on, removes the fifo and waits until the process was executed or has ended; what it wrote to the file `failure` (an errno) is this op's failure. ESRCH when nothing waits. */
+export interface StartOp {
+  readonly op: "start";
+  readonly fifo: string;
+  readonly failure: string;
+}
+
+/** Sends signal `number` (4294967295: the one that the front was called with) to the target; without one, and for a target that has ended, ESRCH. */
+export interface SignalOp {
+  readonly op: "signal";
+  readonly number: number;
+}
+
+/** Waits until the target has ended; ETIMEDOUT when that takes longer. Without a target it has. */
+export interface AwaitEndOp {
+  readonly op: "await-end";
+  readonly milliseconds: number;
+}
+
+/** EBUSY when the target lives. With `force`, or when `fifo` is there (so that it was never started), it is killed and waited for instead. */
+export interface RequireEndedOp {
+  readonly op: "require-ended";
+  readonly fifo: string;
+  readonly force: number;
+}
+
+/** Tells the parent, which waits in `await-child`; the child goes on. */
+export interface ReachOp {
+  readonly op: "reach";
+}
+
+/** Waits until the child reaches `reach`; a failure in the child becomes this program's failure. */
+export interface AwaitChildOp {
+  readonly op: "await-child";
+}
+
+/** Looks for the first of `candidates` that `exec` would execute and fails as that would, so that it is known before `start`. */
+export interface CheckExecutableOp {
+  readonly op: "check-executable";
+  readonly candidates: readonly string[];
+}
+
+/** setns() into the namespaces of the target that the CLONE_* `flags` name, all at once (5.8). */
+export interface JoinOp {
+  readonly op: "join";
+  readonly flags: number;
+}
+
+/** Executes `path` with `args` and `env`; standard input holds `head`, the pid of the child or target (in a child its own) and `tail`. Killed after `timeout` seconds (0: never): ETIMEDOUT. Another end than exit code 0 is the failure 4096 + its wait status, and what it wrote is shown. */
+export interface HookOp {
+  readonly op: "hook";
+  readonly path: string;
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly timeout: number;
+  readonly head: string;
+  readonly tail: string;
+}
+
+/** Writes the state of the container whose files are in `directory` to standard output: `head`, pid, status and creation time as JSON members, `tail`. */
+export interface PrintStateOp {
+  readonly op: "print-state";
+  readonly directory: string;
+  readonly freezer: string;
+  readonly head: string;
+  readonly tail: string;
+}
+
+/** Writes the host file `path`, whole or not at all, by a file beside it that is renamed. */
+export interface CreateFileOp {
+  readonly op: "create-file";
+  readonly path: string;
+  readonly mode: number;
+  readonly data: Uint8Array;
+}
+
+/** Removes the host file `path`; a missing one is success. */
+export interface RemoveFileOp {
+  readonly op: "remove-file";
+  readonly path: string;
+}
+
 /** unshare() with CLONE_* `flags`. */
 export interface UnshareOp {
   readonly op: "unshare";
@@ -384,10 +485,11 @@ export interface ExecOp {
   readonly env: readonly string[];
 }
 
-/** Opens the fifo at the host path `path` for reading, for a later `await-start`. */
+/** Opens the fifo at the host path `path` for reading and makes the file `failure`, for a later `await-start`: an errno after that is written to the file. */
 export interface OpenStartOp {
   readonly op: "open-start";
   readonly path: string;
+  readonly failure: string;
 }
 
 /** Brings the network interface `name` of this network namespace up (SIOCSIFFLAGS, IFF_UP). */
@@ -545,6 +647,21 @@ export type Op =
   | WriteOp
   | CopyFileOp
   | DeviceFilterOp
+  | ClaimOp
+  | OnFailureOp
+  | OpenProcessOp
+  | StartOp
+  | SignalOp
+  | AwaitEndOp
+  | RequireEndedOp
+  | ReachOp
+  | AwaitChildOp
+  | CheckExecutableOp
+  | JoinOp
+  | HookOp
+  | PrintStateOp
+  | CreateFileOp
+  | RemoveFileOp
   | UnshareOp
   | SetnsOp
   | AwaitParentOp
@@ -692,6 +809,77 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(24);
       writer.text(op.path);
       writer.bytes(op.program);
+      break;
+    case "claim":
+      writer.begin(18);
+      writer.text(op.path);
+      break;
+    case "on-failure":
+      writer.begin(19);
+      writer.u32(op.cleanup);
+      break;
+    case "open-process":
+      writer.begin(25);
+      writer.text(op.record);
+      writer.u32(op.required);
+      break;
+    case "start":
+      writer.begin(26);
+      writer.text(op.fifo);
+      writer.text(op.failure);
+      break;
+    case "signal":
+      writer.begin(27);
+      writer.u32(op.number);
+      break;
+    case "await-end":
+      writer.begin(28);
+      writer.u32(op.milliseconds);
+      break;
+    case "require-ended":
+      writer.begin(29);
+      writer.text(op.fifo);
+      writer.u32(op.force);
+      break;
+    case "reach":
+      writer.begin(34);
+      break;
+    case "await-child":
+      writer.begin(35);
+      break;
+    case "check-executable":
+      writer.begin(36);
+      writer.texts(op.candidates);
+      break;
+    case "join":
+      writer.begin(37);
+      writer.u64(op.flags);
+      break;
+    case "hook":
+      writer.begin(100);
+      writer.text(op.path);
+      writer.texts(op.args);
+      writer.texts(op.env);
+      writer.u32(op.timeout);
+      writer.text(op.head);
+      writer.text(op.tail);
+      break;
+    case "print-state":
+      writer.begin(101);
+      writer.text(op.directory);
+      writer.text(op.freezer);
+      writer.text(op.head);
+      writer.text(op.tail);
+      break;
+    case "create-file":
+      writer.begin(102);
+      writer.text(op.path);
+      writer.u32(op.mode);
+      writer.bytes(op.data);
+      break;
+    case "remove-file":
+      writer.begin(103);
+      writer.text(op.path);
       break;
     case "unshare":
       writer.begin(30);
@@ -870,6 +1058,7 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "open-start":
       writer.begin(77);
       writer.text(op.path);
+      writer.text(op.failure);
       break;
     case "link-up":
       writer.begin(78);

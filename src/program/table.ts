@@ -11,6 +11,7 @@
 
 import { fileOps } from "./table/files.ts";
 import { hostOps } from "./table/host.ts";
+import { lifecycleOps } from "./table/lifecycle.ts";
 import { mountOps } from "./table/mounts.ts";
 import { namespaceOps } from "./table/namespaces.ts";
 import { processOps } from "./table/process.ts";
@@ -20,6 +21,14 @@ import type { OpDefinition } from "./table/op.ts";
 export type { FieldKind, OpDefinition, Place } from "./table/op.ts";
 
 /** Bumped whenever bytes change meaning; executor and encoder of different versions refuse each other. */
-export const formatVersion = 1;
+export const formatVersion = 2;
 
-export const opTable: readonly OpDefinition[] = [...hostOps, ...fileOps, ...namespaceOps, ...mountOps, ...processOps, ...treeOps];
+export const opTable: readonly OpDefinition[] = [
+  ...hostOps,
+  ...fileOps,
+  ...lifecycleOps,
+  ...namespaceOps,
+  ...mountOps,
+  ...processOps,
+  ...treeOps,
+];

@@ -14,6 +14,7 @@ export type Group =
   | "credentials"
   | "process"
   | "supervision"
+  | "hooks"
   | "cleanup";
 
 /** One step, ready to print: the op's own fields are beside these. */
@@ -49,6 +50,12 @@ const groups: Readonly<Partial<Record<Op["op"], Group>>> = {
   "await-parent": "supervision",
   "await-start": "supervision",
   "open-start": "supervision",
+  claim: "supervision",
+  "on-failure": "supervision",
+  "create-file": "supervision",
+  "await-child": "supervision",
+  reach: "supervision",
+  hook: "hooks",
   cleanup: "supervision",
   "make-cgroup": "control groups",
   "remove-cgroup": "control groups",

@@ -1,12 +1,23 @@
-/** `run`: from a bundle to the program that its container is, and the claim on its id. */
+/** `create` and `run`: from a bundle to the program that its container is. */
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
-import type { Program } from "#program/encode.ts";
+import { encodeProgram, type Program, type Step } from "#program/encode.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
-import { isRunning, parseProcessStat } from "#sys/process.ts";
-import { listDirectory, makeDirectory, makeNewDirectory, readTextIfThere, removeFile } from "#sys/small-files.ts";
-import { compileContainer } from "./compile/compile.ts";
-import { readHostFacts } from "./facts.ts";
+import { compileContainer, type MadeForContainer } from "./compile/compile.ts";
+import { byDefault, step } from "./compile/context.ts";
+import {
+  callersSignal,
+  compileDelete,
+  compileKill,
+  compileStart,
+  compileState,
+  removalSteps,
+  type ContainerRecord,
+} from "./compile/lifecycle.ts";
+import type { Supervision } from "./compile/supervision.ts";
+import type { HostFacts } from "./facts.ts";
+import { formatRecord } from "./record.ts";
+import { preparedProgramPath, stateFiles, type PreparedVerb, type StateFiles } from "./state-files.ts";
 
 /** What a bundle's container is made of. */
 export interface BundleOptions {
@@ -14,10 +25,15 @@ export interface BundleOptions {
   /** Absolute path of the bundle, without symbolic links. */
   readonly bundle: string;
   readonly config: RuntimeConfig;
-  /** Directory of all containers' state. */
+  readonly facts: HostFacts;
+  /** Absolute path of the directory of all containers' state. */
   readonly stateRoot: string;
+  /** `create`: the process waits for `start`. `run`: until its end. `run-detached`: until its program runs. */
+  readonly mode: "create" | "run" | "run-detached";
   readonly pidFile?: string;
   readonly noPivot: boolean;
+  /** Keeps the state of a container that `run` has seen end. */
+  readonly keep?: boolean;
   /** Told about what was asked for and cannot be given. */
   readonly warn: (sentence: string) => void;
 }
@@ -36,48 +52,64 @@ export function checkContainerId(id: string): string {
   return id;
 }
 
-/** Compiles the container of a bundle and takes its id. Whoever runs the program removes the state with it. @throws CodedError `already-exists`, `invalid-spec`, `unsupported` */
-export function prepareBundle(options: BundleOptions): Program {
-  const program = compileBundle(options);
-  claimState(options.stateRoot, stateDirectory(options), options.id);
-  return program;
-}
-
-/** The program of a bundle's container; nothing is touched. Compiling the same bundle again gives the same program. */
+/**
+ * The program that makes (and runs) a bundle's container; nothing is touched. Compiling the same bundle again gives the same program.
+ * @throws CodedError `invalid-argument`, `invalid-spec`, `unsupported`, `not-found`
+ */
 export function compileBundle(options: BundleOptions): Program {
-  const { id, bundle, config } = options;
-  const directory = stateDirectory(options);
+  const { id, bundle, config, mode } = options;
+  const files = stateFiles(join(options.stateRoot, checkContainerId(id)));
+  let removal: readonly Step[] = [];
   const { program, warnings } = compileContainer({
     config,
     bundle,
     id,
-    facts: readHostFacts(),
+    facts: options.facts,
     noPivot: options.noPivot,
-    supervision: {
-      kind: "foreground",
-      recordChild: join(directory, "child"),
-      ...(options.pidFile === undefined ? {} : { pidFile: options.pidFile }),
+    supervision: supervisionOf(options, files),
+    begin: (made) => {
+      const record = recordOf(options, made);
+      removal = removalSteps(record, files);
+      return claimSteps(record, files, mode);
     },
-    extraCleanup: [{ op: { op: "remove-tree", path: directory }, origin: "default: nothing is kept of a container that ended" }],
   });
   for (const warning of warnings) options.warn(warning);
-  return program;
+  const main = options.keep === true ? program.main.filter(({ op }) => op.op !== "cleanup") : program.main;
+  return { ...program, main, cleanup: removal };
 }
 
-function stateDirectory({ stateRoot, id }: BundleOptions): string {
-  return join(stateRoot, checkContainerId(id));
+function supervisionOf({ mode, pidFile }: BundleOptions, files: StateFiles): Supervision {
+  const records = { recordChild: files.child, created: files.created, ...(pidFile === undefined ? {} : { pidFile }) };
+  if (mode === "create") return { kind: "create", fifo: files.start, failure: files.failed, ...records };
+  return { kind: mode === "run" ? "foreground" : "detached", ...records };
 }
 
-/** Takes the id by making its directory; what a killed runtime left under it is taken over. */
-function claimState(stateRoot: string, directory: string, id: string): void {
-  makeDirectory(stateRoot, 0o711);
-  try {
-    makeNewDirectory(directory, 0o700);
-  } catch (error) {
-    const child = parseProcessStat(readTextIfThere(join(directory, "child")) ?? "");
-    if (!(error instanceof CodedError) || child === undefined || isRunning(child)) {
-      throw new CodedError("already-exists", `cannot make container ${id}: a container with that id exists`, { cause: error });
-    }
-    for (const name of listDirectory(directory)) removeFile(join(directory, name));
-  }
+function recordOf({ id, bundle, config }: BundleOptions, { cgroups, rootfs, cleanup }: MadeForContainer): ContainerRecord {
+  const freezer = cgroups.flatMap(({ hierarchy, path }) => {
+    if (hierarchy === undefined) return [`${path}/cgroup.freeze`];
+    return hierarchy.controllers.includes("freezer") ? [`${path}/freezer.state`] : [];
+  })[0];
+  const paths = cgroups.map(({ path }) => path);
+  return { id, bundle, rootfs, config, cgroups: paths, ...(freezer === undefined ? {} : { freezer }), cleanup };
+}
+
+/** Takes the id, then writes down what later commands need. What fails before the id is taken must not remove its owner's files. */
+function claimSteps(record: ContainerRecord, files: StateFiles, mode: BundleOptions["mode"]): Step[] {
+  const origin = byDefault("later commands find the container there");
+  const programs: Readonly<Partial<Record<PreparedVerb, Program>>> = {
+    ...(mode === "create" ? { start: compileStart(record, files) } : {}),
+    state: compileState(record, files),
+    kill: compileKill(files, callersSignal),
+    delete: compileDelete(record, files, false),
+    "delete-force": compileDelete(record, files, true),
+  };
+  return [
+    step({ op: "on-failure", cleanup: 0 }, byDefault("the id may be another container's")),
+    step({ op: "claim", path: files.directory }, byDefault("one container has the id at a time")),
+    step({ op: "on-failure", cleanup: 1 }, byDefault("the id is ours")),
+    step({ op: "create-file", path: files.record, mode: 0o600, data: Buffer.from(formatRecord(record)) }, origin),
+    ...(Object.entries(programs) as [PreparedVerb, Program][]).map(([verb, program]) =>
+      step({ op: "create-file", path: preparedProgramPath(files.directory, verb), mode: 0o600, data: encodeProgram(program) }, origin),
+    ),
+  ];
 }

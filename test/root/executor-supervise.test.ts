@@ -128,7 +128,7 @@ describe.skipIf(notRoot !== undefined)("supervision", () => {
     execFileSync("mkfifo", ["-m", "600", fifo]);
     const child: Op[] = [
       { op: "await-parent" },
-      { op: "open-start", path: fifo },
+      { op: "open-start", path: fifo, failure: join(scratch.path, "failed") },
       { op: "await-start", path: fifo },
       ...shell(`echo $$ > ${ran}`).slice(1),
     ];

@@ -1,27 +1,13 @@
-/** The `gantry-runtime` command line, in runc's spelling. So far it has `run`; the other verbs are refused by name. */
+/** The `gantry-runtime` command line, in runc's spelling. Each command is a program for the executor. */
 import { CodedError } from "#base/errors.ts";
 import { encodeProgram } from "#program/encode.ts";
-import { type BundleOptions, compileBundle, prepareBundle } from "#runtime/run.ts";
-import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import { checkOperands, parseArguments, type ParseRules, UsageError } from "../arguments.ts";
-import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
+import { type CommandShape, type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
 import { formatCommandHelp, formatProgramHelp, type ProgramHelp } from "../help.ts";
 import { printable } from "../output.ts";
-
-/** What the runtime command needs from outside. */
-export interface RuntimeProgram {
-  readonly version: string;
-  /** Hands the encoded program to the executor that waits for it, once. */
-  readonly deliver: (program: Uint8Array) => void;
-  readonly readConfig: (bundle: string) => RuntimeConfig;
-  readonly resolveBundle: (bundle: string) => string;
-  readonly write: (text: string) => unknown;
-  readonly writeError: (text: string) => unknown;
-  readonly appendLog: (path: string, line: string) => void;
-  readonly defaultRoot: string;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
-}
+import type { ProgramCommand, RuntimeContext, RuntimeProgram } from "./context.ts";
+import { createCommand, runCommand } from "./create.ts";
+import { deleteCommand, killCommand, startCommand, stateCommand } from "./lifecycle-commands.ts";
 
 const globalOptions: readonly OptionSpec[] = [
   { name: "root", value: "DIR", help: "directory of the containers' state" },
@@ -34,77 +20,51 @@ const globalOptions: readonly OptionSpec[] = [
   { name: "version", short: "v", help: "print the version" },
 ];
 
-interface RuntimeContext {
-  readonly program: RuntimeProgram;
-  readonly global: ParsedArguments;
-}
-
-const runCommand: Command<RuntimeContext> = {
-  name: "run",
-  summary: "Create and run a container in the foreground",
-  operands: "ID",
-  minOperands: 1,
-  maxOperands: 1,
-  options: [
-    { name: "bundle", short: "b", value: "DIR", help: "the bundle (default: the current directory)" },
-    { name: "pid-file", value: "FILE", help: "write the container's pid to this file" },
-    { name: "no-pivot", help: "do not use pivot_root (the root is a ramdisk)" },
-  ],
-  run: (context, parsed) => {
-    context.program.deliver(encodeProgram(prepareBundle(bundleOptions(context, parsed))));
-    return Promise.resolve(0);
-  },
-};
-
-function bundleOptions({ program, global }: RuntimeContext, parsed: ParsedArguments): BundleOptions {
-  if (global.switches.has("systemd-cgroup"))
-    throw new CodedError("unsupported", "cannot use systemd for cgroups: that is not supported yet");
-  const bundle = program.resolveBundle(valueOf(parsed, "bundle") ?? ".");
-  const pidFile = valueOf(parsed, "pid-file");
-  return {
-    id: parsed.operands[0] ?? "",
-    bundle,
-    config: program.readConfig(bundle),
-    stateRoot: valueOf(global, "root") ?? program.defaultRoot,
-    ...(pidFile === undefined ? {} : { pidFile }),
-    noPivot: parsed.switches.has("no-pivot"),
-    warn: (sentence) => {
-      log({ program, global }, "warning", sentence);
-    },
-  };
-}
-
 /** What the executor became after a failed op: `__failed INDEX ERRNO WORD...`. Compiles once more and says what it was. */
-async function describe(words: readonly string[], context: RuntimeContext): Promise<never> {
+async function describe(words: readonly string[], program: RuntimeProgram): Promise<never> {
   const [opIndex, errno, ...rest] = words;
+  const failure = { opIndex: Number(opIndex), errno: Number(errno) };
+  const { global, command, parsed } = readWords(rest);
+  if (command === undefined) throw new UsageError(`unknown command ${JSON.stringify(global.operands[0])}`);
+  const context = { program, global, warn: () => undefined };
+  const compiled = command.compile(context, parsed);
+  if (command.describe !== undefined) throw command.describe(context, parsed, { program: compiled, ...failure });
   const { describeFailure } = await import("#runtime/describe-failure.ts");
-  const global = parseArguments(rest, globalRules);
-  const parsed = parseArguments(global.operands.slice(1), rulesOf(runCommand));
-  const program = compileBundle({ ...bundleOptions({ ...context, global }, parsed), warn: () => undefined });
-  throw describeFailure(program, { opIndex: Number(opIndex), errno: Number(errno) });
+  throw describeFailure(compiled, failure);
 }
 
+/** A command line taken apart: what stands before the command's name, the command, what follows. */
+function readWords(words: readonly string[]): { global: ParsedArguments; command: ProgramCommand | undefined; parsed: ParsedArguments } {
+  const global = parseArguments(words, globalRules);
+  const command = commands.find(({ name }) => name === global.operands[0]);
+  return { global, command, parsed: command === undefined ? nothing : parseArguments(global.operands.slice(1), rulesOf(command)) };
+}
+
+const nothing: ParsedArguments = { switches: new Set(), values: new Map(), operands: [] };
 const globalRules: ParseRules = { options: globalOptions, stopAtOperand: true, singleDashNames: true };
 
-function rulesOf(command: Command<RuntimeContext>): ParseRules {
+function rulesOf(command: CommandShape): ParseRules {
   return { options: [...command.options, { name: "help", short: "h", help: "print help" }], singleDashNames: true };
 }
 
-const commands = [runCommand];
+const commands: readonly ProgramCommand[] = [createCommand, startCommand, stateCommand, killCommand, deleteCommand, runCommand];
 const help: ProgramHelp = { program: "gantry-runtime", summary: "gantry-runtime runs containers of OCI bundles.", options: globalOptions };
 
 /** Runs the command line `words`. Resolves with the exit code; never throws. */
 export async function runRuntime(words: readonly string[], program: RuntimeProgram): Promise<number> {
-  let global: ParsedArguments = { switches: new Set(), values: new Map(), operands: [] };
+  let global = nothing;
   try {
-    if (words[0] === "__failed") await describe(words.slice(1), { program, global });
+    if (words[0] === "__failed") {
+      global = parseArguments(words.slice(3), globalRules);
+      await describe(words.slice(1), program);
+    }
     global = parseArguments(words, globalRules);
     const [name, ...rest] = global.operands;
     if (global.switches.has("version")) {
       program.write(`gantry-runtime version ${program.version}\nspec: 1.3.0\n`);
       return 0;
     }
-    if (name === undefined || name === "help") {
+    if (name === undefined || name === "help" || global.switches.has("help")) {
       program.write(formatProgramHelp(help, commands));
       return 0;
     }
@@ -116,7 +76,11 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
       return 0;
     }
     checkOperands(parsed.operands, command);
-    return await command.run({ program, global }, parsed);
+    const warn = (sentence: string): void => {
+      log({ program, global }, "warning", sentence);
+    };
+    program.deliver(encodeProgram(command.compile({ program, global, warn }, parsed)));
+    return 0;
   } catch (error) {
     const message =
       error instanceof CodedError
@@ -129,7 +93,7 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
 }
 
 /** Callers such as containerd read the last error from the log file and show its text. */
-function log({ program, global }: RuntimeContext, level: "error" | "warning", message: string): void {
+function log({ program, global }: Pick<RuntimeContext, "program" | "global">, level: "error" | "warning", message: string): void {
   const time = new Date(program.now()).toISOString();
   const line =
     valueOf(global, "log-format") === "json"

@@ -71,8 +71,8 @@ export const processOps: readonly OpDefinition[] = [
     name: "open-start",
     code: 77,
     in: mainOrChild,
-    fields: { path: "text" },
-    does: "Opens the fifo at the host path `path` for reading, for a later `await-start`.",
+    fields: { path: "text", failure: "text" },
+    does: "Opens the fifo at the host path `path` for reading and makes the file `failure`, for a later `await-start`: an errno after that is written to the file.",
   },
   {
     name: "link-up",

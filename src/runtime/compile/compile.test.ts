@@ -65,7 +65,6 @@ test("what is not implemented is refused with its JSON Pointer", () => {
   const cases: [string, Config][] = [
     ["/process/terminal", { process: { ...process, terminal: true } }],
     ["/process/apparmorProfile", { process: { ...process, apparmorProfile: "x" } }],
-    ["/hooks/poststop", { hooks: { poststop: [{ path: "/bin/true" }] } }],
     ["/linux/seccomp", { linux: { ...linux, seccomp: { defaultAction: "SCMP_ACT_ALLOW" } } }],
     ["/linux/intelRdt", { linux: { ...linux, intelRdt: {} } }],
     ["/linux/resources/rdma", { linux: { ...linux, resources: { rdma: { mlx5: { hcaHandles: 1 } } } } }],
@@ -174,7 +173,7 @@ test("2^64-1 survives as a resource limit, though JSON numbers cannot hold it", 
 });
 
 test("created containers wait for `start` just before they run their program, and are not supervised", () => {
-  const { ops } = compile({}, { supervision: { kind: "create", fifo: "/run/c/start" } });
+  const { ops } = compile({}, { supervision: { kind: "create", failure: "/run/c/failed", fifo: "/run/c/start" } });
   expect(ops.map(({ op }) => op).slice(-2)).toEqual(["await-start", "exec"]);
   expect(find(ops, "supervise")).toEqual([]);
   expect(find(ops, "cleanup")).toEqual([]);

@@ -8,14 +8,15 @@ import { childSection, type Program, type Step } from "#program/encode.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import { requireValidConfig } from "#spec/validate/config.ts";
 import type { HostFacts } from "../facts.ts";
-import { compileCgroup } from "./cgroup/cgroup.ts";
-import { byDefault, findNamespace, hasCapability, normalizePath, step, type Context } from "./context.ts";
+import { compileCgroup, type CgroupDirectory } from "./cgroup/cgroup.ts";
+import { byDefault, findNamespace, hasCapability, normalizePath, resolveHostPath, step, type Context } from "./context.ts";
 import { compileCredentials } from "./credentials.ts";
 import { compileDevices } from "./devices.ts";
+import { compileHooks, hasHooks } from "./hooks.ts";
 import { compileMounts } from "./mounts.ts";
 import { compileNamespaces } from "./namespaces.ts";
 import { compileProtectedPaths, compileSysctl } from "./paths.ts";
-import { compileExec, compileSurroundings } from "./process.ts";
+import { compileExec, compileExecutableCheck, compileSurroundings } from "./process.ts";
 import { compileRootfs } from "./rootfs.ts";
 import { compileSupervision, type Supervision } from "./supervision.ts";
 import { refuseUnsupported } from "./unsupported.ts";
@@ -33,10 +34,23 @@ export interface ContainerInput {
    */
   readonly rootfs?: readonly Step[];
   readonly supervision: Supervision;
+  /** Run first of all, when it is known what else there will be; origins are the caller's words. */
+  readonly begin?: (made: MadeForContainer) => readonly Step[];
   /** Run after the container's own cleanup, at its end or after a failure; origins are the caller's words. */
   readonly extraCleanup?: readonly Step[];
   /** Where pivot_root cannot work (the root is the initramfs). */
   readonly noPivot?: boolean;
+}
+
+/** What lies outside of the program and is needed after it. */
+export interface MadeForContainer {
+  readonly config: RuntimeConfig;
+  /** Absolute host paths of the container's cgroups. */
+  readonly cgroups: readonly CgroupDirectory[];
+  /** Absolute host path of its root file system. */
+  readonly rootfs: string;
+  /** What removes all that was made outside of the container. */
+  readonly cleanup: readonly Step[];
 }
 
 /** A program with what could not be given to it. */
@@ -59,9 +73,17 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const context = makeContext(input, (sentence) => warnings.push(sentence));
   const cgroup = compileCgroup(context);
   const namespaces = compileNamespaces(context, { section: childSection(0), cgroup: cgroup.cloneInto ?? "" });
-  const moments = compileSupervision(supervision);
+  const moments = compileSupervision(supervision, compileHooks(context, "poststart"));
+  const cleanup = cgroup.cleanup;
+  const made: MadeForContainer = {
+    config,
+    cleanup,
+    cgroups: cgroup.directories,
+    rootfs: resolveHostPath(context.bundle, config.root?.path ?? ""),
+  };
   const score = config.process?.oomScoreAdj;
   const main = [
+    ...(input.begin?.(made) ?? []),
     ...moments.begin,
     ...cgroup.prepare,
     ...moments.stdio,
@@ -72,6 +94,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...(score === undefined ? [] : [step({ op: "child-file", file: "oom_score_adj", data: String(score) }, "/process/oomScoreAdj")]),
     ...moments.recordChild,
     step({ op: "release-child" }, byDefault("the child's cgroups and id maps are there")),
+    ...runtimeHooks(context),
     ...moments.end,
   ];
   const child = [
@@ -81,7 +104,31 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...namespaces.inChild,
     ...compileChild(context, input, cgroup.directories),
   ];
-  return { program: { main, cleanup: [...cgroup.cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
+  return { program: { main, cleanup: [...cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
+}
+
+/** Hooks in the host's namespaces: the child waits for them with all mounts made, before it pivots. */
+function runtimeHooks(context: Context): Step[] {
+  if (!hasHooks(context.config, "prestart", "createRuntime")) return [];
+  return [
+    step({ op: "await-child" }, byDefault("hooks run when the container's mounts are made")),
+    ...compileHooks(context, "prestart"),
+    ...compileHooks(context, "createRuntime"),
+    step({ op: "release-child" }, byDefault("the hooks have run")),
+  ];
+}
+
+/** What the child does about hooks before it pivots. */
+function waitForHooks(context: Context): Step[] {
+  return [
+    ...(hasHooks(context.config, "prestart", "createRuntime")
+      ? [
+          step({ op: "reach" }, byDefault("hooks run when the container's mounts are made")),
+          step({ op: "await-parent" }, byDefault("hooks run before the root is entered")),
+        ]
+      : []),
+    ...compileHooks(context, "createContainer"),
+  ];
 }
 
 /** What the child does once it is in all its namespaces. */
@@ -96,13 +143,11 @@ function compileChild(context: Context, input: ContainerInput, cgroups: Paramete
     ...((config.hostname ?? "") === "" ? [] : [step({ op: "hostname", name: config.hostname ?? "" }, "/hostname")]),
     ...((config.domainname ?? "") === "" ? [] : [step({ op: "domainname", name: config.domainname ?? "" }, "/domainname")]),
     ...compileSysctl(context),
-    ...(input.supervision.kind === "create"
-      ? [step({ op: "open-start", path: input.supervision.fifo }, byDefault("the fifo that `start` opens"))]
-      : []),
     ...rootfs.open,
     ...mounts.make,
     ...compileDevices(context),
     step({ op: "ensure-directory", path: normalizePath(process.cwd), mode: 0o755 }, "/process/cwd"),
+    ...waitForHooks(context),
     ...rootfs.enter,
     ...compileProtectedPaths(context),
     ...mounts.close,
@@ -111,8 +156,12 @@ function compileChild(context: Context, input: ContainerInput, cgroups: Paramete
     ...compileCredentials(context, process),
     ...(process.noNewPrivileges === true ? [step({ op: "no-new-privileges" }, "/process/noNewPrivileges")] : []),
     ...(input.supervision.kind === "create"
-      ? [step({ op: "await-start", path: input.supervision.fifo }, byDefault("the container is created; `start` lets it run"))]
+      ? [
+          compileExecutableCheck(process),
+          step({ op: "await-start", path: input.supervision.fifo }, byDefault("the container is created; `start` lets it run")),
+        ]
       : []),
+    ...compileHooks(context, "startContainer"),
     compileExec(process),
   ];
 }

@@ -23,6 +23,11 @@ export function compileExec({ args = [], env = [] }: ConfigProcess): Step {
   return step({ op: "exec", candidates: executableCandidates(args[0] ?? "", env), argv: args, env }, "/process/args");
 }
 
+/** Finds out whether that can be executed, while there is still somebody to be told. */
+export function compileExecutableCheck({ args = [], env = [] }: ConfigProcess): Step {
+  return step({ op: "check-executable", candidates: executableCandidates(args[0] ?? "", env) }, "/process/args");
+}
+
 /**
  * The paths that execvp() would try for `file`: itself if it has a slash, else it in each directory of PATH.
  * @see exec(3); POSIX environment variables, PATH: an empty entry is the current directory

@@ -1,4 +1,4 @@
-/** Who watches the container: the executor until its end, or nobody after `create`. */
+/** Who watches the container: the executor until its end, or nobody after `create` or a start in the background. */
 import type { Step } from "#program/encode.ts";
 import { byDefault, step } from "./context.ts";
 
@@ -11,6 +11,8 @@ interface Records {
   readonly recordChild?: string;
   /** Where the caller wants the pid, in decimal. */
   readonly pidFile?: string;
+  /** A file that appears when `create` (or the start of the program) is complete. */
+  readonly created?: string;
   /** Held until the container's process runs (or is ready), so that no other program works on the container meanwhile. */
   readonly lock?: { readonly path: string; readonly exclusive: boolean };
 }
@@ -29,12 +31,19 @@ export interface ForegroundSupervision extends Records {
 /** Makes the container and leaves it waiting for `start`. */
 export interface CreateSupervision extends Records {
   readonly kind: "create";
-  /** Host path of the fifo that `start` opens for writing. */
+  /** Host path of the fifo that `start` opens for writing; it is made. */
   readonly fifo: string;
+  /** Host path of the file that the process writes to when it fails after `start`. */
+  readonly failure: string;
+}
+
+/** Runs the container and leaves it when its program runs. */
+export interface DetachedSupervision extends Records {
+  readonly kind: "detached";
 }
 
 /** How the container's process is looked after. */
-export type Supervision = ForegroundSupervision | CreateSupervision;
+export type Supervision = ForegroundSupervision | CreateSupervision | DetachedSupervision;
 
 /** The executor's own steps, by the moment at which they run. */
 export interface SupervisionPlan {
@@ -47,13 +56,21 @@ export interface SupervisionPlan {
 }
 
 /** Compiles how the container is looked after; asked for by the caller, not by the config. */
-export function compileSupervision(supervision: Supervision): SupervisionPlan {
-  const { lock, recordChild, pidFile } = supervision;
+export function compileSupervision(supervision: Supervision, poststart: readonly Step[] = []): SupervisionPlan {
+  const { lock, recordChild, pidFile, created } = supervision;
   const unlock = lock === undefined ? [] : [step({ op: "unlock" }, byDefault("others may see the container now"))];
-  const isCreate = supervision.kind === "create";
+  const { kind } = supervision;
+  const reached = [
+    ...(pidFile === undefined ? [] : [step({ op: "child-pid", path: pidFile, create: 1 }, byDefault("the caller asked for a pid file"))]),
+    ...(created === undefined
+      ? []
+      : [
+          step({ op: "create-file", path: created, mode: 0o600, data: new Uint8Array() }, byDefault("others ask how far the container is")),
+        ]),
+  ];
   return {
     begin: [
-      ...(!isCreate && supervision.newSession === true
+      ...(kind === "foreground" && supervision.newSession === true
         ? [step({ op: "setsid" }, byDefault("the monitor outlives its caller's terminal"))]
         : []),
       ...(lock === undefined
@@ -65,16 +82,24 @@ export function compileSupervision(supervision: Supervision): SupervisionPlan {
             ),
           ]),
     ],
-    stdio: isCreate ? [] : compileStdio(supervision.stdio ?? ["inherit", "inherit", "inherit"]),
-    recordChild: [
-      ...(recordChild === undefined
-        ? []
-        : [step({ op: "record-child", path: recordChild }, byDefault("a pid with its start time names the process for ever"))]),
-      ...(pidFile === undefined ? [] : [step({ op: "child-pid", path: pidFile, create: 1 }, byDefault("the caller asked for a pid file"))]),
+    stdio: [
+      ...(kind === "foreground" ? compileStdio(supervision.stdio ?? ["inherit", "inherit", "inherit"]) : []),
+      ...(kind === "create" ? waitingPlace(supervision) : []),
     ],
-    end: isCreate
-      ? [step({ op: "await-ready" }, byDefault("the container is created when its process waits for `start`")), ...unlock]
-      : [step({ op: "await-exec" }, byDefault("the container runs when its program does")), ...unlock, ...watch(supervision)],
+    recordChild:
+      recordChild === undefined
+        ? []
+        : [step({ op: "record-child", path: recordChild }, byDefault("a pid with its start time names the process for ever"))],
+    end:
+      kind === "create"
+        ? [step({ op: "await-ready" }, byDefault("the container is created when its process waits for `start`")), ...reached, ...unlock]
+        : [
+            step({ op: "await-exec" }, byDefault("the container runs when its program does")),
+            ...reached,
+            ...unlock,
+            ...poststart,
+            ...(kind === "foreground" ? watch(supervision) : []),
+          ],
   };
 }
 
@@ -84,6 +109,15 @@ function compileStdio(modes: readonly StdioMode[]): Step[] {
       return [step({ op: "relay-stdio", fd }, byDefault("the caller reads and writes the container's output and input"))];
     return mode === "null" ? [step({ op: "null-stdio", fd }, byDefault("nobody reads or writes here"))] : [];
   });
+}
+
+/** Before the clone, so that the process finds the place open, wherever it will be. */
+function waitingPlace({ fifo, failure }: CreateSupervision): Step[] {
+  const origin = byDefault("the process waits there for `start`");
+  return [
+    step({ op: "make-node", path: fifo, mode: 0o010600, major: 0, minor: 0, uid: 0, gid: 0 }, origin),
+    step({ op: "open-start", path: fifo, failure }, origin),
+  ];
 }
 
 function watch({ recordExit }: ForegroundSupervision): Step[] {

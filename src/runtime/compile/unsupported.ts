@@ -10,12 +10,6 @@ const refusals: readonly (readonly [at: string, isAsked: (config: RuntimeConfig)
   ["/process/scheduler", ({ process }) => process?.scheduler !== undefined],
   ["/process/ioPriority", ({ process }) => process?.ioPriority !== undefined],
   // execCPUAffinity is about processes that `exec` adds, not about the container's first one.
-  ["/hooks/prestart", ({ hooks }) => (hooks?.prestart ?? []).length > 0],
-  ["/hooks/createRuntime", ({ hooks }) => (hooks?.createRuntime ?? []).length > 0],
-  ["/hooks/createContainer", ({ hooks }) => (hooks?.createContainer ?? []).length > 0],
-  ["/hooks/startContainer", ({ hooks }) => (hooks?.startContainer ?? []).length > 0],
-  ["/hooks/poststart", ({ hooks }) => (hooks?.poststart ?? []).length > 0],
-  ["/hooks/poststop", ({ hooks }) => (hooks?.poststop ?? []).length > 0],
   ["/linux/seccomp", ({ linux }) => linux?.seccomp !== undefined],
   ["/linux/netDevices", ({ linux }) => Object.keys(linux?.netDevices ?? {}).length > 0],
   ["/linux/mountLabel", ({ linux }) => (linux?.mountLabel ?? "") !== ""],

@@ -1,0 +1,94 @@
+/** `start`, `state`, `kill` and `delete`: from a container's directory to the program that does it. */
+import { join } from "node:path";
+import { CodedError } from "#base/errors.ts";
+import type { Program } from "#program/encode.ts";
+import { errnoName } from "#program/failure.ts";
+import { pathExists } from "#sys/small-files.ts";
+import { byDefault, step } from "./compile/context.ts";
+import { compileDelete, compileKill, compileStart, compileState, type ContainerRecord } from "./compile/lifecycle.ts";
+import { compileExec } from "./compile/process.ts";
+import { describeFailure } from "./describe-failure.ts";
+import { readRecord } from "./record.ts";
+import { checkContainerId } from "./run.ts";
+import { stateFiles, type StateFiles } from "./state-files.ts";
+
+/** A container that exists, or what is left of one that was being made when its runtime was killed (without a record). */
+export interface FoundContainer {
+  readonly id: string;
+  readonly files: StateFiles;
+  readonly record: ContainerRecord | undefined;
+}
+
+/** What is to be done with a container. */
+export type LifecycleRequest =
+  | { readonly verb: "start" | "state" }
+  | { readonly verb: "kill"; readonly signal: number }
+  | { readonly verb: "delete"; readonly force: boolean };
+
+/** Looks for a container; undefined when there is none. @throws CodedError `invalid-argument` for an id that none can have */
+export function findContainer(stateRoot: string, id: string): FoundContainer | undefined {
+  const files = stateFiles(join(stateRoot, checkContainerId(id)));
+  if (!pathExists(files.directory)) return undefined;
+  return { id, files, record: readRecord(files.record) };
+}
+
+/** @throws CodedError `not-found`, in words that engines look for */
+export function requireContainer(stateRoot: string, id: string): FoundContainer & { readonly record: ContainerRecord } {
+  const found = findContainer(stateRoot, id);
+  if (found === undefined) throw new CodedError("not-found", `container ${JSON.stringify(id)} does not exist`);
+  const { record } = found;
+  if (record === undefined)
+    throw new CodedError("wrong-state", `container ${JSON.stringify(id)} was never made: delete --force removes what is left of it`);
+  return { ...found, record };
+}
+
+/** The program of a request. @throws CodedError `not-found` */
+export function compileRequest(stateRoot: string, id: string, request: LifecycleRequest): Program {
+  if (request.verb === "delete" && request.force) {
+    const found = findContainer(stateRoot, id);
+    if (found?.record === undefined) return found === undefined ? { main: [], cleanup: [], children: [] } : removeRest(found.files);
+  }
+  const { record, files } = requireContainer(stateRoot, id);
+  switch (request.verb) {
+    case "start":
+      return compileStart(record, files);
+    case "state":
+      return compileState(record, files);
+    case "kill":
+      return compileKill(files, request.signal);
+    case "delete":
+      return compileDelete(record, files, request.force);
+  }
+}
+
+/** A runtime was killed before it wrote the record, or while it deleted the container: nothing else is left by then. */
+function removeRest(files: StateFiles): Program {
+  const origin = byDefault("nothing is kept of a container that is deleted");
+  return { main: [step({ op: "remove-tree", path: files.directory }, origin)], cleanup: [], children: [] };
+}
+
+/** The error for a failed op of a request's program, in the words that engines look for. */
+export function describeRequestFailure(
+  container: FoundContainer,
+  { program, request, failure }: { program: Program; request: LifecycleRequest; failure: { opIndex: number; errno: number } },
+): CodedError {
+  const { id, record } = container;
+  const { opIndex, errno } = failure;
+  const op = program.main[opIndex]?.op;
+  const name = errnoName(errno);
+  const fail = (why: string): CodedError => new CodedError("wrong-state", `cannot ${request.verb} container ${JSON.stringify(id)}: ${why}`);
+  if (op?.op === "start" && record?.config.process !== undefined) {
+    if (name === "EALREADY") return fail("it has been started before");
+    if (name === "ESRCH") return fail("container not running: its process has ended");
+    // The process failed on its way to the program, of which the last op is all that can go wrong but for hooks.
+    const exec = { main: [compileExec(record.config.process)], cleanup: [], children: [] };
+    return describeFailure(exec, { opIndex: 0, errno });
+  }
+  if (op?.op === "require-ended") {
+    if (name === "EBUSY") return fail("it is running (kill it first, or use --force)");
+    return fail("its process does not end");
+  }
+  if ((op?.op === "open-process" || op?.op === "signal") && name === "ESRCH") return fail("container not running");
+  if (op?.op === "signal" && name === "EINVAL") return fail("there is no such signal");
+  return describeFailure(program, failure);
+}
