@@ -14,6 +14,7 @@ import { hostOps } from "./table/host.ts";
 import { mountOps } from "./table/mounts.ts";
 import { namespaceOps } from "./table/namespaces.ts";
 import { processOps } from "./table/process.ts";
+import { terminalOps } from "./table/terminals.ts";
 import { treeOps } from "./table/trees.ts";
 import type { OpDefinition } from "./table/op.ts";
 
@@ -22,4 +23,4 @@ export type { FieldKind, OpDefinition, Place } from "./table/op.ts";
 /** Bumped whenever bytes change meaning; executor and encoder of different versions refuse each other. */
 export const formatVersion = 1;
 
-export const opTable: readonly OpDefinition[] = [...hostOps, ...fileOps, ...namespaceOps, ...mountOps, ...processOps, ...treeOps];
+export const opTable: readonly OpDefinition[] = [...hostOps, ...fileOps, ...namespaceOps, ...mountOps, ...processOps, ...treeOps, ...terminalOps];

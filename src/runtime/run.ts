@@ -6,6 +6,7 @@ import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import { isRunning, parseProcessStat } from "#sys/process.ts";
 import { listDirectory, makeDirectory, makeNewDirectory, readTextIfThere, removeFile } from "#sys/small-files.ts";
 import { compileContainer } from "./compile/compile.ts";
+import type { PassedDescriptors } from "./compile/terminal.ts";
 import { readHostFacts } from "./facts.ts";
 
 /** What a bundle's container is made of. */
@@ -17,6 +18,8 @@ export interface BundleOptions {
   /** Directory of all containers' state. */
   readonly stateRoot: string;
   readonly pidFile?: string;
+  /** Descriptors of the caller that the container gets. */
+  readonly descriptors?: PassedDescriptors;
   readonly noPivot: boolean;
   /** Told about what was asked for and cannot be given. */
   readonly warn: (sentence: string) => void;
@@ -57,6 +60,7 @@ export function compileBundle(options: BundleOptions): Program {
       kind: "foreground",
       recordChild: join(directory, "child"),
       ...(options.pidFile === undefined ? {} : { pidFile: options.pidFile }),
+      ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
     },
     extraCleanup: [{ op: { op: "remove-tree", path: directory }, origin: "default: nothing is kept of a container that ended" }],
   });

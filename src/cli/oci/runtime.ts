@@ -1,6 +1,7 @@
 /** The `gantry-runtime` command line, in runc's spelling. So far it has `run`; the other verbs are refused by name. */
 import { CodedError } from "#base/errors.ts";
 import { encodeProgram } from "#program/encode.ts";
+import type { PassedDescriptors } from "#runtime/compile/terminal.ts";
 import { type BundleOptions, compileBundle, prepareBundle } from "#runtime/run.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import { checkOperands, parseArguments, type ParseRules, UsageError } from "../arguments.ts";
@@ -19,6 +20,8 @@ export interface RuntimeProgram {
   readonly writeError: (text: string) => unknown;
   readonly appendLog: (path: string, line: string) => void;
   readonly defaultRoot: string;
+  /** How many descriptors from 3 on are listening sockets for the container (sd_listen_fds(3)). */
+  readonly listenDescriptors: number;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -47,7 +50,9 @@ const runCommand: Command<RuntimeContext> = {
   maxOperands: 1,
   options: [
     { name: "bundle", short: "b", value: "DIR", help: "the bundle (default: the current directory)" },
+    { name: "console-socket", value: "PATH", help: "for a container that is left running; here the terminal is the caller's" },
     { name: "pid-file", value: "FILE", help: "write the container's pid to this file" },
+    { name: "preserve-fds", value: "COUNT", help: "pass on this many descriptors, from 3 on, after those of LISTEN_FDS" },
     { name: "no-pivot", help: "do not use pivot_root (the root is a ramdisk)" },
   ],
   run: (context, parsed) => {
@@ -61,17 +66,27 @@ function bundleOptions({ program, global }: RuntimeContext, parsed: ParsedArgume
     throw new CodedError("unsupported", "cannot use systemd for cgroups: that is not supported yet");
   const bundle = program.resolveBundle(valueOf(parsed, "bundle") ?? ".");
   const pidFile = valueOf(parsed, "pid-file");
+  if (valueOf(parsed, "console-socket") !== undefined)
+    throw new CodedError("invalid-argument", "cannot use console socket if the runtime will not detach or allocate tty");
   return {
     id: parsed.operands[0] ?? "",
     bundle,
     config: program.readConfig(bundle),
     stateRoot: valueOf(global, "root") ?? program.defaultRoot,
     ...(pidFile === undefined ? {} : { pidFile }),
+    descriptors: passedDescriptors(program, parsed),
     noPivot: parsed.switches.has("no-pivot"),
     warn: (sentence) => {
       log({ program, global }, "warning", sentence);
     },
   };
+}
+
+/** The descriptors that `--preserve-fds` and socket activation pass on. @throws CodedError `invalid-argument` */
+function passedDescriptors(program: RuntimeProgram, parsed: ParsedArguments): PassedDescriptors {
+  const preserved = valueOf(parsed, "preserve-fds") ?? "0";
+  if (!/^\d{1,9}$/.test(preserved)) throw new CodedError("invalid-argument", `option --preserve-fds is ${JSON.stringify(preserved)}, not a count`);
+  return { listening: program.listenDescriptors, preserved: Number(preserved) };
 }
 
 /** What the executor became after a failed op: `__failed INDEX ERRNO WORD...`. Compiles once more and says what it was. */

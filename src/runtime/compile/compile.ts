@@ -18,6 +18,7 @@ import { compileProtectedPaths, compileSysctl } from "./paths.ts";
 import { compileExec, compileSurroundings } from "./process.ts";
 import { compileRootfs } from "./rootfs.ts";
 import { compileSupervision, type Supervision } from "./supervision.ts";
+import { compileTerminal, withListenVariables, type TerminalPlan } from "./terminal.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 
 /** What a container program is compiled from. */
@@ -59,12 +60,14 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const context = makeContext(input, (sentence) => warnings.push(sentence));
   const cgroup = compileCgroup(context);
   const namespaces = compileNamespaces(context, { section: childSection(0), cgroup: cgroup.cloneInto ?? "" });
-  const moments = compileSupervision(supervision);
+  const moments = compileSupervision(supervision, config.process?.terminal === true);
+  const terminal = config.process === undefined ? noTerminal : compileTerminal(context, config.process, { supervision });
   const score = config.process?.oomScoreAdj;
   const main = [
     ...moments.begin,
     ...cgroup.prepare,
     ...moments.stdio,
+    ...terminal.beforeClone,
     ...namespaces.beforeClone,
     namespaces.clone,
     ...namespaces.mappings,
@@ -79,13 +82,19 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     // First of all, while the paths are the host's: what the child does from here on counts.
     ...cgroup.inChild,
     ...namespaces.inChild,
-    ...compileChild(context, input, cgroup.directories),
+    ...compileChild(context, input, { cgroups: cgroup.directories, terminal }),
   ];
   return { program: { main, cleanup: [...cgroup.cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
 }
 
+const noTerminal: TerminalPlan = { beforeClone: [], inChild: [] };
+
 /** What the child does once it is in all its namespaces. */
-function compileChild(context: Context, input: ContainerInput, cgroups: Parameters<typeof compileMounts>[1]): Step[] {
+function compileChild(
+  context: Context,
+  input: ContainerInput,
+  { cgroups, terminal }: { readonly cgroups: Parameters<typeof compileMounts>[1]; readonly terminal: TerminalPlan },
+): Step[] {
   const { config } = context;
   const { process } = config;
   if (process === undefined) return [];
@@ -104,6 +113,8 @@ function compileChild(context: Context, input: ContainerInput, cgroups: Paramete
     ...compileDevices(context),
     step({ op: "ensure-directory", path: normalizePath(process.cwd), mode: 0o755 }, "/process/cwd"),
     ...rootfs.enter,
+    // The container's own /dev/pts is there, and /dev can still be written; all privileges are, too.
+    ...terminal.inChild,
     ...compileProtectedPaths(context),
     ...mounts.close,
     ...rootfs.close,
@@ -113,7 +124,7 @@ function compileChild(context: Context, input: ContainerInput, cgroups: Paramete
     ...(input.supervision.kind === "create"
       ? [step({ op: "await-start", path: input.supervision.fifo }, byDefault("the container is created; `start` lets it run"))]
       : []),
-    compileExec(process),
+    compileExec({ ...process, env: [...withListenVariables(process.env ?? [], input.supervision.descriptors ?? {})] }),
   ];
 }
 

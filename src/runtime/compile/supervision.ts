@@ -1,6 +1,7 @@
 /** Who watches the container: the executor until its end, or nobody after `create`. */
 import type { Step } from "#program/encode.ts";
 import { byDefault, step } from "./context.ts";
+import type { PassedDescriptors } from "./terminal.ts";
 
 /** What becomes of one of the container's standard descriptors. */
 export type StdioMode = "inherit" | "relay" | "null";
@@ -11,14 +12,19 @@ interface Records {
   readonly recordChild?: string;
   /** Where the caller wants the pid, in decimal. */
   readonly pidFile?: string;
+  /** Descriptors of the caller that the container's process gets; none when absent. */
+  readonly descriptors?: PassedDescriptors;
   /** Held until the container's process runs (or is ready), so that no other program works on the container meanwhile. */
   readonly lock?: { readonly path: string; readonly exclusive: boolean };
 }
 
-/** Runs the container and stays with it until it ends. */
+/**
+ * Runs the container and stays with it until it ends. A container with a terminal is connected to the executor's own
+ * standard input and output; when the input is the caller's terminal, that is raw meanwhile.
+ */
 export interface ForegroundSupervision extends Records {
   readonly kind: "foreground";
-  /** stdin, stdout, stderr; inherited when absent. */
+  /** stdin, stdout, stderr; inherited when absent. With a terminal, "relay" means the same as "inherit". */
   readonly stdio?: readonly [StdioMode, StdioMode, StdioMode];
   /** Where to keep how the container ended. */
   readonly recordExit?: string;
@@ -31,6 +37,8 @@ export interface CreateSupervision extends Records {
   readonly kind: "create";
   /** Host path of the fifo that `start` opens for writing. */
   readonly fifo: string;
+  /** Absolute host path of the unix socket that gets the master of the container's terminal; needed when there is one. */
+  readonly consoleSocket?: string;
 }
 
 /** How the container's process is looked after. */
@@ -47,7 +55,7 @@ export interface SupervisionPlan {
 }
 
 /** Compiles how the container is looked after; asked for by the caller, not by the config. */
-export function compileSupervision(supervision: Supervision): SupervisionPlan {
+export function compileSupervision(supervision: Supervision, hasTerminal: boolean): SupervisionPlan {
   const { lock, recordChild, pidFile } = supervision;
   const unlock = lock === undefined ? [] : [step({ op: "unlock" }, byDefault("others may see the container now"))];
   const isCreate = supervision.kind === "create";
@@ -65,7 +73,7 @@ export function compileSupervision(supervision: Supervision): SupervisionPlan {
             ),
           ]),
     ],
-    stdio: isCreate ? [] : compileStdio(supervision.stdio ?? ["inherit", "inherit", "inherit"]),
+    stdio: isCreate ? [] : compileStdio(supervision.stdio ?? ["inherit", "inherit", "inherit"], hasTerminal),
     recordChild: [
       ...(recordChild === undefined
         ? []
@@ -78,9 +86,9 @@ export function compileSupervision(supervision: Supervision): SupervisionPlan {
   };
 }
 
-function compileStdio(modes: readonly StdioMode[]): Step[] {
+function compileStdio(modes: readonly StdioMode[], hasTerminal: boolean): Step[] {
   return modes.flatMap((mode, fd) => {
-    if (mode === "relay")
+    if (mode === "relay" && !hasTerminal)
       return [step({ op: "relay-stdio", fd }, byDefault("the caller reads and writes the container's output and input"))];
     return mode === "null" ? [step({ op: "null-stdio", fd }, byDefault("nobody reads or writes here"))] : [];
   });
