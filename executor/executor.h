@@ -81,8 +81,12 @@ int seal_executable(char **argv, char **envp, int (*before)(char **argv, char **
 bool is_front(char **argv);
 int start_compiler(char **argv, char **envp);
 void settle_front(char **argv, char **envp);
+bool find_prepared(char **argv, char **envp);
 void reap_compiler(void);
 void tell_by_compiler(uint32_t index, uint32_t error);
+
+/* prepared.c */
+int open_prepared(char **argv, char **envp);
 
 /* child.c */
 bool find_child_failure(int *error);

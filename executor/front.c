@@ -23,7 +23,7 @@ static const char compiler_name[] = "gantry";
 
 static char **front_argv;
 static char **front_envp;
-static int front_compiler;
+static int front_compiler = -1;
 
 /* True when the executor was called as the front. */
 bool is_front(char **argv)
@@ -141,6 +141,24 @@ void settle_front(char **argv, char **envp)
 	front_envp = envp;
 }
 
+/* Takes the prepared program that serves this call, if there is one. The compiler is opened when a failure is to be told. */
+bool find_prepared(char **argv, char **envp)
+{
+	int program;
+
+	/* Started by ourselves, the words have been looked at. */
+	if (argv[0][0] >= '0' && argv[0][0] <= '9')
+		return false;
+	program = open_prepared(argv, envp);
+	if (program < 0)
+		return false;
+	self.input = program;
+	self.control = -1;
+	front_argv = argv;
+	front_envp = envp;
+	return true;
+}
+
 /* Called when the compiler has ended: it must not stay a zombie for as long as the container runs. */
 void reap_compiler(void)
 {
@@ -158,6 +176,8 @@ void tell_by_compiler(uint32_t index, uint32_t error)
 
 	if (front_argv == NULL)
 		return;
+	if (front_compiler < 0)
+		front_compiler = open_compiler();
 	numbers[0][format_decimal(numbers[0], index)] = '\0';
 	numbers[1][format_decimal(numbers[1], error)] = '\0';
 	words[0] = front_argv[0];

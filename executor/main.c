@@ -183,6 +183,7 @@ void executor_main(char **argv, char **envp)
 	struct verdict verdict;
 	int result;
 	bool front = is_front(argv);
+	bool prepared = false;
 
 	if (!front && SYS(fcntl, PROGRAM_FD, F_GETFD) < 0)
 		quit(EXIT_FAILED);
@@ -190,14 +191,17 @@ void executor_main(char **argv, char **envp)
 		self.control = CONTROL_FD;
 	if (front)
 		fill_descriptors(3);
-	result = seal_executable(argv, envp, front ? start_compiler : NULL);
+	if (front)
+		prepared = find_prepared(argv, envp);
+	/* What was prepared enters no container, so there is nobody whom the executable would have to be sealed against. */
+	result = prepared ? 3 : seal_executable(argv, envp, front ? start_compiler : NULL);
 	if (result < 0) {
 		report(REPORT_FAILED, NO_OP, (uint32_t)-result);
 		quit(EXIT_FAILED);
 	}
 	if (result < 3)
 		fill_descriptors(3);
-	if (front)
+	if (front && !prepared)
 		settle_front(argv, envp);
 	settle();
 	if (read_exactly((uint8_t *)&header, sizeof(header)) < 0 || !header_is_good(&header)) {
