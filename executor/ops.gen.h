@@ -83,6 +83,12 @@ enum op_code {
 	OP_PARENTS = 92,
 	OP_END = 93,
 	OP_REMOVE_TREE = 94,
+	OP_WRITE_FIRST = 140,
+	OP_SYSTEMD_CALL = 141,
+	OP_CHANGE_OWNER = 142,
+	OP_WRITE_AND_AWAIT = 143,
+	OP_SIGNAL_CGROUP = 144,
+	OP_REMOVE_EMPTY_CGROUP = 145,
 };
 
 /* Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit. */
@@ -543,6 +549,52 @@ struct op_remove_tree {
 	const char *path;
 };
 
+/* Writes `data` i to `paths` i, for the first of them that exists. With `tolerant` 1 it is success that none does, with 2 any failure is. */
+struct op_write_first {
+	char **paths; /* ends in NULL */
+	char **data; /* ends in NULL */
+	uint32_t tolerant;
+};
+
+/* Connects to the D-Bus `socket` as our own uid, sends the messages `greeting`, then the method call `call`, with the child's pid put into it at byte `pidAt` unless that is 0, and reads its reply, for up to 30 s. With `waits` it also waits for the signal that the job named in the reply is done. With `missing` it is success that the unit does not exist; when it exists already, and there is a `recovery`, that message is sent and the call repeated once. */
+struct op_systemd_call {
+	const char *socket;
+	struct byte_view greeting;
+	struct byte_view call;
+	uint32_t pid_at;
+	uint32_t waits;
+	uint32_t missing;
+	struct byte_view recovery;
+};
+
+/* Gives `path`, which is not followed, to `uid` and `gid`; 0xffffffff keeps one. A missing one is success. */
+struct op_change_owner {
+	const char *path;
+	uint32_t uid;
+	uint32_t gid;
+};
+
+/* Writes `data` to `path` until the file `answer` has the line `expected`, for at most `limitMs`; then it writes `undo`, unless that is empty, and fails with ETIMEDOUT. */
+struct op_write_and_await {
+	const char *path;
+	const char *data;
+	const char *answer;
+	const char *expected;
+	const char *undo;
+	uint32_t limit_ms;
+};
+
+/* Sends `signal` to every process in the cgroup `path` and those below it; a missing one is success. */
+struct op_signal_cgroup {
+	const char *path;
+	uint32_t signal;
+};
+
+/* Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success. */
+struct op_remove_empty_cgroup {
+	const char *path;
+};
+
 /* Where an op may stand. */
 enum place {
 	IN_MAIN = 1,
@@ -707,6 +759,18 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_STREAM;
 	case OP_REMOVE_TREE:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_WRITE_FIRST:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SYSTEMD_CALL:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_CHANGE_OWNER:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_WRITE_AND_AWAIT:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SIGNAL_CGROUP:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_REMOVE_EMPTY_CGROUP:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	default:
 		return 0;
 	}
@@ -789,6 +853,12 @@ union any_op {
 	struct op_parents parents_;
 	struct op_end end_;
 	struct op_remove_tree remove_tree_;
+	struct op_write_first write_first_;
+	struct op_systemd_call systemd_call_;
+	struct op_change_owner change_owner_;
+	struct op_write_and_await write_and_await_;
+	struct op_signal_cgroup signal_cgroup_;
+	struct op_remove_empty_cgroup remove_empty_cgroup_;
 };
 
 /* X(code, name) for every op: dispatchers and checks are made from this list, so none can miss one. */
@@ -868,7 +938,13 @@ union any_op {
 	X(OP_CLEAR, clear) \
 	X(OP_PARENTS, parents) \
 	X(OP_END, end) \
-	X(OP_REMOVE_TREE, remove_tree)
+	X(OP_REMOVE_TREE, remove_tree) \
+	X(OP_WRITE_FIRST, write_first) \
+	X(OP_SYSTEMD_CALL, systemd_call) \
+	X(OP_CHANGE_OWNER, change_owner) \
+	X(OP_WRITE_AND_AWAIT, write_and_await) \
+	X(OP_SIGNAL_CGROUP, signal_cgroup) \
+	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup)
 
 /* Decoders: true when the record's body holds exactly these fields and nothing else. */
 static inline bool decode_lock(struct reader *r, struct op_lock *op)
@@ -1400,6 +1476,58 @@ static inline bool decode_end(struct reader *r, struct op_end *op)
 }
 
 static inline bool decode_remove_tree(struct reader *r, struct op_remove_tree *op)
+{
+	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_write_first(struct reader *r, struct op_write_first *op)
+{
+	return take_texts(r, &op->paths) &&
+	       take_texts(r, &op->data) &&
+	       take_u32(r, &op->tolerant) &&
+	       at_end(r);
+}
+
+static inline bool decode_systemd_call(struct reader *r, struct op_systemd_call *op)
+{
+	return take_text(r, &op->socket) &&
+	       take_bytes(r, &op->greeting) &&
+	       take_bytes(r, &op->call) &&
+	       take_u32(r, &op->pid_at) &&
+	       take_u32(r, &op->waits) &&
+	       take_u32(r, &op->missing) &&
+	       take_bytes(r, &op->recovery) &&
+	       at_end(r);
+}
+
+static inline bool decode_change_owner(struct reader *r, struct op_change_owner *op)
+{
+	return take_text(r, &op->path) &&
+	       take_u32(r, &op->uid) &&
+	       take_u32(r, &op->gid) &&
+	       at_end(r);
+}
+
+static inline bool decode_write_and_await(struct reader *r, struct op_write_and_await *op)
+{
+	return take_text(r, &op->path) &&
+	       take_text(r, &op->data) &&
+	       take_text(r, &op->answer) &&
+	       take_text(r, &op->expected) &&
+	       take_text(r, &op->undo) &&
+	       take_u32(r, &op->limit_ms) &&
+	       at_end(r);
+}
+
+static inline bool decode_signal_cgroup(struct reader *r, struct op_signal_cgroup *op)
+{
+	return take_text(r, &op->path) &&
+	       take_u32(r, &op->signal) &&
+	       at_end(r);
+}
+
+static inline bool decode_remove_empty_cgroup(struct reader *r, struct op_remove_empty_cgroup *op)
 {
 	return take_text(r, &op->path) &&
 	       at_end(r);

@@ -9,6 +9,7 @@
  * Numbers are never reused: a removed op leaves a gap and raises `formatVersion`.
  */
 
+import { cgroupOps } from "./table/cgroups.ts";
 import { fileOps } from "./table/files.ts";
 import { hostOps } from "./table/host.ts";
 import { mountOps } from "./table/mounts.ts";
@@ -22,4 +23,12 @@ export type { FieldKind, OpDefinition, Place } from "./table/op.ts";
 /** Bumped whenever bytes change meaning; executor and encoder of different versions refuse each other. */
 export const formatVersion = 1;
 
-export const opTable: readonly OpDefinition[] = [...hostOps, ...fileOps, ...namespaceOps, ...mountOps, ...processOps, ...treeOps];
+export const opTable: readonly OpDefinition[] = [
+  ...hostOps,
+  ...fileOps,
+  ...namespaceOps,
+  ...mountOps,
+  ...processOps,
+  ...treeOps,
+  ...cgroupOps,
+];

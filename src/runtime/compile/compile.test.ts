@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { stepsInOrder } from "#program/encode.ts";
 import type { Op } from "#program/ops.gen.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
+import { unknownCgroupFiles } from "../cgroup-facts.ts";
 import type { HostFacts } from "../facts.ts";
 import { compileContainer, type ContainerInput } from "./compile.ts";
 import { normalizePath } from "./context.ts";
@@ -19,6 +20,7 @@ const facts: HostFacts = {
   mountPoints: ["/", "/srv"],
   isDirectory: (path) => (path.startsWith("/srv/missing") ? undefined : path.startsWith("/srv")),
   findCpuset: () => undefined,
+  cgroupFiles: unknownCgroupFiles,
   isSetgroupsDenied: (path) => path === "/proc/7/ns/user",
 };
 
