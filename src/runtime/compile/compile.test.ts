@@ -70,7 +70,6 @@ test("what is not implemented is refused with its JSON Pointer", () => {
     ["/hooks/poststop", { hooks: { poststop: [{ path: "/bin/true" }] } }],
     ["/linux/seccomp", { linux: { ...linux, seccomp: { defaultAction: "SCMP_ACT_ALLOW" } } }],
     ["/linux/intelRdt", { linux: { ...linux, intelRdt: {} } }],
-    ["/linux/resources/rdma", { linux: { ...linux, resources: { rdma: { mlx5: { hcaHandles: 1 } } } } }],
     ["/linux/namespaces", { linux: { namespaces: [] } }],
     ["/mounts/0/options", { mounts: [{ destination: "/a", type: "tmpfs", options: ["tmpcopyup"] }] }],
     ["/mounts/0/uidMappings", { mounts: [{ destination: "/a", type: "bind", source: "/srv", uidMappings: [], gidMappings: [] }] }],

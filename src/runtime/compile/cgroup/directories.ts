@@ -3,7 +3,7 @@ import { CodedError } from "#base/errors.ts";
 import type { Step } from "#program/encode.ts";
 import type { IdMapping } from "#spec/runtime-config.ts";
 import type { CgroupHierarchy, Cpuset } from "../../facts.ts";
-import { byDefault, isNewNamespace, joinPath, parentPath, step, type Context } from "../context.ts";
+import { byDefault, isNewNamespace, joinPath, normalizePath, parentPath, step, type Context } from "../context.ts";
 import { ancestorsBelow, type CgroupDirectory } from "./place.ts";
 import { neededControllers } from "./v2-limits.ts";
 
@@ -18,11 +18,13 @@ export function compileDirectories(context: Context, directories: readonly Cgrou
 
 /** Removes the parents that the container's program makes, deepest first; others may use them by then. */
 export function compileParentRemoval({ linux, facts }: Context, directories: readonly CgroupDirectory[]): Step[] {
-  const components = (linux.cgroupsPath ?? "").split("/").filter((name) => name !== "" && name !== "." && name !== "..");
-  if (components.length < 2) return [];
+  const depth = normalizePath(linux.cgroupsPath ?? "").split("/").length - 1;
+  if (depth < 2) return [];
   return directories.flatMap(({ hierarchy, path }) => {
     const top = hierarchy?.mountPoint ?? facts.cgroup.unified?.mountPoint ?? "/";
-    const missing = ancestorsBelow(top, path).filter((directory) => facts.isDirectory(directory) === undefined);
+    // Only what the path names: below it is the cgroup that we are in.
+    const named = ancestorsBelow(top, path).slice(1 - depth);
+    const missing = named.filter((directory) => facts.isDirectory(directory) === undefined);
     const origin = byDefault("a parent that was made for the container goes with it, unless others use it");
     return missing.toReversed().map((directory) => step({ op: "remove-empty-cgroup", path: directory }, origin));
   });

@@ -18,7 +18,7 @@ const defaultPeriodMicros = 100_000;
 export function resourceProperties(resources: LinuxResources, isUnified: boolean): DbusProperty[] {
   const { memory = {}, cpu = {}, pids = {} } = resources;
   const common: readonly (readonly [string, DbusValue | undefined])[] = [
-    ["TasksMax", number(pids.limit === undefined || pids.limit === 0 ? (pids.limit ?? 0) + (pids.limit === 0 ? 1 : 0) || undefined : pids.limit)],
+    ["TasksMax", number(pids.limit === 0 ? 1 : pids.limit)],
     ["CPUQuotaPeriodUSec", number(nonZero(cpu.period))],
     ["CPUQuotaPerSecUSec", cpuQuota(nonZero(cpu.quota), nonZero(cpu.period))],
     ["AllowedCPUs", bits(nonEmpty(cpu.cpus))],
