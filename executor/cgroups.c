@@ -10,7 +10,10 @@
 /* How long removal has waited for dying processes so far. */
 static int64_t waited_ns;
 
-static int remove_below(int directory, int depth);
+/* What is done with the cgroup `name` in `parent`, at `depth` below the one that an op names. */
+typedef int (*cgroup_visit)(int parent, const char *name, int depth);
+
+static int for_each_below(int directory, int depth, cgroup_visit visit);
 
 int op_make_cgroup(const struct op_make_cgroup *op)
 {
@@ -27,7 +30,7 @@ static int remove_cgroup(int parent, const char *name, int depth)
 		int directory OWNED = SYS(openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 
 		if (directory >= 0)
-			TRY(remove_below(directory, depth + 1));
+			TRY(for_each_below(directory, depth + 1, remove_cgroup));
 		result = SYS(unlinkat, parent, name, AT_REMOVEDIR);
 	}
 	for (; result == -EBUSY && waited_ns < WAIT_LIMIT_NS; result = SYS(unlinkat, parent, name, AT_REMOVEDIR)) {
@@ -39,8 +42,8 @@ static int remove_cgroup(int parent, const char *name, int depth)
 	return result == -ENOENT ? 0 : result;
 }
 
-/* Removes the cgroups in `directory`; recursion is bounded by DEPTH_LIMIT. */
-static int remove_below(int directory, int depth)
+/* Calls `visit` for each cgroup in `directory`; recursion is bounded by DEPTH_LIMIT. */
+static int for_each_below(int directory, int depth, cgroup_visit visit)
 {
 	_Alignas(struct directory_entry) char buffer[1024];
 	int size;
@@ -51,7 +54,7 @@ static int remove_below(int directory, int depth)
 
 			at += entry->size;
 			if (entry->type == ENTRY_DIRECTORY && !is_dots(entry->name))
-				TRY(remove_cgroup(directory, entry->name, depth));
+				TRY(visit(directory, entry->name, depth));
 		}
 	}
 	return size;
@@ -67,6 +70,70 @@ int op_remove_cgroup(const struct op_remove_cgroup *op)
 	TRY(parent);
 	waited_ns = 0;
 	return remove_cgroup(parent, name, 0);
+}
+
+int op_remove_empty_cgroup(const struct op_remove_empty_cgroup *op)
+{
+	const char *name;
+	int parent OWNED = open_parent(op->path, &name);
+	int result = parent < 0 ? parent : SYS(unlinkat, parent, name, AT_REMOVEDIR);
+
+	/* Somebody else's by now, or gone by somebody else's hand: both are as it should be. */
+	return result == -EBUSY || result == -ENOTEMPTY || result == -ENOENT ? 0 : result;
+}
+
+/* What signal_cgroup() sends. */
+static uint32_t signal_to_send;
+
+/* Sends the signal to each process that the open cgroup.procs lists; 0 stands for one outside our pid namespace. */
+static int signal_listed(int list)
+{
+	char buffer[1024];
+	uint32_t pid = 0;
+	int size;
+
+	while ((size = SYS(read, list, buffer, sizeof(buffer))) > 0) {
+		for (int i = 0; i < size; i++) {
+			int result = 0;
+
+			if (buffer[i] != '\n') {
+				pid = pid * 10 + (uint32_t)(buffer[i] - '0');
+				continue;
+			}
+			if (pid != 0)
+				result = SYS(kill, pid, signal_to_send);
+			pid = 0;
+			if (result < 0 && result != -ESRCH)
+				return result;
+		}
+	}
+	return size;
+}
+
+static int signal_cgroup(int parent, const char *name, int depth)
+{
+	int directory OWNED = SYS(openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	int list OWNED = -1;
+
+	if (directory == -ENOENT)
+		return 0;
+	TRY(directory);
+	list = SYS(openat, directory, "cgroup.procs", O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (list >= 0)
+		TRY(signal_listed(list));
+	return depth < DEPTH_LIMIT ? for_each_below(directory, depth + 1, signal_cgroup) : -ELOOP;
+}
+
+int op_signal_cgroup(const struct op_signal_cgroup *op)
+{
+	const char *name;
+	int parent OWNED = open_parent(op->path, &name);
+
+	if (parent == -ENOENT)
+		return 0;
+	TRY(parent);
+	signal_to_send = op->signal;
+	return signal_cgroup(parent, name, 0);
 }
 
 int op_device_filter(const struct op_device_filter *op)

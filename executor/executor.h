@@ -137,6 +137,7 @@ int make_path(const char *path, uint32_t kind, uint32_t mode);
 /* files.c */
 int write_whole(const char *path, const char *text, size_t size, uint32_t mode);
 int read_file(int fd, char *buffer, size_t room);
+int write_path(const char *path, const char *text);
 size_t format_decimal(char *out, uint32_t value);
 
 int write_standard(int fd, const char *text, size_t size);

@@ -139,6 +139,12 @@ static int write_own(const char *path, const char *text, uint64_t magic)
 	return write_once(fd, text, strlen(text));
 }
 
+/* One write() of `text` to the existing file `path`. */
+int write_path(const char *path, const char *text)
+{
+	return write_own(path, text, 0);
+}
+
 int op_write(const struct op_write *op)
 {
 	return write_own(op->path, op->data, op->fs_magic);

@@ -102,6 +102,12 @@ enum op_code {
 	OP_TERMINAL = 151,
 	OP_OWN_STDIO = 152,
 	OP_PASS_DESCRIPTORS = 153,
+	OP_WRITE_FIRST = 140,
+	OP_SYSTEMD_CALL = 141,
+	OP_CHANGE_OWNER = 142,
+	OP_WRITE_AND_AWAIT = 143,
+	OP_SIGNAL_CGROUP = 144,
+	OP_REMOVE_EMPTY_CGROUP = 145,
 };
 
 /* Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit. */
@@ -674,6 +680,52 @@ struct op_pass_descriptors {
 	uint32_t count;
 };
 
+/* Writes `data` i to `paths` i, for the first of them that exists. With `tolerant` 1 it is success that none does, with 2 any failure is. */
+struct op_write_first {
+	char **paths; /* ends in NULL */
+	char **data; /* ends in NULL */
+	uint32_t tolerant;
+};
+
+/* Connects to the D-Bus `socket` as our own uid, sends the messages `greeting`, then the method call `call`, with the child's pid put into it at byte `pidAt` unless that is 0, and reads its reply, for up to 30 s. With `waits` it also waits for the signal that the job named in the reply is done. With `missing` it is success that the unit does not exist; when it exists already, and there is a `recovery`, that message is sent and the call repeated once. */
+struct op_systemd_call {
+	const char *socket;
+	struct byte_view greeting;
+	struct byte_view call;
+	uint32_t pid_at;
+	uint32_t waits;
+	uint32_t missing;
+	struct byte_view recovery;
+};
+
+/* Gives `path`, which is not followed, to `uid` and `gid`; 0xffffffff keeps one. A missing one is success. */
+struct op_change_owner {
+	const char *path;
+	uint32_t uid;
+	uint32_t gid;
+};
+
+/* Writes `data` to `path` until the file `answer` has the line `expected`, for at most `limitMs`; then it writes `undo`, unless that is empty, and fails with ETIMEDOUT. */
+struct op_write_and_await {
+	const char *path;
+	const char *data;
+	const char *answer;
+	const char *expected;
+	const char *undo;
+	uint32_t limit_ms;
+};
+
+/* Sends `signal` to every process in the cgroup `path` and those below it; a missing one is success. */
+struct op_signal_cgroup {
+	const char *path;
+	uint32_t signal;
+};
+
+/* Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success. */
+struct op_remove_empty_cgroup {
+	const char *path;
+};
+
 /* Where an op may stand. */
 enum place {
 	IN_MAIN = 1,
@@ -876,6 +928,18 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CHILD;
 	case OP_PASS_DESCRIPTORS:
 		return IN_MAIN;
+	case OP_WRITE_FIRST:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SYSTEMD_CALL:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_CHANGE_OWNER:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_WRITE_AND_AWAIT:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SIGNAL_CGROUP:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_REMOVE_EMPTY_CGROUP:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	default:
 		return 0;
 	}
@@ -977,6 +1041,12 @@ union any_op {
 	struct op_terminal terminal_;
 	struct op_own_stdio own_stdio_;
 	struct op_pass_descriptors pass_descriptors_;
+	struct op_write_first write_first_;
+	struct op_systemd_call systemd_call_;
+	struct op_change_owner change_owner_;
+	struct op_write_and_await write_and_await_;
+	struct op_signal_cgroup signal_cgroup_;
+	struct op_remove_empty_cgroup remove_empty_cgroup_;
 };
 
 /* X(code, name) for every op: dispatchers and checks are made from this list, so none can miss one. */
@@ -1075,7 +1145,13 @@ union any_op {
 	X(OP_OPEN_CONSOLE, open_console) \
 	X(OP_TERMINAL, terminal) \
 	X(OP_OWN_STDIO, own_stdio) \
-	X(OP_PASS_DESCRIPTORS, pass_descriptors)
+	X(OP_PASS_DESCRIPTORS, pass_descriptors) \
+	X(OP_WRITE_FIRST, write_first) \
+	X(OP_SYSTEMD_CALL, systemd_call) \
+	X(OP_CHANGE_OWNER, change_owner) \
+	X(OP_WRITE_AND_AWAIT, write_and_await) \
+	X(OP_SIGNAL_CGROUP, signal_cgroup) \
+	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup)
 
 /* Decoders: true when the record's body holds exactly these fields and nothing else. */
 static inline bool decode_lock(struct reader *r, struct op_lock *op)
@@ -1740,6 +1816,58 @@ static inline bool decode_own_stdio(struct reader *r, struct op_own_stdio *op)
 static inline bool decode_pass_descriptors(struct reader *r, struct op_pass_descriptors *op)
 {
 	return take_u32(r, &op->count) &&
+	       at_end(r);
+}
+
+static inline bool decode_write_first(struct reader *r, struct op_write_first *op)
+{
+	return take_texts(r, &op->paths) &&
+	       take_texts(r, &op->data) &&
+	       take_u32(r, &op->tolerant) &&
+	       at_end(r);
+}
+
+static inline bool decode_systemd_call(struct reader *r, struct op_systemd_call *op)
+{
+	return take_text(r, &op->socket) &&
+	       take_bytes(r, &op->greeting) &&
+	       take_bytes(r, &op->call) &&
+	       take_u32(r, &op->pid_at) &&
+	       take_u32(r, &op->waits) &&
+	       take_u32(r, &op->missing) &&
+	       take_bytes(r, &op->recovery) &&
+	       at_end(r);
+}
+
+static inline bool decode_change_owner(struct reader *r, struct op_change_owner *op)
+{
+	return take_text(r, &op->path) &&
+	       take_u32(r, &op->uid) &&
+	       take_u32(r, &op->gid) &&
+	       at_end(r);
+}
+
+static inline bool decode_write_and_await(struct reader *r, struct op_write_and_await *op)
+{
+	return take_text(r, &op->path) &&
+	       take_text(r, &op->data) &&
+	       take_text(r, &op->answer) &&
+	       take_text(r, &op->expected) &&
+	       take_text(r, &op->undo) &&
+	       take_u32(r, &op->limit_ms) &&
+	       at_end(r);
+}
+
+static inline bool decode_signal_cgroup(struct reader *r, struct op_signal_cgroup *op)
+{
+	return take_text(r, &op->path) &&
+	       take_u32(r, &op->signal) &&
+	       at_end(r);
+}
+
+static inline bool decode_remove_empty_cgroup(struct reader *r, struct op_remove_empty_cgroup *op)
+{
+	return take_text(r, &op->path) &&
 	       at_end(r);
 }
 

@@ -8,16 +8,20 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { encodeProgram, stepsInOrder } from "#program/encode.ts";
 import { compileContainer, type CompiledContainer, type ContainerInput } from "#runtime/compile/compile.ts";
 import { explainProgram } from "#runtime/explain.ts";
+import { unknownCgroupFiles, type SystemdFacts } from "#runtime/cgroup-facts.ts";
 import type { Cpuset, HostFacts } from "#runtime/facts.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
 
 const cases = `${import.meta.dir}/testdata/programs`;
 
 /** facts.json: the plain facts, and the answers to questions about files. */
-interface RecordedFacts extends Omit<HostFacts, "isDirectory" | "findCpuset" | "isSetgroupsDenied"> {
+interface RecordedFacts extends Omit<HostFacts, "isDirectory" | "findCpuset" | "isSetgroupsDenied" | "cgroupFiles"> {
   readonly directories: readonly string[];
   readonly files: readonly string[];
   readonly cpusets: Readonly<Record<string, Cpuset>>;
+  /** Contents of files of cgroups, by path. */
+  readonly cgroupFiles?: Readonly<Record<string, string>>;
+  readonly systemd?: SystemdFacts;
 }
 
 function readJson(path: string): unknown {
@@ -26,12 +30,13 @@ function readJson(path: string): unknown {
 
 function compileCase(name: string): CompiledContainer {
   const folder = `${cases}/${name}`;
-  const { directories, files, cpusets, ...plain } = readJson(`${folder}/facts.json`) as RecordedFacts;
+  const { directories, files, cpusets, cgroupFiles = {}, systemd, ...plain } = readJson(`${folder}/facts.json`) as RecordedFacts;
   const facts: HostFacts = {
     ...plain,
     isDirectory: (path) => (directories.includes(path) ? true : files.includes(path) ? false : undefined),
     findCpuset: (directory) => cpusets[directory],
     isSetgroupsDenied: () => false,
+    cgroupFiles: { ...unknownCgroupFiles, read: (path) => cgroupFiles[path], systemd: () => systemd },
   };
   const input = existsSync(`${folder}/input.json`) ? (readJson(`${folder}/input.json`) as Partial<ContainerInput>) : {};
   const config = parseRuntimeConfig(readJson(`${folder}/config.json`));

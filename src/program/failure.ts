@@ -50,11 +50,16 @@ const errnos: Readonly<Record<number, readonly [name: string, text: string, code
   75: ["EOVERFLOW", "value too large", "invalid-argument"],
   77: ["EBADFD", "file descriptor in bad state"],
   95: ["EOPNOTSUPP", "operation not supported", "unsupported"],
+  104: ["ECONNRESET", "connection reset", "unavailable"],
+  105: ["ENOBUFS", "no buffer space available", "exhausted"],
+  107: ["ENOTCONN", "not connected", "unavailable"],
   110: ["ETIMEDOUT", "timed out", "deadline-exceeded"],
   111: ["ECONNREFUSED", "connection refused", "unavailable"],
   114: ["EALREADY", "already done or under way", "wrong-state"],
   116: ["ESTALE", "stale file handle"],
+  121: ["EREMOTEIO", "refused by the other side", "internal"],
   122: ["EDQUOT", "disk quota exceeded", "exhausted"],
+  125: ["ECANCELED", "canceled", "canceled"],
 };
 
 /** The name of an errno, such as "ENOENT"; "errno N" for one that has none here. */

@@ -650,6 +650,58 @@ export interface PassDescriptorsOp {
   readonly count: number;
 }
 
+/** Writes `data` i to `paths` i, for the first of them that exists. With `tolerant` 1 it is success that none does, with 2 any failure is. */
+export interface WriteFirstOp {
+  readonly op: "write-first";
+  readonly paths: readonly string[];
+  readonly data: readonly string[];
+  readonly tolerant: number;
+}
+
+/** Connects to the D-Bus `socket` as our own uid, sends the messages `greeting`, then the method call `call`, with the child's pid put into it at byte `pidAt` unless that is 0, and reads its reply, for up to 30 s. With `waits` it also waits for the signal that the job named in the reply is done. With `missing` it is success that the unit does not exist; when it exists already, and there is a `recovery`, that message is sent and the call repeated once. */
+export interface SystemdCallOp {
+  readonly op: "systemd-call";
+  readonly socket: string;
+  readonly greeting: Uint8Array;
+  readonly call: Uint8Array;
+  readonly pidAt: number;
+  readonly waits: number;
+  readonly missing: number;
+  readonly recovery: Uint8Array;
+}
+
+/** Gives `path`, which is not followed, to `uid` and `gid`; 0xffffffff keeps one. A missing one is success. */
+export interface ChangeOwnerOp {
+  readonly op: "change-owner";
+  readonly path: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Writes `data` to `path` until the file `answer` has the line `expected`, for at most `limitMs`; then it writes `undo`, unless that is empty, and fails with ETIMEDOUT. */
+export interface WriteAndAwaitOp {
+  readonly op: "write-and-await";
+  readonly path: string;
+  readonly data: string;
+  readonly answer: string;
+  readonly expected: string;
+  readonly undo: string;
+  readonly limitMs: number;
+}
+
+/** Sends `signal` to every process in the cgroup `path` and those below it; a missing one is success. */
+export interface SignalCgroupOp {
+  readonly op: "signal-cgroup";
+  readonly path: string;
+  readonly signal: number;
+}
+
+/** Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success. */
+export interface RemoveEmptyCgroupOp {
+  readonly op: "remove-empty-cgroup";
+  readonly path: string;
+}
+
 /** Every primitive operation. */
 export type Op =
   | LockOp
@@ -746,7 +798,13 @@ export type Op =
   | OpenConsoleOp
   | TerminalOp
   | OwnStdioOp
-  | PassDescriptorsOp;
+  | PassDescriptorsOp
+  | WriteFirstOp
+  | SystemdCallOp
+  | ChangeOwnerOp
+  | WriteAndAwaitOp
+  | SignalCgroupOp
+  | RemoveEmptyCgroupOp;
 
 /** Appends the record of `op` to `writer`. */
 export function encodeOp(writer: RecordWriter, op: Op): void {
@@ -1208,6 +1266,46 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "pass-descriptors":
       writer.begin(153);
       writer.u32(op.count);
+      break;
+    case "write-first":
+      writer.begin(140);
+      writer.texts(op.paths);
+      writer.texts(op.data);
+      writer.u32(op.tolerant);
+      break;
+    case "systemd-call":
+      writer.begin(141);
+      writer.text(op.socket);
+      writer.bytes(op.greeting);
+      writer.bytes(op.call);
+      writer.u32(op.pidAt);
+      writer.u32(op.waits);
+      writer.u32(op.missing);
+      writer.bytes(op.recovery);
+      break;
+    case "change-owner":
+      writer.begin(142);
+      writer.text(op.path);
+      writer.u32(op.uid);
+      writer.u32(op.gid);
+      break;
+    case "write-and-await":
+      writer.begin(143);
+      writer.text(op.path);
+      writer.text(op.data);
+      writer.text(op.answer);
+      writer.text(op.expected);
+      writer.text(op.undo);
+      writer.u32(op.limitMs);
+      break;
+    case "signal-cgroup":
+      writer.begin(144);
+      writer.text(op.path);
+      writer.u32(op.signal);
+      break;
+    case "remove-empty-cgroup":
+      writer.begin(145);
+      writer.text(op.path);
       break;
   }
   writer.finish();

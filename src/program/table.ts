@@ -9,6 +9,7 @@
  * Numbers are never reused: a removed op leaves a gap and raises `formatVersion`.
  */
 
+import { cgroupOps } from "./table/cgroups.ts";
 import { fileOps } from "./table/files.ts";
 import { hostOps } from "./table/host.ts";
 import { lifecycleOps } from "./table/lifecycle.ts";
@@ -33,4 +34,5 @@ export const opTable: readonly OpDefinition[] = [
   ...processOps,
   ...treeOps,
   ...terminalOps,
+  ...cgroupOps,
 ];

@@ -59,6 +59,8 @@ const groups: Readonly<Partial<Record<Op["op"], Group>>> = {
   cleanup: "supervision",
   "make-cgroup": "control groups",
   "remove-cgroup": "control groups",
+  "remove-empty-cgroup": "control groups",
+  "systemd-call": "control groups",
   "device-filter": "control groups",
   clone: "namespaces",
   unshare: "namespaces",

@@ -1,12 +1,13 @@
 /**
  * What the compiler must know about this machine, and the reading of it: a few files of /proc, once a run.
  *
- * The facts are plain data (but for three questions about files), so a program can be compiled for another machine.
+ * The facts are plain data (but for questions about files), so a program can be compiled for another machine.
  * Parsers are pure; only `readHostFacts` touches the kernel.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { CodedError } from "#base/errors.ts";
+import { hostCgroupFiles, type CgroupFiles } from "./cgroup-facts.ts";
 
 /** One mounted cgroup v1 hierarchy. */
 export interface CgroupHierarchy {
@@ -67,6 +68,8 @@ export interface HostFacts {
   readonly isDirectory: (hostPath: string) => boolean | undefined;
   /** The cpuset of the cgroup v1 directory; `undefined` when there is no such directory. */
   readonly findCpuset: (directory: string) => Cpuset | undefined;
+  /** Questions about files of cgroups, and about systemd. */
+  readonly cgroupFiles: CgroupFiles;
   /** Whether setgroups() is denied in the user namespace at the path; false when that cannot be known. */
   readonly isSetgroupsDenied: (userNamespacePath: string) => boolean;
 }
@@ -91,6 +94,7 @@ export function readHostFacts(): HostFacts {
     mountPoints: mounts.map(({ mountPoint }) => mountPoint),
     isDirectory: (hostPath) => statSync(hostPath, { throwIfNoEntry: false })?.isDirectory(),
     findCpuset: readCpuset,
+    cgroupFiles: hostCgroupFiles,
     isSetgroupsDenied: readSetgroups,
   };
 }

@@ -120,6 +120,12 @@ const phrases: Phrases = {
     `empty ${displayByteString(path)}${keep.length === 0 ? "" : ` but for ${keep.map(displayByteString).join(", ")}`}`,
   parents: ({ path }) => `ensure the directory ${displayByteString(path)}`,
   end: () => "finish",
+  "write-first": ({ paths, data }) => paths.map((path, index) => `write ${quoted(data[index] ?? "")} to ${path}`).join(", or "),
+  "systemd-call": ({ call }) => `ask systemd: ${describeCall(call)}`,
+  "change-owner": ({ path, uid }) => `give ${path} to user ${uid}`,
+  "write-and-await": ({ path, data, answer, expected }) => `write ${quoted(data)} to ${path} until ${answer} says ${quoted(expected)}`,
+  "signal-cgroup": ({ path, signal }) => `send signal ${signal} to all processes in ${path}`,
+  "remove-empty-cgroup": ({ path }) => `remove the cgroup ${path} if it is empty`,
   "remove-tree": ({ path }) => `remove ${path} and all below it`,
 };
 
@@ -211,6 +217,14 @@ function octal(mode: number): string {
 
 function parenthesized(words: readonly string[]): string {
   return words.length === 0 ? "" : ` (${words.join(", ")})`;
+}
+
+/** The method of a D-Bus message and its first argument, a unit's name: the last member name among the texts of the header. */
+function describeCall(call: Uint8Array): string {
+  const texts = Buffer.from(call).toString("latin1");
+  const member = /(StartTransientUnit|StopUnit|SetUnitProperties|ResetFailedUnit)/.exec(texts)?.[1] ?? "a call";
+  const unit = /[A-Za-z0-9:_.\\@-]+\.(?:scope|slice)/.exec(texts)?.[0] ?? "";
+  return `${member} ${unit}`.trim();
 }
 
 function quoted(text: string): string {

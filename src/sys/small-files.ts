@@ -57,6 +57,12 @@ export function listDirectory(path: string): string[] {
   return absentAs([], () => readdirSync(path));
 }
 
+/** The names of the directories in a directory; none when it does not exist. */
+export function listSubdirectories(path: string): string[] {
+  const entries = absentAs([], () => readdirSync(path, { withFileTypes: true }));
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
+
 /** The text of the regular file `path`; undefined when there is none. @throws CodedError `corrupt` for a file over 16 MiB */
 export function readTextIfThere(path: string): string | undefined {
   return absentAs(undefined, () => {

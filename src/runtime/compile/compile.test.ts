@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { stepsInOrder } from "#program/encode.ts";
 import type { Op } from "#program/ops.gen.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
+import { unknownCgroupFiles } from "../cgroup-facts.ts";
 import type { HostFacts } from "../facts.ts";
 import { compileContainer, type ContainerInput } from "./compile.ts";
 import { normalizePath } from "./context.ts";
@@ -19,6 +20,7 @@ const facts: HostFacts = {
   mountPoints: ["/", "/srv"],
   isDirectory: (path) => (path.startsWith("/srv/missing") ? undefined : path.startsWith("/srv")),
   findCpuset: () => undefined,
+  cgroupFiles: unknownCgroupFiles,
   isSetgroupsDenied: (path) => path === "/proc/7/ns/user",
 };
 
@@ -66,7 +68,6 @@ test("what is not implemented is refused with its JSON Pointer", () => {
     ["/process/apparmorProfile", { process: { ...process, apparmorProfile: "x" } }],
     ["/linux/seccomp", { linux: { ...linux, seccomp: { defaultAction: "SCMP_ACT_ALLOW" } } }],
     ["/linux/intelRdt", { linux: { ...linux, intelRdt: {} } }],
-    ["/linux/resources/rdma", { linux: { ...linux, resources: { rdma: { mlx5: { hcaHandles: 1 } } } } }],
     ["/linux/namespaces", { linux: { namespaces: [] } }],
     ["/mounts/0/options", { mounts: [{ destination: "/a", type: "tmpfs", options: ["tmpcopyup"] }] }],
     ["/mounts/0/uidMappings", { mounts: [{ destination: "/a", type: "bind", source: "/srv", uidMappings: [], gidMappings: [] }] }],

@@ -9,6 +9,7 @@ import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import { requireValidConfig } from "#spec/validate/config.ts";
 import type { HostFacts } from "../facts.ts";
 import { compileCgroup, type CgroupDirectory } from "./cgroup/cgroup.ts";
+import type { CgroupManager } from "./cgroup/place.ts";
 import { byDefault, findNamespace, hasCapability, normalizePath, resolveHostPath, step, type Context } from "./context.ts";
 import { compileCredentials } from "./credentials.ts";
 import { compileDevices } from "./devices.ts";
@@ -39,6 +40,8 @@ export interface ContainerInput {
   readonly begin?: (made: MadeForContainer) => readonly Step[];
   /** Run after the container's own cleanup, at its end or after a failure; origins are the caller's words. */
   readonly extraCleanup?: readonly Step[];
+  /** Who makes the control groups; "cgroupfs", which is we, when absent. */
+  readonly cgroupManager?: CgroupManager;
   /** Where pivot_root cannot work (the root is the initramfs). */
   readonly noPivot?: boolean;
 }
@@ -95,6 +98,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...terminal.beforeClone,
     ...namespaces.beforeClone,
     namespaces.clone,
+    ...cgroup.afterClone,
     ...namespaces.mappings,
     // By the parent: the container's root may not lower it, and its /proc may not be there.
     ...(score === undefined ? [] : [step({ op: "child-file", file: "oom_score_adj", data: String(score) }, "/process/oomScoreAdj")]),
@@ -180,7 +184,7 @@ function compileChild(
   ];
 }
 
-function makeContext({ config, bundle, id, facts }: ContainerInput, warn: (sentence: string) => void): Context {
+function makeContext({ config, bundle, id, facts, cgroupManager = "cgroupfs" }: ContainerInput, warn: (sentence: string) => void): Context {
   const linux = config.linux ?? {};
   return {
     config,
@@ -190,6 +194,7 @@ function makeContext({ config, bundle, id, facts }: ContainerInput, warn: (sente
     facts,
     isPrivileged: hasCapability(facts.capabilities.effective, "CAP_SYS_ADMIN"),
     hasUserNamespace: findNamespace(linux, "user") !== undefined,
+    cgroupManager,
     warn,
   };
 }

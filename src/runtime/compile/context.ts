@@ -4,6 +4,7 @@ import type { Op } from "#program/ops.gen.ts";
 import type { Step } from "#program/encode.ts";
 import type { ConfigNamespace, LinuxConfig, NamespaceKind, RuntimeConfig } from "#spec/runtime-config.ts";
 import type { HostFacts } from "../facts.ts";
+import type { CgroupManager } from "./cgroup/place.ts";
 import { capabilityNames } from "./kernel.ts";
 
 /** The input of one compilation with what is derived from it once. */
@@ -18,6 +19,8 @@ export interface Context {
   readonly isPrivileged: boolean;
   /** Whether the container lives in another user namespace than the executor. */
   readonly hasUserNamespace: boolean;
+  /** Who makes the control groups. */
+  readonly cgroupManager: CgroupManager;
   /** Says that something asked for cannot be given, without failing. @see runtime-spec runtime.md#warnings */
   readonly warn: (sentence: string) => void;
 }

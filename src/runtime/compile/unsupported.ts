@@ -15,10 +15,6 @@ const refusals: readonly (readonly [at: string, isAsked: (config: RuntimeConfig)
   ["/linux/intelRdt", ({ linux }) => linux?.intelRdt !== undefined],
   ["/linux/memoryPolicy", ({ linux }) => linux?.memoryPolicy !== undefined],
   ["/linux/personality", ({ linux }) => linux?.personality !== undefined],
-  ["/linux/resources/blockIO", ({ linux }) => Object.keys(linux?.resources?.blockIO ?? {}).length > 0],
-  ["/linux/resources/hugepageLimits", ({ linux }) => (linux?.resources?.hugepageLimits ?? []).length > 0],
-  ["/linux/resources/network", ({ linux }) => Object.keys(linux?.resources?.network ?? {}).length > 0],
-  ["/linux/resources/rdma", ({ linux }) => Object.keys(linux?.resources?.rdma ?? {}).length > 0],
   ["/vm", ({ vm }) => vm !== undefined],
 ];
 

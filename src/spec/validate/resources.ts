@@ -51,6 +51,8 @@ export const resourceChecks: readonly Check[] = [
         return problemIf(value !== "" && !/^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/.test(value), `/linux/resources/cpu/${key}`, says);
       }),
   },
+  { name: "page sizes, interfaces and devices have names that files can take", find: findNameProblems },
+  { name: "weights of block devices are from 10 to 1000", find: findBlockProblems },
   {
     name: "unified names files of the cgroup",
     find: ({ linux }) =>
@@ -64,6 +66,57 @@ export const resourceChecks: readonly Check[] = [
       ),
   },
 ];
+
+/** SECURITY: page sizes become part of a file name, names a part of what is written to one. @see runtime-spec config-linux.md */
+function findNameProblems({ linux }: RuntimeConfig): Problem[] {
+  const { hugepageLimits = [], network = {}, rdma = {} } = linux?.resources ?? {};
+  const sizes = hugepageLimits.map(({ pageSize }) => pageSize);
+  return [
+    ...sizes.flatMap((size, index) =>
+      problemIf(
+        !/^[1-9]\d{0,3}[KMG]B$/.test(size),
+        `/linux/resources/hugepageLimits/${index}/pageSize`,
+        `"${size}" is no size such as 2MB`,
+      ),
+    ),
+    ...(network.priorities ?? []).flatMap(({ name = "" }, index) =>
+      problemIf(!/^[^\s/]{1,15}$/.test(name), `/linux/resources/network/priorities/${index}/name`, `"${name}" is no name of an interface`),
+    ),
+    ...Object.keys(rdma).flatMap((name) =>
+      problemIf(!/^[^\s/]{1,64}$/.test(name), pointerTo("/linux/resources/rdma", name), "it is no name of a device"),
+    ),
+  ];
+}
+
+function findBlockProblems({ linux }: RuntimeConfig): Problem[] {
+  const blockIO = linux?.resources?.blockIO ?? {};
+  const at = "/linux/resources/blockIO";
+  const weights: readonly (readonly [at: string, weight: number | undefined])[] = [
+    ["weight", blockIO.weight],
+    ["leafWeight", blockIO.leafWeight],
+    ...(blockIO.weightDevice ?? []).flatMap(({ weight, leafWeight }, index): (readonly [string, number | undefined])[] => [
+      [`weightDevice/${index}/weight`, weight],
+      [`weightDevice/${index}/leafWeight`, leafWeight],
+    ]),
+  ];
+  const keys = [
+    "weightDevice",
+    "throttleReadBpsDevice",
+    "throttleWriteBpsDevice",
+    "throttleReadIOPSDevice",
+    "throttleWriteIOPSDevice",
+  ] as const;
+  return [
+    ...weights.flatMap(([place, weight = 0]) =>
+      problemIf(weight !== 0 && (weight < 10 || weight > 1000), `${at}/${place}`, `${weight} is not from 10 to 1000`),
+    ),
+    ...keys.flatMap((key) =>
+      (blockIO[key] ?? []).flatMap(({ major = 0, minor = 0 }, index) =>
+        problemIf(major < 0 || minor < 0, `${at}/${key}/${index}`, `${major}:${minor} is no device number`),
+      ),
+    ),
+  ];
+}
 
 function findDeviceRuleProblems({ linux }: RuntimeConfig): Problem[] {
   return (linux?.resources?.devices ?? []).flatMap((rule, index) => {

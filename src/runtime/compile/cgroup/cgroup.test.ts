@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { CgroupFacts, HostFacts } from "../../facts.ts";
-import { cpuWeight } from "./limits.ts";
+import { cpuWeight } from "./v2-limits.ts";
 import { cgroupDirectories } from "./cgroup.ts";
 
 const v1: CgroupFacts = { version: "v1", hierarchies: [{ controllers: ["pids"], mountPoint: "/sys/fs/cgroup/pids", own: "/session" }] };

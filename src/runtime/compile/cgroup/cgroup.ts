@@ -1,25 +1,22 @@
 /**
- * The container's control groups: where they are, in which order they are made, and how they go away.
+ * The container's control groups: in which order they are made, and how they go away.
  *
  * KERNEL: kernel/cgroup/cgroup.c, cgroup_procs_write_start(): moving another process, or a whole process through cgroup.procs,
  * takes a lock that waits for an RCU grace period, about 10 ms and more than all the rest of a container's start. A thread that
  * moves itself ("0" to `tasks`) and a child that is born in its cgroup (CLONE_INTO_CGROUP) do not take it.
  *
  * Every mounted hierarchy is joined, whether it limits anything or not: statistics, freezing and finding
- * the container's processes need them later. Limits are `limits.ts`.
+ * the container's processes need them later. Where they are is `place.ts`, limits are `v1-limits.ts` and `v2-limits.ts`.
  */
 import type { Step } from "#program/encode.ts";
-import type { CgroupHierarchy, Cpuset } from "../../facts.ts";
-import { compileUnifiedLimits, compileV1Limits } from "./limits.ts";
-import { byDefault, joinPath, normalizePath, parentPath, step, type Context } from "../context.ts";
+import { byDefault, step, type Context } from "../context.ts";
+import { compileDirectories, compileOwnership, compileParentRemoval, enableControllers, requireUnused } from "./directories.ts";
+import { cgroupDirectories, directoriesByController, type CgroupDirectory } from "./place.ts";
+import { compileScopeStart, compileUnitStop } from "./systemd.ts";
+import { compileV1Devices, compileV1Limits } from "./v1-limits.ts";
+import { compileV2Devices, compileV2Limits } from "./v2-limits.ts";
 
-/** One directory that the container's processes are put into. */
-export interface CgroupDirectory {
-  /** Absent for the v2 tree. */
-  readonly hierarchy?: CgroupHierarchy;
-  /** Absolute host path. */
-  readonly path: string;
-}
+export { cgroupDirectories, type CgroupDirectory } from "./place.ts";
 
 /** The steps about cgroups, by the moment at which they run. */
 export interface CgroupPlan {
@@ -28,112 +25,102 @@ export interface CgroupPlan {
   readonly prepare: readonly Step[];
   /** The v2 directory that the child is cloned into. */
   readonly cloneInto: string | undefined;
+  /** In the executor after the clone, while the child waits: systemd puts processes into cgroups, and needs one to put. */
+  readonly afterClone: readonly Step[];
   /** The child's first steps: it puts itself into the v1 directories. */
   readonly inChild: readonly Step[];
   /** At the end, or after a failure. */
   readonly cleanup: readonly Step[];
 }
 
-const nothing: CgroupPlan = { directories: [], prepare: [], cloneInto: undefined, inChild: [], cleanup: [] };
+const nothing: CgroupPlan = { directories: [], prepare: [], cloneInto: undefined, afterClone: [], inChild: [], cleanup: [] };
 
-/** Compiles `linux.cgroupsPath` and `linux.resources`. @throws CodedError `unsupported` when a limit has no controller here. */
+/**
+ * Compiles `linux.cgroupsPath` and `linux.resources`.
+ * @throws CodedError `unsupported` when a limit has no controller here, `wrong-state` when the cgroup is in use,
+ * `invalid-spec` when the path is none of systemd's
+ */
 export function compileCgroup(context: Context): CgroupPlan {
-  const { linux, facts, isPrivileged } = context;
-  const isAsked = linux.cgroupsPath !== undefined || Object.keys(linux.resources ?? {}).length > 0;
-  // Without privileges nothing may be made in most trees, and a container that asks for no limits needs none.
-  if (!isAsked && !isPrivileged) return nothing;
+  if (context.cgroupManager === "disabled") return compileNone(context);
+  if (!isAsked(context)) return nothing;
+  return context.cgroupManager === "systemd" ? compileBySystemd(context) : compileByHand(context);
+}
+
+/** Without privileges nothing may be made in most trees, and a container that asks for no limits needs none. Device rules need root anyway. */
+function isAsked({ linux, isPrivileged, cgroupManager }: Context): boolean {
+  if (isPrivileged || cgroupManager === "systemd" || linux.cgroupsPath !== undefined) return true;
+  const { devices: _, ...limits } = linux.resources ?? {};
+  return Object.values(limits).some((limit) => Object.keys(limit ?? {}).length > 0);
+}
+
+function compileNone({ linux, warn }: Context): CgroupPlan {
+  for (const [name, limits] of Object.entries(linux.resources ?? {})) {
+    if (Object.keys(limits ?? {}).length > 0) warn(`ignored /linux/resources/${name}: control groups are switched off`);
+  }
+  return nothing;
+}
+
+function compileByHand(context: Context): CgroupPlan {
+  const { linux } = context;
   const origin = linux.cgroupsPath === undefined ? byDefault("a container has control groups of its own") : "/linux/cgroupsPath";
   const directories = cgroupDirectories(context);
-  const prepare: Step[] = [];
-  for (const { hierarchy, path } of directories) {
-    const isCpuset = hierarchy?.controllers.includes("cpuset") === true;
-    prepare.push(...(isCpuset ? prepareCpuset(context, hierarchy, path) : [step({ op: "make-cgroup", path }, origin)]));
-    if (hierarchy === undefined && facts.cgroup.version === "v2") prepare.push(...enableControllers(context, path));
-  }
-  const byController = new Map(
-    directories.flatMap(({ hierarchy, path }) => (hierarchy?.controllers ?? []).map((name) => [name, path] as const)),
-  );
+  requireUnused(context, directories);
   const unifiedPath = directories.find(({ hierarchy }) => hierarchy === undefined)?.path;
-  prepare.push(
-    ...(facts.cgroup.version === "v2" ? compileUnifiedLimits(context, unifiedPath ?? "") : compileV1Limits(context, byController)),
-  );
   return {
     directories,
-    prepare,
+    prepare: [
+      ...compileDirectories(context, directories, origin),
+      ...compileResources(context, directories),
+      ...compileOwnership(context, unifiedPath),
+    ],
     cloneInto: unifiedPath,
-    inChild: directories
-      .filter(({ hierarchy }) => hierarchy !== undefined)
-      .map(({ path }) => step({ op: "write", path: `${path}/tasks`, data: "0", fsMagic: 0 }, origin)),
-    cleanup: directories.map(({ path }) => step({ op: "remove-cgroup", path }, origin)),
+    afterClone: [],
+    inChild: joinHierarchies(directories, origin),
+    cleanup: [...directories.map(({ path }) => step({ op: "remove-cgroup", path }, origin)), ...compileParentRemoval(context, directories)],
   };
 }
 
-/** Where the container's cgroups are on this host: one directory in each hierarchy. */
-export function cgroupDirectories({ linux, facts, id }: Pick<Context, "linux" | "facts" | "id">): CgroupDirectory[] {
-  const { version, hierarchies, unified } = facts.cgroup;
-  const asked = linux.cgroupsPath ?? "";
-  // SECURITY: ".." must not lead out of the container's part of the tree.
-  const inner = normalizePath(asked === "" ? id : asked);
-  const isAbsolute = asked.startsWith("/");
-  const directories: CgroupDirectory[] = hierarchies.map((hierarchy) => ({
-    hierarchy,
-    path: joinPath(isAbsolute ? hierarchy.mountPoint : hierarchy.mountPoint + hierarchy.own, inner),
-  }));
-  if (unified !== undefined) {
-    // KERNEL: cgroup-v2.rst, "no internal processes": our own v2 cgroup has processes, so controllers
-    // cannot be given to cgroups in it; its parent's can. A hybrid's tree has no controllers to give.
-    const own = version === "v2" ? parentPath(unified.own) : unified.own;
-    directories.push({ path: joinPath(isAbsolute ? unified.mountPoint : unified.mountPoint + own, inner) });
-  }
-  return directories;
+/** The scope exists only with a process in it, so everything waits for the child; what systemd does not make or limit, we do. */
+function compileBySystemd(context: Context): CgroupPlan {
+  const { facts } = context;
+  const origin = context.linux.cgroupsPath === undefined ? byDefault("a container has a unit of its own") : "/linux/cgroupsPath";
+  const directories = cgroupDirectories(context);
+  requireUnused(context, directories);
+  const unifiedPath = directories.find(({ hierarchy }) => hierarchy === undefined)?.path;
+  const isSystemds = ({ hierarchy }: CgroupDirectory): boolean =>
+    hierarchy === undefined ? facts.cgroup.version === "v2" : hierarchy.name === "systemd";
+  const ours = directories.filter((directory) => !isSystemds(directory));
+  return {
+    directories,
+    prepare: [],
+    cloneInto: undefined,
+    afterClone: [
+      ...compileScopeStart(context, origin),
+      ...compileDirectories(context, ours, origin),
+      ...(facts.cgroup.version === "v2" && unifiedPath !== undefined ? enableControllers(context, unifiedPath) : []),
+      ...compileResources(context, directories),
+      ...compileOwnership(context, unifiedPath),
+      // KERNEL: a process moves itself only in v1; the v2 tree of a hybrid host is systemd's as well as it can be.
+      ...(facts.cgroup.version === "hybrid" && unifiedPath !== undefined
+        ? [step({ op: "child-pid", path: `${unifiedPath}/cgroup.procs`, create: 0 }, origin)]
+        : []),
+    ],
+    inChild: joinHierarchies(ours, origin),
+    cleanup: [...compileUnitStop(context, origin), ...directories.map(({ path }) => step({ op: "remove-cgroup", path }, origin))],
+  };
 }
 
-/**
- * Gives every cpuset cgroup on the way to `path` CPUs and memory nodes.
- *
- * KERNEL: cgroup-v1/cpusets.rst: a new cpuset is empty, and no process can enter an empty one (ENOSPC); values
- * must be within the parent's, so they are written from the top down.
- */
-function prepareCpuset({ facts }: Context, hierarchy: CgroupHierarchy, path: string): Step[] {
-  const steps: Step[] = [];
-  const top = hierarchy.mountPoint;
-  let inherited: Cpuset = facts.findCpuset(top) ?? { cpus: "0", mems: "0" };
-  let directory = top;
-  for (const component of path.slice(top.length).split("/").slice(1)) {
-    directory = joinPath(directory, component);
-    const present = facts.findCpuset(directory);
-    if (present !== undefined && present.cpus !== "" && present.mems !== "") {
-      inherited = present;
-      continue;
-    }
-    const origin = byDefault("a new cpuset is empty and takes no process");
-    steps.push(
-      step({ op: "make-cgroup", path: directory }, origin),
-      step({ op: "write", path: `${directory}/cpuset.cpus`, data: inherited.cpus, fsMagic: 0 }, origin),
-      step({ op: "write", path: `${directory}/cpuset.mems`, data: inherited.mems, fsMagic: 0 }, origin),
-    );
-  }
-  return steps;
+function joinHierarchies(directories: readonly CgroupDirectory[], origin: string): Step[] {
+  return directories
+    .filter(({ hierarchy }) => hierarchy !== undefined)
+    .map(({ path }) => step({ op: "write", path: `${path}/tasks`, data: "0", fsMagic: 0 }, origin));
 }
 
-/** Hands the controllers down from the top to the parent of `path`. @see cgroup-v2.rst, cgroup.subtree_control */
-function enableControllers({ facts, isPrivileged }: Context, path: string): Step[] {
-  const { unified } = facts.cgroup;
-  if (unified === undefined || unified.controllers.length === 0) return [];
-  // Without privileges only what was delegated to us, our parent's subtree, is ours to change.
-  const top = isPrivileged ? unified.mountPoint : joinPath(unified.mountPoint, parentPath(unified.own));
-  if (path !== top && !path.startsWith(top === "/" ? "/" : `${top}/`)) return [];
-  const data = unified.controllers.map((name) => `+${name}`).join(" ");
-  const steps: Step[] = [];
-  let directory = top;
-  for (const component of path.slice(top.length).split("/").slice(1)) {
-    steps.push(
-      step(
-        { op: "write", path: `${directory}/cgroup.subtree_control`, data, fsMagic: 0 },
-        byDefault("a cgroup can limit only what its parent hands down"),
-      ),
-    );
-    directory = joinPath(directory, component);
-  }
-  return steps;
+function compileResources(context: Context, directories: readonly CgroupDirectory[]): Step[] {
+  const { facts, warn } = context;
+  const resources = context.linux.resources ?? {};
+  const place = { facts, directories: directoriesByController(directories, facts) };
+  if (facts.cgroup.version !== "v2") return [...compileV1Limits(resources, place, warn), ...compileV1Devices(context, place.directories)];
+  const path = directories.find(({ hierarchy }) => hierarchy === undefined)?.path ?? "";
+  return [...compileV2Limits(resources, place, warn), ...compileV2Devices(context, path)];
 }
