@@ -30,6 +30,7 @@ enum op_code {
 	OP_COPY_FILE = 23,
 	OP_DEVICE_FILTER = 24,
 	OP_REMOVE_DIRECTORY = 127,
+	OP_LABEL_DIRECTORY = 128,
 	OP_UNSHARE = 30,
 	OP_SETNS = 31,
 	OP_AWAIT_PARENT = 32,
@@ -215,6 +216,12 @@ struct op_device_filter {
 /* rmdir() of `path`; a missing one is success. */
 struct op_remove_directory {
 	const char *path;
+};
+
+/* Gives the directory `path` the SELinux `label` (security.selinux). */
+struct op_label_directory {
+	const char *path;
+	const char *label;
 };
 
 /* unshare() with CLONE_* `flags`. */
@@ -659,6 +666,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_REMOVE_DIRECTORY:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_LABEL_DIRECTORY:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_UNSHARE:
 		return IN_MAIN | IN_CHILD | IN_STREAM;
 	case OP_SETNS:
@@ -810,6 +819,7 @@ union any_op {
 	struct op_copy_file copy_file_;
 	struct op_device_filter device_filter_;
 	struct op_remove_directory remove_directory_;
+	struct op_label_directory label_directory_;
 	struct op_unshare unshare_;
 	struct op_setns setns_;
 	struct op_await_parent await_parent_;
@@ -898,6 +908,7 @@ union any_op {
 	X(OP_COPY_FILE, copy_file) \
 	X(OP_DEVICE_FILTER, device_filter) \
 	X(OP_REMOVE_DIRECTORY, remove_directory) \
+	X(OP_LABEL_DIRECTORY, label_directory) \
 	X(OP_UNSHARE, unshare) \
 	X(OP_SETNS, setns) \
 	X(OP_AWAIT_PARENT, await_parent) \
@@ -1105,6 +1116,13 @@ static inline bool decode_device_filter(struct reader *r, struct op_device_filte
 static inline bool decode_remove_directory(struct reader *r, struct op_remove_directory *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_label_directory(struct reader *r, struct op_label_directory *op)
+{
+	return take_text(r, &op->path) &&
+	       take_text(r, &op->label) &&
 	       at_end(r);
 }
 

@@ -8,16 +8,29 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { encodeProgram, stepsInOrder } from "#program/encode.ts";
 import { compileContainer, type CompiledContainer, type ContainerInput } from "#runtime/compile/compile.ts";
 import { explainProgram } from "#runtime/explain.ts";
-import type { Cpuset, HostFacts } from "#runtime/facts.ts";
+import type { AppArmorState, Cpuset, HostFacts } from "#runtime/facts.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
 
 const cases = `${import.meta.dir}/testdata/programs`;
 
+type QuestionName =
+  | "isDirectory"
+  | "findCpuset"
+  | "isSetgroupsDenied"
+  | "readAppArmor"
+  | "isSelinuxEnabled"
+  | "findResctrl"
+  | "readSchemata";
+
 /** facts.json: the plain facts, and the answers to questions about files. */
-interface RecordedFacts extends Omit<HostFacts, "isDirectory" | "findCpuset" | "isSetgroupsDenied"> {
+interface RecordedFacts extends Omit<HostFacts, QuestionName> {
   readonly directories: readonly string[];
   readonly files: readonly string[];
   readonly cpusets: Readonly<Record<string, Cpuset>>;
+  readonly appArmor?: AppArmorState;
+  readonly selinux?: boolean;
+  readonly resctrl?: string;
+  readonly schemata?: Readonly<Record<string, string>>;
 }
 
 function readJson(path: string): unknown {
@@ -26,12 +39,16 @@ function readJson(path: string): unknown {
 
 function compileCase(name: string): CompiledContainer {
   const folder = `${cases}/${name}`;
-  const { directories, files, cpusets, ...plain } = readJson(`${folder}/facts.json`) as RecordedFacts;
+  const { directories, files, cpusets, appArmor, selinux, resctrl, schemata, ...plain } = readJson(`${folder}/facts.json`) as RecordedFacts;
   const facts: HostFacts = {
     ...plain,
     isDirectory: (path) => (directories.includes(path) ? true : files.includes(path) ? false : undefined),
     findCpuset: (directory) => cpusets[directory],
     isSetgroupsDenied: () => false,
+    readAppArmor: () => appArmor ?? "off",
+    isSelinuxEnabled: () => selinux ?? false,
+    findResctrl: () => resctrl,
+    readSchemata: (directory) => schemata?.[directory],
   };
   const input = existsSync(`${folder}/input.json`) ? (readJson(`${folder}/input.json`) as Partial<ContainerInput>) : {};
   const config = parseRuntimeConfig(readJson(`${folder}/config.json`));

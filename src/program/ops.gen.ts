@@ -142,6 +142,13 @@ export interface RemoveDirectoryOp {
   readonly path: string;
 }
 
+/** Gives the directory `path` the SELinux `label` (security.selinux). */
+export interface LabelDirectoryOp {
+  readonly op: "label-directory";
+  readonly path: string;
+  readonly label: string;
+}
+
 /** unshare() with CLONE_* `flags`. */
 export interface UnshareOp {
   readonly op: "unshare";
@@ -604,6 +611,7 @@ export type Op =
   | CopyFileOp
   | DeviceFilterOp
   | RemoveDirectoryOp
+  | LabelDirectoryOp
   | UnshareOp
   | SetnsOp
   | AwaitParentOp
@@ -762,6 +770,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "remove-directory":
       writer.begin(127);
       writer.text(op.path);
+      break;
+    case "label-directory":
+      writer.begin(128);
+      writer.text(op.path);
+      writer.text(op.label);
       break;
     case "unshare":
       writer.begin(30);

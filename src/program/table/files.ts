@@ -44,4 +44,11 @@ export const fileOps: readonly OpDefinition[] = [
     fields: { path: "text" },
     does: "rmdir() of `path`; a missing one is success.",
   },
+  {
+    name: "label-directory",
+    code: 128,
+    in: anywhere,
+    fields: { path: "text", label: "text" },
+    does: "Gives the directory `path` the SELinux `label` (security.selinux).",
+  },
 ];

@@ -20,6 +20,10 @@ const facts: HostFacts = {
   isDirectory: (path) => (path.startsWith("/srv/missing") ? undefined : path.startsWith("/srv")),
   findCpuset: () => undefined,
   isSetgroupsDenied: (path) => path === "/proc/7/ns/user",
+  readAppArmor: () => "off",
+  isSelinuxEnabled: () => false,
+  findResctrl: () => undefined,
+  readSchemata: () => undefined,
 };
 
 interface Config {
