@@ -29,6 +29,8 @@ enum op_code {
 	OP_WRITE = 22,
 	OP_COPY_FILE = 23,
 	OP_DEVICE_FILTER = 24,
+	OP_REMOVE_DIRECTORY = 127,
+	OP_LABEL_DIRECTORY = 128,
 	OP_CLAIM = 18,
 	OP_ON_FAILURE = 19,
 	OP_OPEN_PROCESS = 25,
@@ -48,6 +50,7 @@ enum op_code {
 	OP_SETNS = 31,
 	OP_AWAIT_PARENT = 32,
 	OP_AWAIT_START = 33,
+	OP_MOVE_INTERFACE = 126,
 	OP_PROPAGATION = 40,
 	OP_ROOT = 41,
 	OP_MOUNT = 42,
@@ -83,6 +86,12 @@ enum op_code {
 	OP_EXEC = 76,
 	OP_OPEN_START = 77,
 	OP_LINK_UP = 78,
+	OP_SCHEDULER = 120,
+	OP_IO_PRIORITY = 121,
+	OP_PERSONALITY = 122,
+	OP_MEMORY_POLICY = 123,
+	OP_CPU_AFFINITY = 124,
+	OP_SESSION_KEYRING = 125,
 	OP_ENTER_ROOT = 80,
 	OP_LEAVE_ROOT = 81,
 	OP_FILE = 82,
@@ -229,6 +238,17 @@ struct op_device_filter {
 	struct byte_view program;
 };
 
+/* rmdir() of `path`; a missing one is success. */
+struct op_remove_directory {
+	const char *path;
+};
+
+/* Gives the directory `path` the SELinux `label` (security.selinux). */
+struct op_label_directory {
+	const char *path;
+	const char *label;
+};
+
 /* Makes the directory `path` (0700), which must be new, and its missing parents (0711). */
 struct op_claim {
 	const char *path;
@@ -336,6 +356,13 @@ struct op_await_parent {
 /* Tells the parent that all is ready, then waits until somebody writes a byte to the fifo `path`, which `open-start` opened before the pivot, or opens and closes it. */
 struct op_await_start {
 	const char *path;
+};
+
+/* Moves the network interface `name` of this network namespace into the one at `namespace`, or the child's when that is empty, as `newName` (`%d` in it stands for the first free number), then gives it its permanent global addresses back and brings it up. */
+struct op_move_interface {
+	const char *name;
+	const char *namespace;
+	const char *new_name;
 };
 
 /* Sets the mount propagation of `path` (MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE, with MS_REC or not). */
@@ -543,6 +570,44 @@ struct op_open_start {
 /* Brings the network interface `name` of this network namespace up (SIOCSIFFLAGS, IFF_UP). */
 struct op_link_up {
 	const char *name;
+};
+
+/* sched_setattr() of this process: SCHED_* `policy`, SCHED_FLAG_* `flags`, and nanoseconds for a deadline. */
+struct op_scheduler {
+	uint32_t policy;
+	uint64_t flags;
+	int64_t nice;
+	uint32_t priority;
+	uint64_t runtime;
+	uint64_t deadline;
+	uint64_t period;
+};
+
+/* ioprio_set() of this process: IOPRIO_CLASS_* in the bits from 13 up, the level below. */
+struct op_io_priority {
+	uint32_t value;
+};
+
+/* personality() to PER_* `value`. */
+struct op_personality {
+	uint32_t value;
+};
+
+/* set_mempolicy() to MPOL_* `mode`, flags included; `nodes` has one bit per memory node, in words of 64 bits. */
+struct op_memory_policy {
+	uint32_t mode;
+	struct byte_view nodes;
+};
+
+/* sched_setaffinity() of this process; `cpus` has one bit per CPU, in words of 64 bits. */
+struct op_cpu_affinity {
+	struct byte_view cpus;
+};
+
+/* Joins the session keyring `name`, making it when there is none, and adds `permissions` (KEY_USR_*, KEY_OTH_*) to it; a kernel without keyrings is success. */
+struct op_session_keyring {
+	const char *name;
+	uint32_t permissions;
 };
 
 /* Keeps a descriptor of /, then chroots into the host directory `path` and takes umask 0: no path of a later op can leave it. */
@@ -782,6 +847,10 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_DEVICE_FILTER:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_REMOVE_DIRECTORY:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_LABEL_DIRECTORY:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_CLAIM:
 		return IN_MAIN;
 	case OP_ON_FAILURE:
@@ -820,6 +889,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_CHILD;
 	case OP_AWAIT_START:
 		return IN_CHILD;
+	case OP_MOVE_INTERFACE:
+		return IN_MAIN;
 	case OP_PROPAGATION:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_ROOT:
@@ -889,6 +960,18 @@ static inline unsigned int places_of(uint16_t code)
 	case OP_OPEN_START:
 		return IN_MAIN | IN_CHILD;
 	case OP_LINK_UP:
+		return IN_MAIN | IN_CHILD;
+	case OP_SCHEDULER:
+		return IN_MAIN | IN_CHILD;
+	case OP_IO_PRIORITY:
+		return IN_MAIN | IN_CHILD;
+	case OP_PERSONALITY:
+		return IN_MAIN | IN_CHILD;
+	case OP_MEMORY_POLICY:
+		return IN_MAIN | IN_CHILD;
+	case OP_CPU_AFFINITY:
+		return IN_MAIN | IN_CHILD;
+	case OP_SESSION_KEYRING:
 		return IN_MAIN | IN_CHILD;
 	case OP_ENTER_ROOT:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
@@ -968,6 +1051,8 @@ union any_op {
 	struct op_write write_;
 	struct op_copy_file copy_file_;
 	struct op_device_filter device_filter_;
+	struct op_remove_directory remove_directory_;
+	struct op_label_directory label_directory_;
 	struct op_claim claim_;
 	struct op_on_failure on_failure_;
 	struct op_open_process open_process_;
@@ -987,6 +1072,7 @@ union any_op {
 	struct op_setns setns_;
 	struct op_await_parent await_parent_;
 	struct op_await_start await_start_;
+	struct op_move_interface move_interface_;
 	struct op_propagation propagation_;
 	struct op_root root_;
 	struct op_mount mount_;
@@ -1022,6 +1108,12 @@ union any_op {
 	struct op_exec exec_;
 	struct op_open_start open_start_;
 	struct op_link_up link_up_;
+	struct op_scheduler scheduler_;
+	struct op_io_priority io_priority_;
+	struct op_personality personality_;
+	struct op_memory_policy memory_policy_;
+	struct op_cpu_affinity cpu_affinity_;
+	struct op_session_keyring session_keyring_;
 	struct op_enter_root enter_root_;
 	struct op_leave_root leave_root_;
 	struct op_file file_;
@@ -1073,6 +1165,8 @@ union any_op {
 	X(OP_WRITE, write) \
 	X(OP_COPY_FILE, copy_file) \
 	X(OP_DEVICE_FILTER, device_filter) \
+	X(OP_REMOVE_DIRECTORY, remove_directory) \
+	X(OP_LABEL_DIRECTORY, label_directory) \
 	X(OP_CLAIM, claim) \
 	X(OP_ON_FAILURE, on_failure) \
 	X(OP_OPEN_PROCESS, open_process) \
@@ -1092,6 +1186,7 @@ union any_op {
 	X(OP_SETNS, setns) \
 	X(OP_AWAIT_PARENT, await_parent) \
 	X(OP_AWAIT_START, await_start) \
+	X(OP_MOVE_INTERFACE, move_interface) \
 	X(OP_PROPAGATION, propagation) \
 	X(OP_ROOT, root) \
 	X(OP_MOUNT, mount) \
@@ -1127,6 +1222,12 @@ union any_op {
 	X(OP_EXEC, exec) \
 	X(OP_OPEN_START, open_start) \
 	X(OP_LINK_UP, link_up) \
+	X(OP_SCHEDULER, scheduler) \
+	X(OP_IO_PRIORITY, io_priority) \
+	X(OP_PERSONALITY, personality) \
+	X(OP_MEMORY_POLICY, memory_policy) \
+	X(OP_CPU_AFFINITY, cpu_affinity) \
+	X(OP_SESSION_KEYRING, session_keyring) \
 	X(OP_ENTER_ROOT, enter_root) \
 	X(OP_LEAVE_ROOT, leave_root) \
 	X(OP_FILE, file) \
@@ -1295,6 +1396,19 @@ static inline bool decode_device_filter(struct reader *r, struct op_device_filte
 	       at_end(r);
 }
 
+static inline bool decode_remove_directory(struct reader *r, struct op_remove_directory *op)
+{
+	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_label_directory(struct reader *r, struct op_label_directory *op)
+{
+	return take_text(r, &op->path) &&
+	       take_text(r, &op->label) &&
+	       at_end(r);
+}
+
 static inline bool decode_claim(struct reader *r, struct op_claim *op)
 {
 	return take_text(r, &op->path) &&
@@ -1420,6 +1534,14 @@ static inline bool decode_await_parent(struct reader *r, struct op_await_parent 
 static inline bool decode_await_start(struct reader *r, struct op_await_start *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_move_interface(struct reader *r, struct op_move_interface *op)
+{
+	return take_text(r, &op->name) &&
+	       take_text(r, &op->namespace) &&
+	       take_text(r, &op->new_name) &&
 	       at_end(r);
 }
 
@@ -1662,6 +1784,50 @@ static inline bool decode_open_start(struct reader *r, struct op_open_start *op)
 static inline bool decode_link_up(struct reader *r, struct op_link_up *op)
 {
 	return take_text(r, &op->name) &&
+	       at_end(r);
+}
+
+static inline bool decode_scheduler(struct reader *r, struct op_scheduler *op)
+{
+	return take_u32(r, &op->policy) &&
+	       take_u64(r, &op->flags) &&
+	       take_i64(r, &op->nice) &&
+	       take_u32(r, &op->priority) &&
+	       take_u64(r, &op->runtime) &&
+	       take_u64(r, &op->deadline) &&
+	       take_u64(r, &op->period) &&
+	       at_end(r);
+}
+
+static inline bool decode_io_priority(struct reader *r, struct op_io_priority *op)
+{
+	return take_u32(r, &op->value) &&
+	       at_end(r);
+}
+
+static inline bool decode_personality(struct reader *r, struct op_personality *op)
+{
+	return take_u32(r, &op->value) &&
+	       at_end(r);
+}
+
+static inline bool decode_memory_policy(struct reader *r, struct op_memory_policy *op)
+{
+	return take_u32(r, &op->mode) &&
+	       take_bytes(r, &op->nodes) &&
+	       at_end(r);
+}
+
+static inline bool decode_cpu_affinity(struct reader *r, struct op_cpu_affinity *op)
+{
+	return take_bytes(r, &op->cpus) &&
+	       at_end(r);
+}
+
+static inline bool decode_session_keyring(struct reader *r, struct op_session_keyring *op)
+{
+	return take_text(r, &op->name) &&
+	       take_u32(r, &op->permissions) &&
 	       at_end(r);
 }
 

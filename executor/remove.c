@@ -194,3 +194,12 @@ int clear_directory(int directory, char **keep)
 	}
 	return 0;
 }
+
+int op_remove_directory(const struct op_remove_directory *op)
+{
+	const char *name;
+	int parent OWNED = open_parent(op->path, &name);
+	int result = parent < 0 ? parent : SYS(unlinkat, parent, name, AT_REMOVEDIR);
+
+	return result == -ENOENT ? 0 : result;
+}

@@ -9,19 +9,32 @@ import { encodeProgram, stepsInOrder } from "#program/encode.ts";
 import { compileContainer, type CompiledContainer, type ContainerInput } from "#runtime/compile/compile.ts";
 import { explainProgram } from "#runtime/explain.ts";
 import { unknownCgroupFiles, type SystemdFacts } from "#runtime/cgroup-facts.ts";
-import type { Cpuset, HostFacts } from "#runtime/facts.ts";
+import type { AppArmorState, Cpuset, HostFacts } from "#runtime/facts.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
 
 const cases = `${import.meta.dir}/testdata/programs`;
 
+type QuestionName =
+  | "isDirectory"
+  | "findCpuset"
+  | "isSetgroupsDenied"
+  | "readAppArmor"
+  | "isSelinuxEnabled"
+  | "findResctrl"
+  | "readSchemata";
+
 /** facts.json: the plain facts, and the answers to questions about files. */
-interface RecordedFacts extends Omit<HostFacts, "isDirectory" | "findCpuset" | "isSetgroupsDenied" | "cgroupFiles"> {
+interface RecordedFacts extends Omit<HostFacts, QuestionName | "cgroupFiles"> {
   readonly directories: readonly string[];
   readonly files: readonly string[];
   readonly cpusets: Readonly<Record<string, Cpuset>>;
   /** Contents of files of cgroups, by path. */
   readonly cgroupFiles?: Readonly<Record<string, string>>;
   readonly systemd?: SystemdFacts;
+  readonly appArmor?: AppArmorState;
+  readonly selinux?: boolean;
+  readonly resctrl?: string;
+  readonly schemata?: Readonly<Record<string, string>>;
 }
 
 function readJson(path: string): unknown {
@@ -30,13 +43,18 @@ function readJson(path: string): unknown {
 
 function compileCase(name: string): CompiledContainer {
   const folder = `${cases}/${name}`;
-  const { directories, files, cpusets, cgroupFiles = {}, systemd, ...plain } = readJson(`${folder}/facts.json`) as RecordedFacts;
+  const recorded = readJson(`${folder}/facts.json`) as RecordedFacts;
+  const { directories, files, cpusets, cgroupFiles = {}, systemd, appArmor, selinux, resctrl, schemata, ...plain } = recorded;
   const facts: HostFacts = {
     ...plain,
     isDirectory: (path) => (directories.includes(path) ? true : files.includes(path) ? false : undefined),
     findCpuset: (directory) => cpusets[directory],
     isSetgroupsDenied: () => false,
     cgroupFiles: { ...unknownCgroupFiles, read: (path) => cgroupFiles[path], systemd: () => systemd },
+    readAppArmor: () => appArmor ?? "off",
+    isSelinuxEnabled: () => selinux ?? false,
+    findResctrl: () => resctrl,
+    readSchemata: (directory) => schemata?.[directory],
   };
   const input = existsSync(`${folder}/input.json`) ? (readJson(`${folder}/input.json`) as Partial<ContainerInput>) : {};
   const config = parseRuntimeConfig(readJson(`${folder}/config.json`));

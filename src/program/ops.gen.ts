@@ -136,6 +136,19 @@ export interface DeviceFilterOp {
   readonly program: Uint8Array;
 }
 
+/** rmdir() of `path`; a missing one is success. */
+export interface RemoveDirectoryOp {
+  readonly op: "remove-directory";
+  readonly path: string;
+}
+
+/** Gives the directory `path` the SELinux `label` (security.selinux). */
+export interface LabelDirectoryOp {
+  readonly op: "label-directory";
+  readonly path: string;
+  readonly label: string;
+}
+
 /** Makes the directory `path` (0700), which must be new, and its missing parents (0711). */
 export interface ClaimOp {
   readonly op: "claim";
@@ -259,6 +272,14 @@ export interface AwaitParentOp {
 export interface AwaitStartOp {
   readonly op: "await-start";
   readonly path: string;
+}
+
+/** Moves the network interface `name` of this network namespace into the one at `namespace`, or the child's when that is empty, as `newName` (`%d` in it stands for the first free number), then gives it its permanent global addresses back and brings it up. */
+export interface MoveInterfaceOp {
+  readonly op: "move-interface";
+  readonly name: string;
+  readonly namespace: string;
+  readonly newName: string;
 }
 
 /** Sets the mount propagation of `path` (MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE, with MS_REC or not). */
@@ -498,6 +519,50 @@ export interface LinkUpOp {
   readonly name: string;
 }
 
+/** sched_setattr() of this process: SCHED_* `policy`, SCHED_FLAG_* `flags`, and nanoseconds for a deadline. */
+export interface SchedulerOp {
+  readonly op: "scheduler";
+  readonly policy: number;
+  readonly flags: number;
+  readonly nice: number;
+  readonly priority: number;
+  readonly runtime: bigint;
+  readonly deadline: bigint;
+  readonly period: bigint;
+}
+
+/** ioprio_set() of this process: IOPRIO_CLASS_* in the bits from 13 up, the level below. */
+export interface IoPriorityOp {
+  readonly op: "io-priority";
+  readonly value: number;
+}
+
+/** personality() to PER_* `value`. */
+export interface PersonalityOp {
+  readonly op: "personality";
+  readonly value: number;
+}
+
+/** set_mempolicy() to MPOL_* `mode`, flags included; `nodes` has one bit per memory node, in words of 64 bits. */
+export interface MemoryPolicyOp {
+  readonly op: "memory-policy";
+  readonly mode: number;
+  readonly nodes: Uint8Array;
+}
+
+/** sched_setaffinity() of this process; `cpus` has one bit per CPU, in words of 64 bits. */
+export interface CpuAffinityOp {
+  readonly op: "cpu-affinity";
+  readonly cpus: Uint8Array;
+}
+
+/** Joins the session keyring `name`, making it when there is none, and adds `permissions` (KEY_USR_*, KEY_OTH_*) to it; a kernel without keyrings is success. */
+export interface SessionKeyringOp {
+  readonly op: "session-keyring";
+  readonly name: string;
+  readonly permissions: number;
+}
+
 /** Keeps a descriptor of /, then chroots into the host directory `path` and takes umask 0: no path of a later op can leave it. */
 export interface EnterRootOp {
   readonly op: "enter-root";
@@ -726,6 +791,8 @@ export type Op =
   | WriteOp
   | CopyFileOp
   | DeviceFilterOp
+  | RemoveDirectoryOp
+  | LabelDirectoryOp
   | ClaimOp
   | OnFailureOp
   | OpenProcessOp
@@ -745,6 +812,7 @@ export type Op =
   | SetnsOp
   | AwaitParentOp
   | AwaitStartOp
+  | MoveInterfaceOp
   | PropagationOp
   | RootOp
   | MountOp
@@ -780,6 +848,12 @@ export type Op =
   | ExecOp
   | OpenStartOp
   | LinkUpOp
+  | SchedulerOp
+  | IoPriorityOp
+  | PersonalityOp
+  | MemoryPolicyOp
+  | CpuAffinityOp
+  | SessionKeyringOp
   | EnterRootOp
   | LeaveRootOp
   | FileOp
@@ -899,6 +973,15 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.text(op.path);
       writer.bytes(op.program);
       break;
+    case "remove-directory":
+      writer.begin(127);
+      writer.text(op.path);
+      break;
+    case "label-directory":
+      writer.begin(128);
+      writer.text(op.path);
+      writer.text(op.label);
+      break;
     case "claim":
       writer.begin(18);
       writer.text(op.path);
@@ -985,6 +1068,12 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "await-start":
       writer.begin(33);
       writer.text(op.path);
+      break;
+    case "move-interface":
+      writer.begin(126);
+      writer.text(op.name);
+      writer.text(op.namespace);
+      writer.text(op.newName);
       break;
     case "propagation":
       writer.begin(40);
@@ -1152,6 +1241,38 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "link-up":
       writer.begin(78);
       writer.text(op.name);
+      break;
+    case "scheduler":
+      writer.begin(120);
+      writer.u32(op.policy);
+      writer.u64(op.flags);
+      writer.i64(op.nice);
+      writer.u32(op.priority);
+      writer.limit(op.runtime);
+      writer.limit(op.deadline);
+      writer.limit(op.period);
+      break;
+    case "io-priority":
+      writer.begin(121);
+      writer.u32(op.value);
+      break;
+    case "personality":
+      writer.begin(122);
+      writer.u32(op.value);
+      break;
+    case "memory-policy":
+      writer.begin(123);
+      writer.u32(op.mode);
+      writer.bytes(op.nodes);
+      break;
+    case "cpu-affinity":
+      writer.begin(124);
+      writer.bytes(op.cpus);
+      break;
+    case "session-keyring":
+      writer.begin(125);
+      writer.text(op.name);
+      writer.u32(op.permissions);
       break;
     case "enter-root":
       writer.begin(80);

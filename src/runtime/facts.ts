@@ -1,10 +1,10 @@
 /**
  * What the compiler must know about this machine, and the reading of it: a few files of /proc, once a run.
  *
- * The facts are plain data (but for questions about files), so a program can be compiled for another machine.
+ * The facts are plain data (but for questions, which are asked only where a config needs the answer), so a program can be compiled for another machine.
  * Parsers are pure; only `readHostFacts` touches the kernel.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { CodedError } from "#base/errors.ts";
 import { hostCgroupFiles, type CgroupFiles } from "./cgroup-facts.ts";
@@ -50,6 +50,9 @@ export interface Cpuset {
   readonly mems: string;
 }
 
+/** Whether this kernel has AppArmor switched on, and whether this process is under a profile of it. */
+export type AppArmorState = "off" | "unconfined" | "confined";
+
 /** Facts about the host that a program depends on. */
 export interface HostFacts {
   readonly uid: number;
@@ -72,6 +75,13 @@ export interface HostFacts {
   readonly cgroupFiles: CgroupFiles;
   /** Whether setgroups() is denied in the user namespace at the path; false when that cannot be known. */
   readonly isSetgroupsDenied: (userNamespacePath: string) => boolean;
+  readonly readAppArmor: () => AppArmorState;
+  /** Whether SELinux is switched on, has a policy, and is ours to ask. */
+  readonly isSelinuxEnabled: () => boolean;
+  /** Where the resctrl file system is mounted. */
+  readonly findResctrl: () => string | undefined;
+  /** The `schemata` of the resctrl directory; `undefined` when there is no such directory. */
+  readonly readSchemata: (directory: string) => string | undefined;
 }
 
 /** Reads the facts of this machine. @throws CodedError `unsupported` when /proc is not what Linux has. */
@@ -96,6 +106,10 @@ export function readHostFacts(): HostFacts {
     findCpuset: readCpuset,
     cgroupFiles: hostCgroupFiles,
     isSetgroupsDenied: readSetgroups,
+    readAppArmor,
+    isSelinuxEnabled: () => isSelinuxEnabled(mounts),
+    findResctrl: () => mounts.find(({ type }) => type === "resctrl")?.mountPoint,
+    readSchemata: (directory) => readIfThere(`${directory}/schemata`),
   };
 }
 
@@ -190,6 +204,29 @@ function readCpuset(directory: string): Cpuset | undefined {
 function readSetgroups(userNamespacePath: string): boolean {
   const process = /^(\/proc\/[^/]+)\/ns\/user$/.exec(userNamespacePath)?.[1];
   return process !== undefined && readIfThere(`${process}/setgroups`)?.trim() === "deny";
+}
+
+/** @see apparmor(7) */
+function readAppArmor(): AppArmorState {
+  if (readIfThere("/sys/module/apparmor/parameters/enabled")?.startsWith("Y") !== true) return "off";
+  const profile = readIfThere("/proc/self/attr/apparmor/current")?.trim() ?? "unconfined";
+  return profile === "unconfined" ? "unconfined" : "confined";
+}
+
+/**
+ * KERNEL: before a policy is loaded every label is "kernel". A selinuxfs that is read-only says that SELinux is there, and is
+ * not ours: hosts show it so to containers. @see is_selinux_enabled(3)
+ */
+function isSelinuxEnabled(mounts: readonly MountinfoEntry[]): boolean {
+  const mount = mounts.find(({ type }) => type === "selinuxfs");
+  if (mount === undefined) return false;
+  try {
+    accessSync(mount.mountPoint, constants.W_OK);
+  } catch {
+    return false;
+  }
+  const label = readIfThere("/proc/self/attr/current")?.replace(/[\0\n]+$/, "");
+  return label !== undefined && label !== "kernel";
 }
 
 function readIfThere(path: string): string | undefined {

@@ -2,6 +2,7 @@
 import { displayByteString } from "#base/byte-string.ts";
 import type { Op } from "#program/ops.gen.ts";
 import { nameOfRlimit } from "#spec/rlimit.ts";
+import { executionDomains, ioClasses, memoryFlags, memoryModes, nameOf, schedulingFlags, schedulingPolicies } from "#spec/scheduling.ts";
 import { capabilityNames, cloneFlags, mountAttributes as attr, propagationFlags as ms } from "./compile/kernel.ts";
 
 type Phrases = { readonly [K in Op["op"]]: (op: Extract<Op, { readonly op: K }>) => string };
@@ -105,6 +106,26 @@ const phrases: Phrases = {
     `open a terminal${width === 0 || height === 0 ? "" : ` of ${width} columns and ${height} rows`}${console === 0 ? "" : ", /dev/console too"}`,
   "own-stdio": ({ uid }) => `give stdin, stdout and stderr to user ${uid}`,
   "pass-descriptors": ({ count }) => `pass on descriptor${count === 1 ? " 3" : `s 3 to ${2 + count}`}`,
+  scheduler: ({ policy, flags, nice, priority, runtime, deadline, period }) =>
+    `schedule as ${nameOf(schedulingPolicies, policy)}${parenthesized([
+      ...(nice === 0 ? [] : [`nice ${nice}`]),
+      ...(priority === 0 ? [] : [`priority ${priority}`]),
+      ...(deadline === 0n ? [] : [`${runtime} ns until ${deadline} ns of every ${period === 0n ? deadline : period} ns`]),
+      ...bitNames(schedulingFlags, flags),
+    ])}`,
+  "io-priority": ({ value }) => `read and write as ${nameOf(ioClasses, value >> 13)} (level ${value & 0x1fff})`,
+  personality: ({ value }) => `be a process of the domain ${nameOf(executionDomains, value)}`,
+  "memory-policy": ({ mode, nodes }) =>
+    `take memory by ${nameOf(memoryModes, mode & 0xff)}${parenthesized([
+      ...(nodes.length === 0 ? [] : [`nodes ${bitNumbers(nodes).join(",")}`]),
+      ...bitNames(memoryFlags, mode),
+    ])}`,
+  "cpu-affinity": ({ cpus }) => `run on the CPUs ${bitNumbers(cpus).join(",")}`,
+  "session-keyring": ({ name }) => `join the session keyring ${name}`,
+  "move-interface": ({ name, namespace, newName }) =>
+    `move the network interface ${name} into ${namespace === "" ? "the child's network namespace" : namespace}${newName === name ? "" : ` as ${newName}`}`,
+  "remove-directory": ({ path }) => `remove the directory ${path}`,
+  "label-directory": ({ path, label }) => `give ${path} the label ${label}`,
   "enter-root": ({ path }) => `enter ${path}`,
   "leave-root": () => "leave the tree entered",
   file: ({ path, size }) => `write the file ${displayByteString(path)} of ${size} bytes`,
@@ -196,6 +217,16 @@ function nodeName(mode: number, major: number, minor: number): string {
 
 function owner(uid: number, gid: number): string {
   return uid === 0 && gid === 0 ? "" : `, owner ${uid}:${gid}`;
+}
+
+function bitNames(table: Readonly<Record<string, number>>, bits: number): string[] {
+  return Object.keys(table).filter((name) => (bits & (table[name] ?? 0)) !== 0);
+}
+
+function bitNumbers(mask: Uint8Array): number[] {
+  return Array.from({ length: mask.length * 8 }, (_, number) => number).filter(
+    (number) => ((mask[number >> 3] ?? 0) >> (number & 7)) % 2 === 1,
+  );
 }
 
 function groupIds(gids: Uint8Array): number[] {

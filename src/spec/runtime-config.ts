@@ -2,7 +2,7 @@
  * config.json of the OCI runtime specification 1.3.0, Linux: its shape, from which its types follow.
  *
  * Property names are the spec's. Only types are checked here; rules between properties live in `validate/`.
- * Sections of other platforms are not read. @see runtime-spec config.md, config-linux.md
+ * Sections of other platforms are only looked for. @see runtime-spec config.md, config-linux.md
  */
 import { anything, flag, int32, int64, list, object, oneOf, record, text, uint16, uint32, uint64, type Infer } from "./shape.ts";
 
@@ -114,6 +114,8 @@ const namespace = object({ type: oneOf("pid", "network", "mount", "ipc", "uts", 
 
 const device = object({ type: text, path: text }, { major: int64, minor: int64, fileMode: uint32, uid: uint32, gid: uint32 });
 
+const intelRdt = object({}, { closID: text, schemata: list(text), l3CacheSchema: text, memBwSchema: text, enableMonitoring: flag });
+
 const linux = object(
   {},
   {
@@ -131,8 +133,8 @@ const linux = object(
     maskedPaths: list(text),
     readonlyPaths: list(text),
     mountLabel: text,
-    intelRdt: anything,
-    memoryPolicy: anything,
+    intelRdt,
+    memoryPolicy: object({ mode: text }, { nodes: text, flags: list(text) }),
     personality: object({ domain: text }, { flags: list(text) }),
   },
 );
@@ -159,6 +161,10 @@ const config = object(
     annotations: record(text),
     linux,
     vm: anything,
+    freebsd: anything,
+    solaris: anything,
+    windows: anything,
+    zos: anything,
   },
 );
 

@@ -37,4 +37,18 @@ export const fileOps: readonly OpDefinition[] = [
     fields: { path: "text", program: "bytes" },
     does: "Loads the eBPF device `program` and attaches it to the cgroup v2 directory `path`.",
   },
+  {
+    name: "remove-directory",
+    code: 127,
+    in: anywhere,
+    fields: { path: "text" },
+    does: "rmdir() of `path`; a missing one is success.",
+  },
+  {
+    name: "label-directory",
+    code: 128,
+    in: anywhere,
+    fields: { path: "text", label: "text" },
+    does: "Gives the directory `path` the SELinux `label` (security.selinux).",
+  },
 ];

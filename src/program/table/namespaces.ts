@@ -1,5 +1,5 @@
 /** Namespaces and synchronisation. */
-import { child, inNamespaces, type OpDefinition } from "./op.ts";
+import { child, inNamespaces, main, type OpDefinition } from "./op.ts";
 
 export const namespaceOps: readonly OpDefinition[] = [
   { name: "unshare", code: 30, in: inNamespaces, fields: { flags: "u64" }, does: "unshare() with CLONE_* `flags`." },
@@ -17,5 +17,12 @@ export const namespaceOps: readonly OpDefinition[] = [
     in: child,
     fields: { path: "text" },
     does: "Tells the parent that all is ready, then waits until somebody writes a byte to the fifo `path`, which `open-start` opened before the pivot, or opens and closes it.",
+  },
+  {
+    name: "move-interface",
+    code: 126,
+    in: main,
+    fields: { name: "text", namespace: "text", newName: "text" },
+    does: "Moves the network interface `name` of this network namespace into the one at `namespace`, or the child's when that is empty, as `newName` (`%d` in it stands for the first free number), then gives it its permanent global addresses back and brings it up.",
   },
 ];

@@ -22,6 +22,10 @@ const facts: HostFacts = {
   findCpuset: () => undefined,
   cgroupFiles: unknownCgroupFiles,
   isSetgroupsDenied: (path) => path === "/proc/7/ns/user",
+  readAppArmor: () => "off",
+  isSelinuxEnabled: () => false,
+  findResctrl: () => undefined,
+  readSchemata: () => undefined,
 };
 
 interface Config {

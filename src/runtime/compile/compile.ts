@@ -5,23 +5,27 @@
  * here the moments are put in order, which is the order of everything that a container's start does.
  */
 import { childSection, type Program, type Step } from "#program/encode.ts";
-import type { RuntimeConfig } from "#spec/runtime-config.ts";
+import type { ConfigProcess, RuntimeConfig } from "#spec/runtime-config.ts";
 import { requireValidConfig } from "#spec/validate/config.ts";
 import type { HostFacts } from "../facts.ts";
 import { compileCgroup, type CgroupDirectory } from "./cgroup/cgroup.ts";
 import type { CgroupManager } from "./cgroup/place.ts";
-import { byDefault, findNamespace, hasCapability, normalizePath, resolveHostPath, step, type Context } from "./context.ts";
+import { byDefault, findNamespace, hasCapability, normalizePath, resolveHostPath, step, unsupported, type Context } from "./context.ts";
 import { compileCredentials } from "./credentials.ts";
 import { compileDevices } from "./devices.ts";
 import { compileHooks, hasHooks } from "./hooks.ts";
+import { compileInterfaces } from "./interfaces.ts";
+import { compileKeyring, compileLabels } from "./labels.ts";
 import { compileMounts } from "./mounts.ts";
 import { compileNamespaces } from "./namespaces.ts";
 import { compileProtectedPaths, compileSysctl } from "./paths.ts";
 import { compileExec, compileExecutableCheck, compileSurroundings } from "./process.ts";
+import { compileResctrl } from "./resctrl.ts";
 import { compileRootfs } from "./rootfs.ts";
+import { compileScheduling } from "./scheduling.ts";
 import { compileSupervision, type Supervision } from "./supervision.ts";
 import { compileTerminal, withListenVariables, type TerminalPlan } from "./terminal.ts";
-import { refuseUnsupported } from "./unsupported.ts";
+import { refuseUnsupported, warnOfOtherPlatforms } from "./unsupported.ts";
 
 /** What a container program is compiled from. */
 export interface ContainerInput {
@@ -44,6 +48,8 @@ export interface ContainerInput {
   readonly cgroupManager?: CgroupManager;
   /** Where pivot_root cannot work (the root is the initramfs). */
   readonly noPivot?: boolean;
+  /** Leaves the container in the session keyring of its caller. */
+  readonly noNewKeyring?: boolean;
 }
 
 /** What lies outside of the program and is needed after it. */
@@ -73,16 +79,22 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const { config, supervision } = input;
   requireValidConfig(config);
   refuseUnsupported(config);
+  // It may be missing until `start`, which must fail then; everything else starts at once.
+  if (config.process === undefined && supervision.kind !== "create")
+    throw unsupported("/process", "it is missing, and there is nothing to start");
   const warnings: string[] = [];
   const context = makeContext(input, (sentence) => warnings.push(sentence));
+  warnOfOtherPlatforms(config, context.warn);
   const cgroup = compileCgroup(context);
   const namespaces = compileNamespaces(context, { section: childSection(0), cgroup: cgroup.cloneInto ?? "" });
+  const resctrl = compileResctrl(context);
+  const interfaces = compileInterfaces(context);
   const moments = compileSupervision(supervision, {
     poststart: compileHooks(context, "poststart"),
     hasTerminal: config.process?.terminal === true,
   });
   const terminal = config.process === undefined ? noTerminal : compileTerminal(context, config.process, { supervision });
-  const cleanup = cgroup.cleanup;
+  const cleanup = [...cgroup.cleanup, ...resctrl.cleanup];
   const made: MadeForContainer = {
     config,
     cleanup,
@@ -94,12 +106,16 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...(input.begin?.(made) ?? []),
     ...moments.begin,
     ...cgroup.prepare,
+    ...resctrl.prepare,
     ...moments.stdio,
     ...terminal.beforeClone,
+    ...interfaces.beforeJoin,
     ...namespaces.beforeClone,
     namespaces.clone,
     ...cgroup.afterClone,
     ...namespaces.mappings,
+    ...resctrl.assign,
+    ...interfaces.afterClone,
     // By the parent: the container's root may not lower it, and its /proc may not be there.
     ...(score === undefined ? [] : [step({ op: "child-file", file: "oom_score_adj", data: String(score) }, "/process/oomScoreAdj")]),
     ...moments.recordChild,
@@ -111,7 +127,9 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     step({ op: "await-parent" }, byDefault("the parent prepares the child's cgroups and id maps")),
     // First of all, while the paths are the host's: what the child does from here on counts.
     ...cgroup.inChild,
+    ...compileLabels(context, processOf(config)),
     ...namespaces.inChild,
+    ...(input.noNewKeyring === true ? [] : compileKeyring(context)),
     ...compileChild(context, input, { cgroups: cgroup.directories, terminal }),
   ];
   return { program: { main, cleanup: [...cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
@@ -150,8 +168,7 @@ function compileChild(
   { cgroups, terminal }: { readonly cgroups: Parameters<typeof compileMounts>[1]; readonly terminal: TerminalPlan },
 ): Step[] {
   const { config } = context;
-  const { process } = config;
-  if (process === undefined) return [];
+  const process = processOf(config);
   const rootfs = compileRootfs(context, input.rootfs ?? [], input.noPivot !== true);
   const mounts = compileMounts(context, cgroups);
   return [
@@ -171,17 +188,26 @@ function compileChild(
     ...mounts.close,
     ...rootfs.close,
     ...compileSurroundings(process),
+    ...compileScheduling(context, process),
     ...compileCredentials(context, process),
     ...(process.noNewPrivileges === true ? [step({ op: "no-new-privileges" }, "/process/noNewPrivileges")] : []),
     ...(input.supervision.kind === "create"
       ? [
-          compileExecutableCheck(process),
+          ...(config.process === undefined ? [] : [compileExecutableCheck(process)]),
           step({ op: "await-start", path: input.supervision.fifo }, byDefault("the container is created; `start` lets it run")),
         ]
       : []),
     ...compileHooks(context, "startContainer"),
-    compileExec({ ...process, env: [...withListenVariables(process.env ?? [], input.supervision.descriptors ?? {})] }),
+    // Without one the child ends as soon as somebody starts it.
+    ...(config.process === undefined
+      ? []
+      : [compileExec({ ...process, env: [...withListenVariables(process.env ?? [], input.supervision.descriptors ?? {})] })]),
   ];
+}
+
+/** `process`, or what a container has that is only created: nothing to run, no capabilities. */
+function processOf({ process }: RuntimeConfig): ConfigProcess {
+  return process ?? { cwd: "/" };
 }
 
 function makeContext({ config, bundle, id, facts, cgroupManager = "cgroupfs" }: ContainerInput, warn: (sentence: string) => void): Context {

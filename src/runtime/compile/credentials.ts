@@ -36,7 +36,15 @@ export function compileCredentials(context: Context, process: ConfigProcess): St
   ];
 }
 
+/** With this annotation, which crun brought and podman's `--group-add keep-groups` writes, the caller's groups stay. */
+const keepGroupsAnnotation = "run.oci.keep_original_groups";
+
 function compileGroups(context: Context, additionalGids: readonly number[]): Step[] {
+  if (context.config.annotations?.[keepGroupsAnnotation] !== undefined) {
+    if (additionalGids.length > 0)
+      context.warn(`ignored /process/user/additionalGids: /annotations/${keepGroupsAnnotation} keeps the caller's groups`);
+    return [];
+  }
   if (isSetgroupsDenied(context)) {
     if (additionalGids.length > 0) throw unsupported("/process/user/additionalGids", "the user namespace denies further groups");
     return [];

@@ -9,6 +9,7 @@ import type { CgroupDirectory } from "./cgroup/cgroup.ts";
 import { compileCgroupMount } from "./cgroup/mount.ts";
 import { normalizePath, resolveHostPath, step, unsupported, type Context } from "./context.ts";
 import { mountAttributes } from "./kernel.ts";
+import { compileQueueLabel, mountLabelOptions, warnOfMountLabel } from "./labels.ts";
 import { parseMountOptions, type MountOptions } from "./mount-options.ts";
 import { attributeStep, changeMount, compileFilesystemMount, withoutReadOnly, type PlacedMount } from "./mount-steps.ts";
 
@@ -23,6 +24,7 @@ export interface MountPlan {
 export function compileMounts(context: Context, cgroups: readonly CgroupDirectory[]): MountPlan {
   const make: Step[] = [];
   const close: Step[] = [];
+  warnOfMountLabel(context);
   for (const [index, mount] of (context.config.mounts ?? []).entries()) {
     const origin = `/mounts/${index}`;
     const options = parseMountOptions(mount.options ?? []);
@@ -36,6 +38,7 @@ export function compileMounts(context: Context, cgroups: readonly CgroupDirector
     else if (mount.type === "cgroup" || mount.type === "cgroup2") make.push(...compileCgroupMount(context, placed, cgroups));
     else {
       make.push(...compileNewMount(context, placed));
+      make.push(...compileQueueLabel(context, { fstype: mount.type ?? "", path: placed.target }));
       if (isClosedLater(placed)) close.push(attributeStep(placed.target, mountAttributes.readOnly, origin));
     }
   }
@@ -47,13 +50,14 @@ export function isBind(mount: ConfigMount, options: MountOptions): boolean {
   return options.bind !== "no" || mount.type === "bind";
 }
 
-function compileNewMount({ facts }: Context, placed: PlacedMount): Step[] {
+function compileNewMount(context: Context, placed: PlacedMount): Step[] {
   const { mount, target, origin } = placed;
   const fstype = mount.type ?? "";
   const attributes = isClosedLater(placed) ? withoutReadOnly(placed.options) : placed.options;
+  const options = { ...attributes, data: [...attributes.data, ...mountLabelOptions(context, fstype)] };
   return [
     step({ op: "ensure-directory", path: target, mode: 0o755 }, origin),
-    ...compileFilesystemMount({ fstype, source: mount.source ?? fstype, target, options: attributes, kernel: facts.kernel, origin }),
+    ...compileFilesystemMount({ fstype, source: mount.source ?? fstype, target, options, kernel: context.facts.kernel, origin }),
   ];
 }
 

@@ -4,18 +4,7 @@ import { findNamespace, unsupported } from "./context.ts";
 
 /** Where each property that is not implemented lies, and whether a config has it. */
 const refusals: readonly (readonly [at: string, isAsked: (config: RuntimeConfig) => boolean])[] = [
-  ["/process/apparmorProfile", ({ process }) => (process?.apparmorProfile ?? "") !== ""],
-  ["/process/selinuxLabel", ({ process }) => (process?.selinuxLabel ?? "") !== ""],
-  ["/process/scheduler", ({ process }) => process?.scheduler !== undefined],
-  ["/process/ioPriority", ({ process }) => process?.ioPriority !== undefined],
-  // execCPUAffinity is about processes that `exec` adds, not about the container's first one.
   ["/linux/seccomp", ({ linux }) => linux?.seccomp !== undefined],
-  ["/linux/netDevices", ({ linux }) => Object.keys(linux?.netDevices ?? {}).length > 0],
-  ["/linux/mountLabel", ({ linux }) => (linux?.mountLabel ?? "") !== ""],
-  ["/linux/intelRdt", ({ linux }) => linux?.intelRdt !== undefined],
-  ["/linux/memoryPolicy", ({ linux }) => linux?.memoryPolicy !== undefined],
-  ["/linux/personality", ({ linux }) => linux?.personality !== undefined],
-  ["/vm", ({ vm }) => vm !== undefined],
 ];
 
 /** Refuses a config that asks for what is not implemented. @throws CodedError `unsupported` naming the JSON Pointer. */
@@ -23,8 +12,18 @@ export function refuseUnsupported(config: RuntimeConfig): void {
   for (const [at, isAsked] of refusals) {
     if (isAsked(config)) throw unsupported(at, "it is not implemented");
   }
+  if (config.vm !== undefined)
+    throw unsupported("/vm", "containers run on this machine's kernel, and none of their own is started for them");
   if (findNamespace(config.linux ?? {}, "mount") === undefined) {
-    throw unsupported("/linux/namespaces", "a container without a mount namespace is not implemented");
+    // SECURITY: its mounts would be the host's and stay when it ends, and a chroot is left by whoever has CAP_SYS_CHROOT.
+    throw unsupported("/linux/namespaces", "without a mount namespace, the container's mounts would be made on the host and stay there");
   }
-  if (config.process === undefined) throw unsupported("/process", "a container without a process is not implemented");
+}
+
+/** Sections that only other platforms read: they may be there, and are nothing to this one. */
+const otherPlatforms = ["freebsd", "solaris", "windows", "zos"] as const;
+
+/** Says which sections of other platforms are passed over. @see runtime-spec config.md#platform-specific-configuration, #extensibility */
+export function warnOfOtherPlatforms(config: RuntimeConfig, warn: (sentence: string) => void): void {
+  for (const name of otherPlatforms) if (config[name] !== undefined) warn(`ignored /${name}: it is for another platform`);
 }

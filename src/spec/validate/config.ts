@@ -1,15 +1,25 @@
 /** The rules of config.json: a list of named checks, and the function that runs it. */
 import { CodedError } from "#base/errors.ts";
 import type { RuntimeConfig } from "../runtime-config.ts";
+import { hostPartChecks } from "./host-parts.ts";
 import { identifierChecks } from "./identity.ts";
 import { linuxChecks } from "./linux.ts";
 import { mountChecks } from "./mounts.ts";
 import type { Check, Problem } from "./problem.ts";
 import { processChecks } from "./process.ts";
 import { resourceChecks } from "./resources.ts";
+import { schedulingChecks } from "./scheduling.ts";
 
 /** Every rule, in the order in which problems are reported. */
-export const configChecks: readonly Check[] = [...identifierChecks, ...mountChecks, ...processChecks, ...linuxChecks, ...resourceChecks];
+export const configChecks: readonly Check[] = [
+  ...identifierChecks,
+  ...mountChecks,
+  ...processChecks,
+  ...schedulingChecks,
+  ...linuxChecks,
+  ...hostPartChecks,
+  ...resourceChecks,
+];
 
 /** Everything that is wrong with `config`; empty when it may be compiled. */
 export function findConfigProblems(config: RuntimeConfig): Problem[] {
