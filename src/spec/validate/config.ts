@@ -7,9 +7,17 @@ import { mountChecks } from "./mounts.ts";
 import type { Check, Problem } from "./problem.ts";
 import { processChecks } from "./process.ts";
 import { resourceChecks } from "./resources.ts";
+import { seccompChecks } from "./seccomp.ts";
 
 /** Every rule, in the order in which problems are reported. */
-export const configChecks: readonly Check[] = [...identifierChecks, ...mountChecks, ...processChecks, ...linuxChecks, ...resourceChecks];
+export const configChecks: readonly Check[] = [
+  ...identifierChecks,
+  ...mountChecks,
+  ...processChecks,
+  ...linuxChecks,
+  ...resourceChecks,
+  ...seccompChecks,
+];
 
 /** Everything that is wrong with `config`; empty when it may be compiled. */
 export function findConfigProblems(config: RuntimeConfig): Problem[] {
