@@ -3,7 +3,7 @@
  *
  *     parent                                   child
  *       | (writes uid_map, its record, ...)      |  await-parent: blocks in recv
- *       | -- one byte ------------------------>  |  released
+ *       | -- its pid, as we see it ---------->   |  released
  *       | <-- READY ---------------------------- |  await-start: then blocks until the fifo is written or closed
  *       | <-- FAILED index errno --------------- |  any op failed; it exits
  *       | <-- EXECUTING ------------------------ |  next is execve()
@@ -150,12 +150,13 @@ int op_clone(const struct op_clone *op)
 	self.has_status = false;
 	/* The child alone holds it, so that a fifo without a reader means a container that is not waiting. */
 	close_fd(&self.start);
+	close_fd(&self.listener);
 	return return_stdio_after_clone();
 }
 
 int op_release_child(const struct op_release_child *op UNUSED)
 {
-	int result = SYS(sendto, self.sync, "", 1, MSG_NOSIGNAL, NULL, 0);
+	int result = SYS(sendto, self.sync, &self.pid, sizeof(self.pid), MSG_NOSIGNAL, NULL, 0);
 
 	/* A closed channel is a dead child; what it died of is found by whoever reports this failure. */
 	return result == -EPIPE ? -ESRCH : result < 0 ? result : 0;
@@ -163,9 +164,9 @@ int op_release_child(const struct op_release_child *op UNUSED)
 
 int op_await_parent(const struct op_await_parent *op UNUSED)
 {
-	char byte;
+	const int size = sizeof(self.pid_outside);
 
-	if (SYS(recvfrom, self.sync, &byte, 1, 0, NULL, NULL) != 1)
+	if (SYS(recvfrom, self.sync, &self.pid_outside, size, 0, NULL, NULL) != size)
 		quit(EXIT_FAILED);
 	SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return 0;

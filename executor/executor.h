@@ -32,9 +32,13 @@ struct executor {
 	int outer_root;
 	/* The read end of the fifo for `await-start`. */
 	int start;
+	/* A connection for `seccomp-listener`, made for the next child. */
+	int listener;
 	/* Our end of the channel between parent and child (child.c). */
 	int sync;
 	bool is_child;
+	/* A child's pid as its parent sees it; 0 before `await-parent`. */
+	uint32_t pid_outside;
 	/* A child has told its parent that it is ready: it may outlive it from then on. */
 	bool told_ready;
 	/* The child; `pid` is 0 when there is none or it is reaped. */
@@ -75,6 +79,10 @@ void tell_by_compiler(uint32_t index, uint32_t error);
 bool find_child_failure(int *error);
 void kill_child(void);
 int tell_parent_executing(void);
+
+/* seccomp.c: what `exec` does with a filter that was kept */
+bool has_filter(void);
+int load_filter(void);
 
 /* relay.c, supervise.c */
 struct pollfd;

@@ -32,6 +32,9 @@
 #ifndef __NR_close_range
 #define __NR_close_range 436
 #endif
+#ifndef __NR_faccessat2
+#define __NR_faccessat2 439
+#endif
 #ifndef __NR_mount_setattr
 #define __NR_mount_setattr 442
 #endif
@@ -76,6 +79,7 @@ struct mount_attr {
 /* Not in the headers that the kernel exports. */
 #define AF_UNIX 1
 #define AF_INET 2
+#define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define SOCK_SEQPACKET 5
 #define SOCK_CLOEXEC O_CLOEXEC

@@ -15,6 +15,7 @@ struct executor self = {
 	.root = -1,
 	.outer_root = -1,
 	.start = -1,
+	.listener = -1,
 	.sync = -1,
 	.pidfd = -1,
 };

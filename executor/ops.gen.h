@@ -65,9 +65,11 @@ enum op_code {
 	OP_WORKING_DIRECTORY = 73,
 	OP_OOM_SCORE = 74,
 	OP_SECCOMP = 75,
+	OP_SECCOMP_LISTENER = 111,
 	OP_EXEC = 76,
 	OP_OPEN_START = 77,
 	OP_LINK_UP = 78,
+	OP_OPEN_LISTENER = 110,
 	OP_ENTER_ROOT = 80,
 	OP_LEAVE_ROOT = 81,
 	OP_FILE = 82,
@@ -408,10 +410,17 @@ struct op_oom_score {
 	const char *value;
 };
 
-/* Loads the BPF `filter` (struct sock_filter array) with SECCOMP_FILTER_FLAG_* `flags`. */
+/* Keeps the BPF `filter` (struct sock_filter array) and SECCOMP_FILTER_FLAG_* `flags`; `exec` loads it as the last thing before execve(). */
 struct op_seccomp {
 	uint64_t flags;
 	struct byte_view filter;
+};
+
+/* As `seccomp`, with SECCOMP_FILTER_FLAG_NEW_LISTENER; `exec` then sends the listener's descriptor over the socket of `open-listener`, with the text `message`, whose parts are joined by this process's pid as its parent sees it. */
+struct op_seccomp_listener {
+	uint64_t flags;
+	struct byte_view filter;
+	char **message; /* ends in NULL */
 };
 
 /* Marks every descriptor above 2 close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT. */
@@ -429,6 +438,11 @@ struct op_open_start {
 /* Brings the network interface `name` of this network namespace up (SIOCSIFFLAGS, IFF_UP). */
 struct op_link_up {
 	const char *name;
+};
+
+/* Connects to the stream socket at the host path `path`; the connection is the next child's, for its `seccomp-listener`. */
+struct op_open_listener {
+	const char *path;
 };
 
 /* Keeps a descriptor of /, then chroots into the host directory `path` and takes umask 0: no path of a later op can leave it. */
@@ -671,12 +685,16 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CHILD;
 	case OP_SECCOMP:
 		return IN_MAIN | IN_CHILD;
+	case OP_SECCOMP_LISTENER:
+		return IN_MAIN | IN_CHILD;
 	case OP_EXEC:
 		return IN_MAIN | IN_CHILD;
 	case OP_OPEN_START:
 		return IN_MAIN | IN_CHILD;
 	case OP_LINK_UP:
 		return IN_MAIN | IN_CHILD;
+	case OP_OPEN_LISTENER:
+		return IN_MAIN;
 	case OP_ENTER_ROOT:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_LEAVE_ROOT:
@@ -771,9 +789,11 @@ union any_op {
 	struct op_working_directory working_directory_;
 	struct op_oom_score oom_score_;
 	struct op_seccomp seccomp_;
+	struct op_seccomp_listener seccomp_listener_;
 	struct op_exec exec_;
 	struct op_open_start open_start_;
 	struct op_link_up link_up_;
+	struct op_open_listener open_listener_;
 	struct op_enter_root enter_root_;
 	struct op_leave_root leave_root_;
 	struct op_file file_;
@@ -851,9 +871,11 @@ union any_op {
 	X(OP_WORKING_DIRECTORY, working_directory) \
 	X(OP_OOM_SCORE, oom_score) \
 	X(OP_SECCOMP, seccomp) \
+	X(OP_SECCOMP_LISTENER, seccomp_listener) \
 	X(OP_EXEC, exec) \
 	X(OP_OPEN_START, open_start) \
 	X(OP_LINK_UP, link_up) \
+	X(OP_OPEN_LISTENER, open_listener) \
 	X(OP_ENTER_ROOT, enter_root) \
 	X(OP_LEAVE_ROOT, leave_root) \
 	X(OP_FILE, file) \
@@ -1258,6 +1280,14 @@ static inline bool decode_seccomp(struct reader *r, struct op_seccomp *op)
 	       at_end(r);
 }
 
+static inline bool decode_seccomp_listener(struct reader *r, struct op_seccomp_listener *op)
+{
+	return take_u64(r, &op->flags) &&
+	       take_bytes(r, &op->filter) &&
+	       take_texts(r, &op->message) &&
+	       at_end(r);
+}
+
 static inline bool decode_exec(struct reader *r, struct op_exec *op)
 {
 	return take_texts(r, &op->candidates) &&
@@ -1275,6 +1305,12 @@ static inline bool decode_open_start(struct reader *r, struct op_open_start *op)
 static inline bool decode_link_up(struct reader *r, struct op_link_up *op)
 {
 	return take_text(r, &op->name) &&
+	       at_end(r);
+}
+
+static inline bool decode_open_listener(struct reader *r, struct op_open_listener *op)
+{
+	return take_text(r, &op->path) &&
 	       at_end(r);
 }
 

@@ -17,6 +17,7 @@ import { compileNamespaces } from "./namespaces.ts";
 import { compileProtectedPaths, compileSysctl } from "./paths.ts";
 import { compileExec, compileSurroundings } from "./process.ts";
 import { compileRootfs } from "./rootfs.ts";
+import { compileSeccomp, type SeccompPlan } from "./seccomp/seccomp.ts";
 import { compileSupervision, type Supervision } from "./supervision.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 
@@ -60,11 +61,13 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const cgroup = compileCgroup(context);
   const namespaces = compileNamespaces(context, { section: childSection(0), cgroup: cgroup.cloneInto ?? "" });
   const moments = compileSupervision(supervision);
+  const seccomp = compileSeccomp(context);
   const score = config.process?.oomScoreAdj;
   const main = [
     ...moments.begin,
     ...cgroup.prepare,
     ...moments.stdio,
+    ...seccomp.beforeClone,
     ...namespaces.beforeClone,
     namespaces.clone,
     ...namespaces.mappings,
@@ -79,13 +82,17 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     // First of all, while the paths are the host's: what the child does from here on counts.
     ...cgroup.inChild,
     ...namespaces.inChild,
-    ...compileChild(context, input, cgroup.directories),
+    ...compileChild(context, input, { cgroups: cgroup.directories, seccomp }),
   ];
   return { program: { main, cleanup: [...cgroup.cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
 }
 
 /** What the child does once it is in all its namespaces. */
-function compileChild(context: Context, input: ContainerInput, cgroups: Parameters<typeof compileMounts>[1]): Step[] {
+function compileChild(
+  context: Context,
+  input: ContainerInput,
+  { cgroups, seccomp }: { cgroups: Parameters<typeof compileMounts>[1]; seccomp: SeccompPlan },
+): Step[] {
   const { config } = context;
   const { process } = config;
   if (process === undefined) return [];
@@ -110,6 +117,7 @@ function compileChild(context: Context, input: ContainerInput, cgroups: Paramete
     ...compileSurroundings(process),
     ...compileCredentials(context, process),
     ...(process.noNewPrivileges === true ? [step({ op: "no-new-privileges" }, "/process/noNewPrivileges")] : []),
+    ...seccomp.inChild,
     ...(input.supervision.kind === "create"
       ? [step({ op: "await-start", path: input.supervision.fifo }, byDefault("the container is created; `start` lets it run"))]
       : []),

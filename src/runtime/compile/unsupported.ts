@@ -16,7 +16,6 @@ const refusals: readonly (readonly [at: string, isAsked: (config: RuntimeConfig)
   ["/hooks/startContainer", ({ hooks }) => (hooks?.startContainer ?? []).length > 0],
   ["/hooks/poststart", ({ hooks }) => (hooks?.poststart ?? []).length > 0],
   ["/hooks/poststop", ({ hooks }) => (hooks?.poststop ?? []).length > 0],
-  ["/linux/seccomp", ({ linux }) => linux?.seccomp !== undefined],
   ["/linux/netDevices", ({ linux }) => Object.keys(linux?.netDevices ?? {}).length > 0],
   ["/linux/mountLabel", ({ linux }) => (linux?.mountLabel ?? "") !== ""],
   ["/linux/intelRdt", ({ linux }) => linux?.intelRdt !== undefined],

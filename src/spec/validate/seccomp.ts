@@ -1,6 +1,13 @@
 /** Rules about `linux.seccomp`. @see runtime-spec config-linux.md#seccomp */
 import type { RuntimeConfig } from "../runtime-config.ts";
-import { hasSeccompFilter, seccompReturnValue, takesErrno, type SeccompAction, type SeccompConfig, type SeccompSyscall } from "../seccomp.ts";
+import {
+  hasSeccompFilter,
+  seccompReturnValue,
+  takesErrno,
+  type SeccompAction,
+  type SeccompConfig,
+  type SeccompSyscall,
+} from "../seccomp.ts";
 import { problemIf, type Check, type Problem } from "./problem.ts";
 
 const at = "/linux/seccomp";
