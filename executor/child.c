@@ -3,7 +3,7 @@
  *
  *     parent                                   child
  *       | (writes uid_map, its record, ...)      |  await-parent: blocks in recv
- *       | -- one byte ------------------------>  |  released
+ *       | -- its pid, as we see it ---------->   |  released
  *       | <-- REACHED ------------------------- |  reach: the parent waits for it in await-child (perhaps to run hooks)
  *       | <-- READY ---------------------------- |  await-start: then blocks until the fifo is written or closed
  *       | <-- TERMINAL and the master ---------- |  terminal: in the foreground, the parent relays it
@@ -185,12 +185,13 @@ int op_clone(const struct op_clone *op)
 	close_fd(&self.start);
 	close_fd(&self.console);
 	close_passed_in_parent();
+	close_fd(&self.listener);
 	return return_stdio_after_clone();
 }
 
 int op_release_child(const struct op_release_child *op UNUSED)
 {
-	int result = SYS(sendto, self.sync, "", 1, MSG_NOSIGNAL, NULL, 0);
+	int result = SYS(sendto, self.sync, &self.pid, sizeof(self.pid), MSG_NOSIGNAL, NULL, 0);
 
 	/* A closed channel is a dead child; what it died of is found by whoever reports this failure. */
 	return result == -EPIPE ? -ESRCH : result < 0 ? result : 0;
@@ -198,9 +199,9 @@ int op_release_child(const struct op_release_child *op UNUSED)
 
 int op_await_parent(const struct op_await_parent *op UNUSED)
 {
-	char byte;
+	const int size = sizeof(self.pid_outside);
 
-	if (SYS(recvfrom, self.sync, &byte, 1, 0, NULL, NULL) != 1)
+	if (SYS(recvfrom, self.sync, &self.pid_outside, size, 0, NULL, NULL) != size)
 		quit(EXIT_FAILED);
 	SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return 0;

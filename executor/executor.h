@@ -40,9 +40,13 @@ struct executor {
 	int terminal;
 	/* How many descriptors from 3 on are the caller's and the child's `exec` keeps. */
 	uint32_t passed;
+	/* A connection for `seccomp-listener`, made for the next child. */
+	int listener;
 	/* Our end of the channel between parent and child (child.c). */
 	int sync;
 	bool is_child;
+	/* A child's pid as its parent sees it; 0 before `await-parent`. */
+	uint32_t pid_outside;
 	/* A child has told its parent that it is ready: it may outlive it from then on. */
 	bool told_ready;
 	/* The child; `pid` is 0 when there is none or it is reaped. */
@@ -106,6 +110,10 @@ bool resize_terminal(void);
 
 /* mounts.c */
 int move_clone(int fd, int place);
+
+/* seccomp.c: what `exec` does with a filter that was kept */
+bool has_filter(void);
+int load_filter(void);
 
 /* relay.c, supervise.c */
 struct pollfd;

@@ -32,6 +32,9 @@
 #ifndef __NR_close_range
 #define __NR_close_range 436
 #endif
+#ifndef __NR_faccessat2
+#define __NR_faccessat2 439
+#endif
 #ifndef __NR_mount_setattr
 #define __NR_mount_setattr 442
 #endif

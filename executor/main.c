@@ -20,6 +20,7 @@ struct executor self = {
 	.target = -1,
 	.console = -1,
 	.terminal = -1,
+	.listener = -1,
 	.sync = -1,
 	.pidfd = -1,
 };

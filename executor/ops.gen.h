@@ -83,6 +83,7 @@ enum op_code {
 	OP_WORKING_DIRECTORY = 73,
 	OP_OOM_SCORE = 74,
 	OP_SECCOMP = 75,
+	OP_SECCOMP_LISTENER = 111,
 	OP_EXEC = 76,
 	OP_OPEN_START = 77,
 	OP_LINK_UP = 78,
@@ -92,6 +93,7 @@ enum op_code {
 	OP_MEMORY_POLICY = 123,
 	OP_CPU_AFFINITY = 124,
 	OP_SESSION_KEYRING = 125,
+	OP_OPEN_LISTENER = 110,
 	OP_ENTER_ROOT = 80,
 	OP_LEAVE_ROOT = 81,
 	OP_FILE = 82,
@@ -548,10 +550,17 @@ struct op_oom_score {
 	const char *value;
 };
 
-/* Loads the BPF `filter` (struct sock_filter array) with SECCOMP_FILTER_FLAG_* `flags`. */
+/* Keeps the BPF `filter` (struct sock_filter array) and SECCOMP_FILTER_FLAG_* `flags`; `exec` loads it as the last thing before execve(). */
 struct op_seccomp {
 	uint64_t flags;
 	struct byte_view filter;
+};
+
+/* As `seccomp`, with SECCOMP_FILTER_FLAG_NEW_LISTENER; `exec` then sends the listener's descriptor over the socket of `open-listener`, with the text `message`, whose parts are joined by this process's pid as its parent sees it. */
+struct op_seccomp_listener {
+	uint64_t flags;
+	struct byte_view filter;
+	char **message; /* ends in NULL */
 };
 
 /* Marks every descriptor above 2 but those of `pass-descriptors` close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT. */
@@ -608,6 +617,11 @@ struct op_cpu_affinity {
 struct op_session_keyring {
 	const char *name;
 	uint32_t permissions;
+};
+
+/* Connects to the stream socket at the host path `path`; the connection is the next child's, for its `seccomp-listener`. */
+struct op_open_listener {
+	const char *path;
 };
 
 /* Keeps a descriptor of /, then chroots into the host directory `path` and takes umask 0: no path of a later op can leave it. */
@@ -955,6 +969,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CHILD;
 	case OP_SECCOMP:
 		return IN_MAIN | IN_CHILD;
+	case OP_SECCOMP_LISTENER:
+		return IN_MAIN | IN_CHILD;
 	case OP_EXEC:
 		return IN_MAIN | IN_CHILD;
 	case OP_OPEN_START:
@@ -973,6 +989,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CHILD;
 	case OP_SESSION_KEYRING:
 		return IN_MAIN | IN_CHILD;
+	case OP_OPEN_LISTENER:
+		return IN_MAIN;
 	case OP_ENTER_ROOT:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_LEAVE_ROOT:
@@ -1105,6 +1123,7 @@ union any_op {
 	struct op_working_directory working_directory_;
 	struct op_oom_score oom_score_;
 	struct op_seccomp seccomp_;
+	struct op_seccomp_listener seccomp_listener_;
 	struct op_exec exec_;
 	struct op_open_start open_start_;
 	struct op_link_up link_up_;
@@ -1114,6 +1133,7 @@ union any_op {
 	struct op_memory_policy memory_policy_;
 	struct op_cpu_affinity cpu_affinity_;
 	struct op_session_keyring session_keyring_;
+	struct op_open_listener open_listener_;
 	struct op_enter_root enter_root_;
 	struct op_leave_root leave_root_;
 	struct op_file file_;
@@ -1219,6 +1239,7 @@ union any_op {
 	X(OP_WORKING_DIRECTORY, working_directory) \
 	X(OP_OOM_SCORE, oom_score) \
 	X(OP_SECCOMP, seccomp) \
+	X(OP_SECCOMP_LISTENER, seccomp_listener) \
 	X(OP_EXEC, exec) \
 	X(OP_OPEN_START, open_start) \
 	X(OP_LINK_UP, link_up) \
@@ -1228,6 +1249,7 @@ union any_op {
 	X(OP_MEMORY_POLICY, memory_policy) \
 	X(OP_CPU_AFFINITY, cpu_affinity) \
 	X(OP_SESSION_KEYRING, session_keyring) \
+	X(OP_OPEN_LISTENER, open_listener) \
 	X(OP_ENTER_ROOT, enter_root) \
 	X(OP_LEAVE_ROOT, leave_root) \
 	X(OP_FILE, file) \
@@ -1766,6 +1788,14 @@ static inline bool decode_seccomp(struct reader *r, struct op_seccomp *op)
 	       at_end(r);
 }
 
+static inline bool decode_seccomp_listener(struct reader *r, struct op_seccomp_listener *op)
+{
+	return take_u64(r, &op->flags) &&
+	       take_bytes(r, &op->filter) &&
+	       take_texts(r, &op->message) &&
+	       at_end(r);
+}
+
 static inline bool decode_exec(struct reader *r, struct op_exec *op)
 {
 	return take_texts(r, &op->candidates) &&
@@ -1828,6 +1858,12 @@ static inline bool decode_session_keyring(struct reader *r, struct op_session_ke
 {
 	return take_text(r, &op->name) &&
 	       take_u32(r, &op->permissions) &&
+	       at_end(r);
+}
+
+static inline bool decode_open_listener(struct reader *r, struct op_open_listener *op)
+{
+	return take_text(r, &op->path) &&
 	       at_end(r);
 }
 

@@ -2,10 +2,8 @@
 #include "executor.h"
 
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
-#include <linux/seccomp.h>
 #include <linux/sockios.h>
 
 #define SIGNAL_COUNT 64
@@ -170,19 +168,6 @@ int op_working_directory(const struct op_working_directory *op)
 	return name[0] == '/' ? 0 : -ENOENT;
 }
 
-int op_seccomp(const struct op_seccomp *op)
-{
-	struct sock_fprog program = { .filter = (struct sock_filter *)(uintptr_t)op->filter.bytes };
-	uint32_t count = op->filter.length / (uint32_t)sizeof(struct sock_filter);
-
-	if (op->filter.length % sizeof(struct sock_filter) != 0 || count > BPF_MAXINSNS)
-		return -EINVAL;
-	program.len = (uint16_t)count;
-	/* With SECCOMP_FILTER_FLAG_TSYNC it is the thread that could not follow; there is but one. */
-	TRY(SYS(seccomp, SECCOMP_SET_MODE_FILTER, op->flags, &program));
-	return 0;
-}
-
 /* Puts every signal back to its default, those that were ignored when we started too, and unblocks all. */
 void reset_signals(void)
 {
@@ -194,29 +179,48 @@ void reset_signals(void)
 	SYS(rt_sigprocmask, 2, &none, NULL, sizeof(none));
 }
 
-/* Whether execve() would take `path`, as far as that can be told without doing it. */
-static int check_executable(const char *path)
+/* The first of `candidates` that may be executed; the errors are those of op_exec(). */
+static int choose_executable(char **candidates, char **chosen)
 {
-	struct statx found;
-
-	TRY(SYS(statx, AT_FDCWD, path, 0, STATX_TYPE, &found));
-	if ((found.stx_mode & S_IFMT) != S_IFREG)
-		return -EACCES;
-	return SYS(faccessat2, AT_FDCWD, path, 1 /* X_OK */, AT_EACCESS);
-}
-
-int op_check_executable(const struct op_check_executable *op)
-{
-	int result = -ENOENT;
 	bool denied = false;
 
-	for (char **path = op->candidates; *path != NULL; path++) {
-		result = check_executable(*path);
+	for (char **path = candidates; *path != NULL; path++) {
+		struct statx found;
+		int result = SYS(faccessat2, AT_FDCWD, *path, 1 /* X_OK */, AT_EACCESS);
+
+		if (result == 0)
+			result = SYS(statx, AT_FDCWD, *path, 0, STATX_TYPE, &found);
+		if (result == 0 && (found.stx_mode & S_IFMT) != S_IFREG)
+			result = -EACCES;
+		if (result == 0) {
+			*chosen = *path;
+			return 0;
+		}
 		denied = denied || result == -EACCES;
 		if (result != -ENOENT && result != -ENOTDIR && result != -EACCES)
 			return result;
 	}
-	return denied ? -EACCES : result;
+	return denied ? -EACCES : -ENOENT;
+}
+
+int op_check_executable(const struct op_check_executable *op)
+{
+	char *path = NULL;
+
+	return choose_executable(op->candidates, &path);
+}
+
+/*
+ * With a filter nothing may stand between it and execve(): the profile is made for the container's program, not for us, and
+ * may forbid whatever we would do. So the executable is looked for beforehand, when a failure can still be told.
+ */
+static int execute_filtered(const struct op_exec *op)
+{
+	char *path = NULL;
+
+	TRY(choose_executable(op->candidates, &path));
+	TRY(load_filter());
+	return SYS(execve, path, op->argv, op->env);
 }
 
 int op_exec(const struct op_exec *op)
@@ -229,6 +233,8 @@ int op_exec(const struct op_exec *op)
 	if (tell_parent_executing() < 0)
 		quit(EXIT_FAILED);
 	reset_signals();
+	if (has_filter())
+		return execute_filtered(op);
 	for (char **path = op->candidates; *path != NULL; path++) {
 		result = SYS(execve, *path, op->argv, op->env);
 		denied = denied || result == -EACCES;

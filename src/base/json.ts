@@ -38,6 +38,24 @@ export function parseJson(bytes: Uint8Array, document: string, limits: JsonLimit
   return JSON.parse(text) as JsonValue;
 }
 
+/**
+ * As `JSON.parse`, but integers that a number cannot hold exactly come as strings of their decimal digits.
+ *
+ * Go reads and writes all 64 bits (system call arguments, resource limits); JSON.parse would round them. A string rather than
+ * a bigint, so that the value can be written as JSON again.
+ * @throws SyntaxError as JSON.parse does.
+ */
+export function parseJsonKeepingDigits(text: string): unknown {
+  // The least integer that is not safe has 16 digits; most documents have none as long.
+  return JSON.parse(/[0-9]{16}/.test(text) ? text.replace(stringOrNumber, quoteLargeInteger) : text);
+}
+
+const stringOrNumber = /"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*/g;
+
+function quoteLargeInteger(token: string): string {
+  return /^-?[0-9]{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token;
+}
+
 /** The UTF-8 JSON text of `value`, names in the order that they have: equal values give equal bytes. */
 export function encodeJson(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value), "utf8");

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
+import { parseJsonKeepingDigits } from "#base/json.ts";
 import type { Program } from "#program/encode.ts";
 import { compileContainer } from "#runtime/compile/compile.ts";
 import { readHostFacts } from "#runtime/facts.ts";
@@ -17,7 +18,7 @@ export function readBundleConfig(bundle: string): RuntimeConfig {
     throw new CodedError("not-found", `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
   try {
-    return parseRuntimeConfig(JSON.parse(text));
+    return parseRuntimeConfig(parseJsonKeepingDigits(text));
   } catch (cause) {
     if (cause instanceof CodedError) throw cause;
     throw new CodedError("invalid-spec", `cannot read ${path}: it is no JSON (${cause instanceof Error ? cause.message : String(cause)})`, {

@@ -491,11 +491,19 @@ export interface OomScoreOp {
   readonly value: string;
 }
 
-/** Loads the BPF `filter` (struct sock_filter array) with SECCOMP_FILTER_FLAG_* `flags`. */
+/** Keeps the BPF `filter` (struct sock_filter array) and SECCOMP_FILTER_FLAG_* `flags`; `exec` loads it as the last thing before execve(). */
 export interface SeccompOp {
   readonly op: "seccomp";
   readonly flags: number;
   readonly filter: Uint8Array;
+}
+
+/** As `seccomp`, with SECCOMP_FILTER_FLAG_NEW_LISTENER; `exec` then sends the listener's descriptor over the socket of `open-listener`, with the text `message`, whose parts are joined by this process's pid as its parent sees it. */
+export interface SeccompListenerOp {
+  readonly op: "seccomp-listener";
+  readonly flags: number;
+  readonly filter: Uint8Array;
+  readonly message: readonly string[];
 }
 
 /** Marks every descriptor above 2 but those of `pass-descriptors` close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT. */
@@ -561,6 +569,12 @@ export interface SessionKeyringOp {
   readonly op: "session-keyring";
   readonly name: string;
   readonly permissions: number;
+}
+
+/** Connects to the stream socket at the host path `path`; the connection is the next child's, for its `seccomp-listener`. */
+export interface OpenListenerOp {
+  readonly op: "open-listener";
+  readonly path: string;
 }
 
 /** Keeps a descriptor of /, then chroots into the host directory `path` and takes umask 0: no path of a later op can leave it. */
@@ -845,6 +859,7 @@ export type Op =
   | WorkingDirectoryOp
   | OomScoreOp
   | SeccompOp
+  | SeccompListenerOp
   | ExecOp
   | OpenStartOp
   | LinkUpOp
@@ -854,6 +869,7 @@ export type Op =
   | MemoryPolicyOp
   | CpuAffinityOp
   | SessionKeyringOp
+  | OpenListenerOp
   | EnterRootOp
   | LeaveRootOp
   | FileOp
@@ -1227,6 +1243,12 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.u64(op.flags);
       writer.bytes(op.filter);
       break;
+    case "seccomp-listener":
+      writer.begin(111);
+      writer.u64(op.flags);
+      writer.bytes(op.filter);
+      writer.texts(op.message);
+      break;
     case "exec":
       writer.begin(76);
       writer.texts(op.candidates);
@@ -1273,6 +1295,10 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(125);
       writer.text(op.name);
       writer.u32(op.permissions);
+      break;
+    case "open-listener":
+      writer.begin(110);
+      writer.text(op.path);
       break;
     case "enter-root":
       writer.begin(80);

@@ -12,7 +12,12 @@ const hints: readonly {
   readonly applies?: (op: Op) => boolean;
   readonly says: string;
 }[] = [
-  { op: "seccomp", errno: "EINVAL", says: "the kernel has no system call filters, or not these flags" },
+  { op: "seccomp", errno: "EINVAL", says: "the kernel has no system call filters, or not these flags or actions" },
+  { op: "seccomp", errno: "EACCES", says: "without noNewPrivileges a filter needs CAP_SYS_ADMIN" },
+  { op: "seccomp-listener", errno: "EINVAL", says: "the kernel has no listeners for system calls, or not these flags or actions" },
+  { op: "seccomp-listener", errno: "EACCES", says: "without noNewPrivileges a filter needs CAP_SYS_ADMIN" },
+  { op: "seccomp-listener", errno: "EBUSY", says: "the process has a filter with a listener already" },
+  { op: "open-listener", errno: "ECONNREFUSED", says: "nobody listens there" },
   { op: "clone", errno: "ENOSPC", says: "the limit of nested or of all namespaces is reached (user.max_*_namespaces)" },
   { op: "clone", errno: "EPERM", says: "new namespaces need root or a user namespace, and user namespaces may be switched off here" },
   { op: "clone", errno: "EAGAIN", says: "a limit on the number of processes is reached" },

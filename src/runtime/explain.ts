@@ -87,6 +87,8 @@ const groups: Readonly<Partial<Record<Op["op"], Group>>> = {
   ambient: "credentials",
   "no-new-privileges": "credentials",
   seccomp: "credentials",
+  "seccomp-listener": "credentials",
+  "open-listener": "supervision",
   "new-session": "process",
   rlimit: "process",
   umask: "process",

@@ -97,7 +97,10 @@ const phrases: Phrases = {
   umask: ({ mask }) => `set the umask ${octal(mask)}`,
   "working-directory": ({ path }) => `change to the directory ${path}`,
   "oom-score": ({ value }) => `set the OOM score adjustment ${value}`,
-  seccomp: ({ filter }) => `load a system call filter of ${filter.length / 8} instructions`,
+  seccomp: ({ filter }) => `keep a system call filter of ${filter.length / 8} instructions, to load with the program`,
+  "seccomp-listener": ({ filter }) =>
+    `keep a system call filter of ${filter.length / 8} instructions, to load with the program, and hand over its listener`,
+  "open-listener": ({ path }) => `connect to the listener for system calls at ${path}`,
   exec: ({ argv }) => `run ${argv.map(shellWord).join(" ")}`,
   "open-start": ({ path }) => `open the fifo ${path}`,
   "link-up": ({ name }) => `bring the network interface ${name} up`,

@@ -4,6 +4,7 @@
  * Property names are the spec's. Only types are checked here; rules between properties live in `validate/`.
  * Sections of other platforms are only looked for. @see runtime-spec config.md, config-linux.md
  */
+import { seccomp } from "./seccomp.ts";
 import { anything, flag, int32, int64, list, object, oneOf, record, text, uint16, uint32, uint64, type Infer } from "./shape.ts";
 
 const idMapping = object({ containerID: uint32, hostID: uint32, size: uint32 }, {});
@@ -128,7 +129,7 @@ const linux = object(
     cgroupsPath: text,
     resources,
     sysctl: record(text),
-    seccomp: anything,
+    seccomp,
     rootfsPropagation: text,
     maskedPaths: list(text),
     readonlyPaths: list(text),

@@ -43,6 +43,20 @@ export const uint64: Shape<number> = integer(0, 2 ** 64);
 /** A signed integer of 64 bits; beyond 2^53 it has the precision of a JSON number. */
 export const int64: Shape<number> = integer(-(2 ** 63), 2 ** 63);
 
+/**
+ * An unsigned integer of 64 bits of which none may be lost: a number up to 2^53, above that its decimal digits
+ * (see `parseJsonKeepingDigits`). `BigInt()` takes both.
+ */
+export const exactUint64: Shape<number | string> = (value, at) => {
+  if (typeof value === "number" && value > Number.MAX_SAFE_INTEGER) {
+    throw new CodedError("invalid-spec", `cannot use ${pointer(at)}: ${value} has lost digits; give it as a string of decimal digits`);
+  }
+  if (!isLargeInteger(value)) return uint64(value, at);
+  if (value.startsWith("-") || BigInt(value) >= 2n ** 64n)
+    throw new CodedError("invalid-spec", `cannot use ${pointer(at)}: ${value} is not from 0 to ${2n ** 64n - 1n}`);
+  return value;
+};
+
 /** An array whose elements have the shape `element`. */
 export function list<T>(element: Shape<T>): Shape<readonly T[]> {
   return (value, at) => {
@@ -100,13 +114,19 @@ export function pointerTo(at: string, key: string): string {
 }
 
 function integer(minimum: number, maximum: number): Shape<number> {
-  return (value, at) => {
+  return (given, at) => {
+    const value = isLargeInteger(given) ? Number(given) : given;
     if (typeof value !== "number" || !Number.isInteger(value)) throw wrongType(value, at, "an integer");
     if (value < minimum || value > maximum) {
       throw new CodedError("invalid-spec", `cannot use ${pointer(at)}: ${value} is not from ${minimum} to ${maximum}`);
     }
     return value;
   };
+}
+
+/** Whether `value` is how `parseJsonKeepingDigits` gives an integer that a number cannot hold. */
+function isLargeInteger(value: unknown): value is string {
+  return typeof value === "string" && /^-?[1-9][0-9]{15,}$/.test(value) && !Number.isSafeInteger(Number(value));
 }
 
 function requireObject(value: unknown, at: string): Record<string, unknown> {

@@ -1,5 +1,5 @@
 /** The process: ids, limits, filters, and in the end another program. */
-import { mainOrChild, type OpDefinition } from "./op.ts";
+import { main, mainOrChild, type OpDefinition } from "./op.ts";
 
 export const processOps: readonly OpDefinition[] = [
   { name: "hostname", code: 60, in: mainOrChild, fields: { name: "text" }, does: "sethostname()." },
@@ -58,7 +58,14 @@ export const processOps: readonly OpDefinition[] = [
     code: 75,
     in: mainOrChild,
     fields: { flags: "u64", filter: "bytes" },
-    does: "Loads the BPF `filter` (struct sock_filter array) with SECCOMP_FILTER_FLAG_* `flags`.",
+    does: "Keeps the BPF `filter` (struct sock_filter array) and SECCOMP_FILTER_FLAG_* `flags`; `exec` loads it as the last thing before execve().",
+  },
+  {
+    name: "seccomp-listener",
+    code: 111,
+    in: mainOrChild,
+    fields: { flags: "u64", filter: "bytes", message: "texts" },
+    does: "As `seccomp`, with SECCOMP_FILTER_FLAG_NEW_LISTENER; `exec` then sends the listener's descriptor over the socket of `open-listener`, with the text `message`, whose parts are joined by this process's pid as its parent sees it.",
   },
   {
     name: "exec",
@@ -116,5 +123,12 @@ export const processOps: readonly OpDefinition[] = [
     in: mainOrChild,
     fields: { name: "text", permissions: "u32" },
     does: "Joins the session keyring `name`, making it when there is none, and adds `permissions` (KEY_USR_*, KEY_OTH_*) to it; a kernel without keyrings is success.",
+  },
+  {
+    name: "open-listener",
+    code: 110,
+    in: main,
+    fields: { path: "text" },
+    does: "Connects to the stream socket at the host path `path`; the connection is the next child's, for its `seccomp-listener`.",
   },
 ];

@@ -23,6 +23,7 @@ import { compileExec, compileExecutableCheck, compileSurroundings } from "./proc
 import { compileResctrl } from "./resctrl.ts";
 import { compileRootfs } from "./rootfs.ts";
 import { compileScheduling } from "./scheduling.ts";
+import { compileSeccomp, type SeccompPlan } from "./seccomp/seccomp.ts";
 import { compileSupervision, type Supervision } from "./supervision.ts";
 import { compileTerminal, withListenVariables, type TerminalPlan } from "./terminal.ts";
 import { refuseUnsupported, warnOfOtherPlatforms } from "./unsupported.ts";
@@ -89,6 +90,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const namespaces = compileNamespaces(context, { section: childSection(0), cgroup: cgroup.cloneInto ?? "" });
   const resctrl = compileResctrl(context);
   const interfaces = compileInterfaces(context);
+  const seccomp = compileSeccomp(context);
   const moments = compileSupervision(supervision, {
     poststart: compileHooks(context, "poststart"),
     hasTerminal: config.process?.terminal === true,
@@ -110,6 +112,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...moments.stdio,
     ...terminal.beforeClone,
     ...interfaces.beforeJoin,
+    ...seccomp.beforeClone,
     ...namespaces.beforeClone,
     namespaces.clone,
     ...cgroup.afterClone,
@@ -130,7 +133,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...compileLabels(context, processOf(config)),
     ...namespaces.inChild,
     ...(input.noNewKeyring === true ? [] : compileKeyring(context)),
-    ...compileChild(context, input, { cgroups: cgroup.directories, terminal }),
+    ...compileChild(context, input, { cgroups: cgroup.directories, terminal, seccomp }),
   ];
   return { program: { main, cleanup: [...cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
 }
@@ -165,7 +168,11 @@ const noTerminal: TerminalPlan = { beforeClone: [], inChild: [] };
 function compileChild(
   context: Context,
   input: ContainerInput,
-  { cgroups, terminal }: { readonly cgroups: Parameters<typeof compileMounts>[1]; readonly terminal: TerminalPlan },
+  {
+    cgroups,
+    terminal,
+    seccomp,
+  }: { readonly cgroups: readonly CgroupDirectory[]; readonly terminal: TerminalPlan; readonly seccomp: SeccompPlan },
 ): Step[] {
   const { config } = context;
   const process = processOf(config);
@@ -191,6 +198,7 @@ function compileChild(
     ...compileScheduling(context, process),
     ...compileCredentials(context, process),
     ...(process.noNewPrivileges === true ? [step({ op: "no-new-privileges" }, "/process/noNewPrivileges")] : []),
+    ...seccomp.inChild,
     ...(input.supervision.kind === "create"
       ? [
           ...(config.process === undefined ? [] : [compileExecutableCheck(process)]),

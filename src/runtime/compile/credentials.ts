@@ -9,6 +9,7 @@ import type { ConfigCapabilities, ConfigProcess } from "#spec/runtime-config.ts"
 import { byDefault, step, unsupported, type Context } from "./context.ts";
 import { capabilityNames } from "./kernel.ts";
 import { isSetgroupsDenied } from "./namespaces.ts";
+import { needsAdministratorForFilter } from "./seccomp/seccomp.ts";
 
 /** Masks of the five sets, one bit per capability number. */
 export interface CapabilityMasks {
@@ -23,6 +24,7 @@ export interface CapabilityMasks {
 export function compileCredentials(context: Context, process: ConfigProcess): Step[] {
   const { uid = 0, gid = 0, additionalGids = [] } = process.user ?? {};
   const masks = capabilityMasks(process.capabilities ?? {}, { grantable: grantable(context), warn: context.warn });
+  const admin = keepsAdministrator(context);
   const origin = process.capabilities === undefined ? byDefault("no capabilities are asked for") : "/process/capabilities";
   const who = process.user === undefined ? byDefault("no user is asked for") : "/process/user";
   return [
@@ -31,13 +33,31 @@ export function compileCredentials(context: Context, process: ConfigProcess): St
     ...compileGroups(context, additionalGids),
     step({ op: "gid", gid }, who),
     step({ op: "uid", uid }, who),
-    step({ op: "capabilities", effective: masks.effective, permitted: masks.permitted, inheritable: masks.inheritable }, origin),
+    step(
+      {
+        op: "capabilities",
+        effective: withBit(masks.effective, admin),
+        permitted: withBit(masks.permitted, admin),
+        inheritable: masks.inheritable,
+      },
+      origin,
+    ),
     step({ op: "ambient", mask: masks.ambient }, origin === "/process/capabilities" ? `${origin}/ambient` : origin),
   ];
 }
 
 /** With this annotation, which crun brought and podman's `--group-add keep-groups` writes, the caller's groups stay. */
 const keepGroupsAnnotation = "run.oci.keep_original_groups";
+/** The number of CAP_SYS_ADMIN when it is kept up to execve(), for the filter's sake, and can be. */
+function keepsAdministrator(context: Context): number | undefined {
+  const isThere = context.isPrivileged || context.hasUserNamespace;
+  return isThere && needsAdministratorForFilter(context) ? capabilityNames.indexOf("CAP_SYS_ADMIN") : undefined;
+}
+
+/** Not `|`: there are more capabilities than 32. */
+function withBit(mask: number, bit: number | undefined): number {
+  return bit === undefined ? mask : Number(BigInt(mask) | (1n << BigInt(bit)));
+}
 
 function compileGroups(context: Context, additionalGids: readonly number[]): Step[] {
   if (context.config.annotations?.[keepGroupsAnnotation] !== undefined) {

@@ -2,16 +2,8 @@
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import { findNamespace, unsupported } from "./context.ts";
 
-/** Where each property that is not implemented lies, and whether a config has it. */
-const refusals: readonly (readonly [at: string, isAsked: (config: RuntimeConfig) => boolean])[] = [
-  ["/linux/seccomp", ({ linux }) => linux?.seccomp !== undefined],
-];
-
-/** Refuses a config that asks for what is not implemented. @throws CodedError `unsupported` naming the JSON Pointer. */
+/** Refuses a config that asks for what is not done here. @throws CodedError `unsupported` naming the JSON Pointer. */
 export function refuseUnsupported(config: RuntimeConfig): void {
-  for (const [at, isAsked] of refusals) {
-    if (isAsked(config)) throw unsupported(at, "it is not implemented");
-  }
   if (config.vm !== undefined)
     throw unsupported("/vm", "containers run on this machine's kernel, and none of their own is started for them");
   if (findNamespace(config.linux ?? {}, "mount") === undefined) {

@@ -9,6 +9,7 @@ import type { Check, Problem } from "./problem.ts";
 import { processChecks } from "./process.ts";
 import { resourceChecks } from "./resources.ts";
 import { schedulingChecks } from "./scheduling.ts";
+import { seccompChecks } from "./seccomp.ts";
 
 /** Every rule, in the order in which problems are reported. */
 export const configChecks: readonly Check[] = [
@@ -19,6 +20,7 @@ export const configChecks: readonly Check[] = [
   ...linuxChecks,
   ...hostPartChecks,
   ...resourceChecks,
+  ...seccompChecks,
 ];
 
 /** Everything that is wrong with `config`; empty when it may be compiled. */

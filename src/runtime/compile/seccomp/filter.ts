@@ -1,0 +1,135 @@
+/**
+ * From a profile to the filter that the kernel runs at every system call of the container.
+ *
+ *     load arch; is it x86_64?  no: i386?  no: kill
+ *     load nr;   nr >= 186?     binary search over ranges of numbers that are treated alike
+ *                ...            allow / refuse / compare the arguments
+ *
+ * Numbers that lie together mostly share their fate, so ranges make a much smaller tree than numbers do. Only what the kernel's
+ * cache of allowed calls understands stands before an answer that needs no argument (kernel/seccomp.c, seccomp_is_const_allow).
+ */
+import type { SeccompAction, SeccompArchitecture, SeccompConfig } from "#spec/seccomp.ts";
+import { seccompReturnValue } from "#spec/seccomp.ts";
+import { interfacesOf, x32Bit, type SystemCallInterface } from "./architectures.ts";
+import { writeCallRules } from "./conditions.ts";
+import { collectRules, defaultAnswer, type CallRules, type InterfaceRules } from "./rules.ts";
+import { BackwardWriter, type Place } from "./writer.ts";
+
+/** Offsets in struct seccomp_data, in bytes. */
+const [numberOffset, architectureOffset] = [0, 4] as const;
+
+/** What libseccomp and so runc does with calls of an architecture that the profile does not name: the thread dies with SIGSYS. */
+const foreign = seccompReturnValue("SCMP_ACT_KILL");
+/** A call that does not exist. @see errno(3) ENOSYS */
+const missing = seccompReturnValue("SCMP_ACT_ERRNO", 38);
+/** What a tracer writes to skip a call; it must not be taken for a call of x32. @see seccomp(2) */
+const skipped = 0xffff_ffff;
+
+/** A profile that filters something. */
+export type Profile = SeccompConfig & { readonly defaultAction: SeccompAction };
+
+/** Numbers from `start` up to the next range that are treated alike. */
+interface Range {
+  readonly start: number;
+  /** An answer, or rules about arguments. */
+  readonly fate: number | CallRules;
+}
+
+/**
+ * Compiles `profile` for a machine (Node's word for its architecture): struct sock_filter's bytes.
+ * Undefined when the machine's system calls are not known.
+ * @throws CodedError `unsupported` when the kernel would find it too long.
+ */
+export function compileSeccompFilter(profile: Profile, machine: string): Uint8Array | undefined {
+  const asked: readonly SeccompArchitecture[] = profile.architectures ?? [];
+  const faces = interfacesOf(machine, asked);
+  if (faces === undefined) return undefined;
+  const writer = new BackwardWriter();
+  const trees: { readonly auditNumber: number; readonly start: Place }[] = [];
+  // Written backwards: the machine's own architecture comes last, and so is asked for first and lies nearest.
+  for (const auditNumber of new Set(faces.map((face) => face.auditNumber).toReversed())) {
+    const alike = faces.filter((face) => face.auditNumber === auditNumber);
+    const ranges = findRanges(profile, alike);
+    const isNarrowFrom = alike.find(({ hasNarrowArguments }) => hasNarrowArguments)?.base ?? Infinity;
+    trees.push({
+      auditNumber,
+      start: writer.load(numberOffset, writeTree(writer, ranges, { otherwise: defaultAnswer(profile), isNarrowFrom })),
+    });
+  }
+  let place = writer.give(foreign);
+  for (const { auditNumber, start } of trees) place = writer.branch("equal", auditNumber, start, place);
+  return writer.take(writer.load(architectureOffset, place));
+}
+
+/** The fates of all numbers under one audit number, in rising order, each different from the one before. */
+function findRanges(profile: Profile, faces: readonly SystemCallInterface[]): Range[] {
+  const otherwise = defaultAnswer(profile);
+  const ranges: Range[] = [];
+  const from = (start: number, fate: Range["fate"]): void => {
+    if (ranges.at(-1)?.start === start) ranges.pop();
+    if (ranges.at(-1)?.fate !== fate) ranges.push({ start, fate });
+  };
+  for (const face of faces) {
+    const { calls, highest } = collectRules(profile.syscalls ?? [], face, otherwise);
+    from(face.base, otherwise);
+    for (const [number, rules] of [...calls].toSorted(([a], [b]) => a - b)) {
+      from(face.base + number, fateOf(rules));
+      from(face.base + number + 1, otherwise);
+    }
+    if (isYoungerMissing(profile, highest)) from(face.base + highest + 1, missing);
+  }
+  if (faces.some(({ architecture }) => architecture === "SCMP_ARCH_X86_64") && faces.length === 1) {
+    from(x32Bit, foreign);
+    from(skipped, otherwise);
+  }
+  return ranges;
+}
+
+/**
+ * Whether calls above the highest that a profile names are answered with ENOSYS.
+ *
+ * Programs try a new call and fall back to an older one on ENOSYS, but give up on EPERM. The author of a profile that denies what
+ * it does not name cannot have meant calls that did not exist then. runc does the same; a tracer is expected to know itself.
+ */
+function isYoungerMissing({ defaultAction }: Profile, highest: InterfaceRules["highest"]): boolean {
+  const isPermissive = defaultAction === "SCMP_ACT_ALLOW" || defaultAction === "SCMP_ACT_LOG" || defaultAction === "SCMP_ACT_TRACE";
+  return !isPermissive && highest > 0;
+}
+
+function fateOf(rules: CallRules): Range["fate"] {
+  const [first] = rules;
+  return first?.conditions.length === 0 ? first.answer : rules;
+}
+
+interface TreeOptions {
+  readonly otherwise: number;
+  /** Calls from this number on have arguments of 32 bits. */
+  readonly isNarrowFrom: number;
+}
+
+/** Writes the search for the number in the accumulator. */
+function writeTree(writer: BackwardWriter, ranges: readonly Range[], options: TreeOptions): Place {
+  const written = new Map<CallRules, Place>();
+  const leaf = ({ start, fate }: Range): Place => {
+    if (typeof fate === "number") return writer.give(fate);
+    const place =
+      written.get(fate) ?? writeCallRules(writer, fate, { otherwise: options.otherwise, isNarrow: start >= options.isNarrowFrom });
+    written.set(fate, place);
+    return place;
+  };
+  const search = (first: number, end: number): Place => {
+    const [a, b, c] = ranges.slice(first, Math.min(end, first + 3));
+    if (a === undefined) return writer.give(options.otherwise);
+    if (b === undefined) return leaf(a);
+    // One number between two ranges alike takes one comparison.
+    if (end - first === 3 && c?.fate === a.fate && c.start === b.start + 1) {
+      const around = leaf(a);
+      return writer.branch("equal", b.start, leaf(b), around);
+    }
+    const middle = (first + end) >>> 1;
+    const upper = search(middle, end);
+    const lower = search(first, middle);
+    return writer.branch("atLeast", ranges[middle]?.start ?? 0, upper, lower);
+  };
+  return search(0, ranges.length);
+}

@@ -1,0 +1,108 @@
+/**
+ * Classic BPF, written from its last instruction to its first.
+ *
+ * All jumps go forward, so whoever writes backwards knows every target already. A place is the count of instructions written
+ * before it: places stay valid whatever is put in front of them.
+ * @see linux/filter.h, struct sock_filter; Documentation/userspace-api/seccomp_filter.rst
+ */
+import { CodedError } from "#base/errors.ts";
+
+/** Codes of the instructions used; each has an immediate K, and jumps two offsets of 8 bits. */
+const code = { load: 0x20, and: 0x54, jump: 0x05, equal: 0x15, above: 0x25, atLeast: 0x35, give: 0x06 } as const;
+
+/** How the accumulator is compared with an immediate value; both unsigned. */
+export type Comparison = "equal" | "above" | "atLeast";
+
+/** A place in the program. */
+export type Place = number;
+
+const offsetLimit = 255;
+/** KERNEL: BPF_MAXINSNS. */
+const instructionLimit = 4096;
+const instructionBytes = 8;
+
+/** Writes one program. */
+export class BackwardWriter {
+  /** Four numbers of each instruction: code, jt, jf, K. */
+  readonly #words: number[] = [];
+  readonly #answers = new Map<number, Place>();
+
+  /** A place where the filter ends with `value`. */
+  give(value: number): Place {
+    const known = this.#answers.get(value);
+    if (known !== undefined && this.#isNear(known)) return known;
+    const place = this.#put(code.give, value);
+    this.#answers.set(value, place);
+    return place;
+  }
+
+  /** Loads the word at `offset` of struct seccomp_data, then goes on with `next`. */
+  load(offset: number, next: Place): Place {
+    this.#follow(next);
+    return this.#put(code.load, offset);
+  }
+
+  /** Masks the accumulator, then goes on with `next`. */
+  and(mask: number, next: Place): Place {
+    this.#follow(next);
+    return this.#put(code.and, mask);
+  }
+
+  /** Goes on with `met` or `unmet`. */
+  branch(comparison: Comparison, value: number, met: Place, unmet: Place): Place {
+    // The second may move the first away by one instruction, which "near" allows for.
+    const nearUnmet = this.#bringNear(unmet);
+    const nearMet = this.#bringNear(met);
+    const end = this.#count;
+    return this.#put(code[comparison], value, end - nearMet, end - nearUnmet);
+  }
+
+  /** The bytes of the program that starts at `start`, which was written last. @throws CodedError `unsupported` when it is too long */
+  take(start: Place): Uint8Array {
+    this.#follow(start);
+    const count = this.#count;
+    if (count > instructionLimit) {
+      throw new CodedError(
+        "unsupported",
+        `cannot honour /linux/seccomp: the filter has ${count} instructions, and the kernel takes ${instructionLimit}`,
+      );
+    }
+    const bytes = Buffer.alloc(count * instructionBytes);
+    for (let place = 1; place <= count; place++) {
+      const at = (count - place) * instructionBytes;
+      const word = (place - 1) * 4;
+      bytes.writeUInt16LE(this.#words[word] ?? 0, at);
+      bytes.writeUInt8(this.#words[word + 1] ?? 0, at + 2);
+      bytes.writeUInt8(this.#words[word + 2] ?? 0, at + 3);
+      bytes.writeUInt32LE(this.#words[word + 3] ?? 0, at + 4);
+    }
+    return bytes;
+  }
+
+  get #count(): number {
+    return this.#words.length / 4;
+  }
+
+  #put(operation: number, value: number, met = 0, unmet = 0): Place {
+    this.#words.push(operation, met, unmet, value);
+    return this.#count;
+  }
+
+  /** Makes `place` the one that follows. */
+  #follow(place: Place): void {
+    if (place !== this.#count) this.#put(code.jump, this.#count - place);
+  }
+
+  /** Whether a conditional jump that is written next, or after one more instruction, reaches `place`. */
+  #isNear(place: Place): boolean {
+    return this.#count - place < offsetLimit;
+  }
+
+  /** A place that a conditional jump reaches and that leads to `place`: it itself, another end like it, or a long jump. */
+  #bringNear(place: Place): Place {
+    if (this.#isNear(place)) return place;
+    const word = (place - 1) * 4;
+    if (this.#words[word] === code.give) return this.give(this.#words[word + 3] ?? 0);
+    return this.#put(code.jump, this.#count - place);
+  }
+}
