@@ -6,6 +6,8 @@ export interface OptionSpec {
   readonly name: string;
   /** One letter. */
   readonly short?: string;
+  /** Another letter that means the same, for callers that know only that one. */
+  readonly secondShort?: string;
   /** What the value is called in help: "DIR". */
   readonly value?: string;
   /** May be given more than once; every value counts. */
@@ -22,8 +24,8 @@ export interface ParsedArguments {
   readonly operands: readonly string[];
 }
 
-/** A command of a program. `Context` is what it needs from outside. */
-export interface Command<Context> {
+/** What parsing, help and completion need to know of a command. */
+export interface CommandShape {
   readonly name: string;
   /** One line for the list of commands. */
   readonly summary: string;
@@ -39,6 +41,10 @@ export interface Command<Context> {
   /** Paragraphs below the summary in the command's help. */
   readonly description?: string;
   readonly examples?: readonly string[];
+}
+
+/** A command of a program. `Context` is what it needs from outside. */
+export interface Command<Context> extends CommandShape {
   /** Resolves with the exit code. */
   readonly run: (context: Context, parsed: ParsedArguments) => Promise<number>;
 }

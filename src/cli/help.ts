@@ -1,5 +1,5 @@
 /** Help texts, made from the command tables. */
-import type { Command, OptionSpec } from "./command.ts";
+import type { CommandShape, OptionSpec } from "./command.ts";
 
 /** What a program's help opens with. */
 export interface ProgramHelp {
@@ -9,7 +9,7 @@ export interface ProgramHelp {
 }
 
 /** The help of the whole program. */
-export function formatProgramHelp<Context>(help: ProgramHelp, commands: readonly Command<Context>[]): string {
+export function formatProgramHelp(help: ProgramHelp, commands: readonly CommandShape[]): string {
   const rows = commands.map((command): [string, string] => [command.name, command.summary]);
   return [
     help.summary,
@@ -28,7 +28,7 @@ export function formatProgramHelp<Context>(help: ProgramHelp, commands: readonly
 }
 
 /** The help of one command. */
-export function formatCommandHelp<Context>(help: ProgramHelp, command: Command<Context>): string {
+export function formatCommandHelp(help: ProgramHelp, command: CommandShape): string {
   const lines = [`${command.summary}.`, "", `Usage: ${usage(help.program, command)}`];
   if (command.description !== undefined) lines.push("", command.description);
   if (command.options.length > 0) lines.push("", "Options:", ...columns(command.options.map(optionRow)));
@@ -38,7 +38,7 @@ export function formatCommandHelp<Context>(help: ProgramHelp, command: Command<C
 }
 
 /** The usage line of a command. */
-export function usage<Context>(program: string, command: Command<Context>): string {
+export function usage(program: string, command: CommandShape): string {
   return [program, command.name, command.options.length > 0 ? "[OPTION...]" : "", command.operands].filter((part) => part !== "").join(" ");
 }
 

@@ -1,0 +1,23 @@
+/**
+ * Every command of `gantry-runtime` and where it lives, in the order of the help. Only the one that is called is loaded; help and
+ * completion load all.
+ */
+import type { RuntimeCommand } from "./context.ts";
+
+const loaders: Readonly<Record<string, () => Promise<RuntimeCommand>>> = {
+  run: async () => (await import("./run.ts")).runCommand,
+  completion: async () => (await import("./completion.ts")).completionCommand,
+};
+
+/** The names of all commands. */
+export const commandNames: readonly string[] = Object.keys(loaders);
+
+/** Loads the command `name`; undefined when there is none. */
+export async function findCommand(name: string): Promise<RuntimeCommand | undefined> {
+  return Object.hasOwn(loaders, name) ? await loaders[name]?.() : undefined;
+}
+
+/** Loads all commands. */
+export async function loadCommands(): Promise<readonly RuntimeCommand[]> {
+  return await Promise.all(Object.values(loaders).map(async (load) => await load()));
+}
