@@ -62,7 +62,8 @@ test.each([
 });
 
 test("a container that is not there is named in the words that engines look for", () => {
-  for (const id of ["nope", "..", "", "a/b"]) expect(() => readState("/nonexistent", id)).toThrow(`container ${JSON.stringify(id)} does not exist`);
+  for (const id of ["nope", "..", "", "a/b"])
+    expect(() => readState("/nonexistent", id)).toThrow(`container ${JSON.stringify(id)} does not exist`);
 });
 
 test("the list has every container and nothing else, and tells what it cannot read", () => {
@@ -79,7 +80,8 @@ test("the list has every container and nothing else, and tells what it cannot re
 });
 
 test("a record that is none is refused", () => {
-  for (const text of ["null", "{}", '{"bundle":"/b"}']) expect(() => parseStored(text, "/x")).toThrow("cannot read /x: it is no record of a container");
+  for (const text of ["null", "{}", '{"bundle":"/b"}'])
+    expect(() => parseStored(text, "/x")).toThrow("cannot read /x: it is no record of a container");
 });
 
 test("owners go by their name where they have one", () => {

@@ -110,6 +110,11 @@ export function listContainerIds(root: string): string[] {
   return listSubdirectories(root).toSorted();
 }
 
+/** Whether the directory of all containers' state is there. */
+export function isStateRoot(root: string): boolean {
+  return pathExists(root);
+}
+
 function findState(root: string, id: string): FoundState | undefined {
   const directory = join(root, id);
   const path = join(directory, "container.json");

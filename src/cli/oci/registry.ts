@@ -6,6 +6,12 @@ import type { RuntimeCommand } from "./context.ts";
 
 const loaders: Readonly<Record<string, () => Promise<RuntimeCommand>>> = {
   run: async () => (await import("./run.ts")).runCommand,
+  list: async () => (await import("./list.ts")).listCommand,
+  ps: async () => (await import("./ps.ts")).psCommand,
+  pause: async () => (await import("./freeze.ts")).pauseCommand,
+  resume: async () => (await import("./freeze.ts")).resumeCommand,
+  spec: async () => (await import("./spec.ts")).specCommand,
+  features: async () => (await import("./features.ts")).featuresCommand,
   completion: async () => (await import("./completion.ts")).completionCommand,
 };
 
