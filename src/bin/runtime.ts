@@ -1,18 +1,20 @@
 /** Wires the `gantry-runtime` command to this process, which the executor started and whose program it waits for (executor/front.c). */
+import { appendFileSync, closeSync, readFileSync, realpathSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
-import { appendFileSync, closeSync, realpathSync, writeSync } from "node:fs";
 import { CodedError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
 import { encodeProgram } from "#program/encode.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
+import { runOther } from "./run-other.ts";
 
 /** Where the executor reads its program. */
 const programFd = 3;
 
 /** Runs `gantry-runtime` with `words` and resolves with its exit code, which the executor has been told as well. */
 export async function runtimeMain(words: readonly string[], version: string): Promise<number> {
+  const parent = process.ppid;
   let delivered = false;
   const deliver = (program: Uint8Array): void => {
     for (let written = 0; written < program.length;) written += writeSync(programFd, program, written);
@@ -23,12 +25,18 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
     version,
     deliver,
     readConfig: readBundleConfig,
-    resolveBundle,
+    resolveBundle: (path) => read("open bundle", path, () => realpathSync(path)),
     resolvePath: (path) => resolve(path),
     write: (text) => writeStandard(1, text),
     writeError: (text) => writeStandard(2, text),
     appendLog: (path, line) => {
       appendFileSync(path, line);
+    },
+    readText: (path) => read("read", path, () => readFileSync(path === "-" ? 0 : path, "utf8")),
+    runOther,
+    pause: async (ms) => {
+      await Bun.sleep(ms);
+      return process.ppid === parent;
     },
     now: nowMs,
     listenDescriptors: listenDescriptors(),
@@ -55,10 +63,10 @@ function listenDescriptors(): number {
   return (meant === process.ppid || meant === process.pid) && Number.isSafeInteger(count) && count > 0 ? count : 0;
 }
 
-function resolveBundle(path: string): string {
+function read<Value>(verb: string, path: string, access: () => Value): Value {
   try {
-    return realpathSync(path);
+    return access();
   } catch (cause) {
-    throw new CodedError("not-found", `cannot open bundle ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new CodedError("not-found", `cannot ${verb} ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
 }

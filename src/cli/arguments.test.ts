@@ -43,7 +43,7 @@ describe("parseArguments()", () => {
   });
 
   test("takes names behind one dash only where the caller asks for it", () => {
-    expect([...parseArguments(["-tty"], { options, singleDashNames: true }).switches]).toEqual(["tty"]);
+    expect([...parseArguments(["-tty"], { options, isGoStyle: true }).switches]).toEqual(["tty"]);
     expect(() => parseArguments(["-tty"], { options })).toThrow("unknown option -y");
   });
 });

@@ -7,8 +7,11 @@ import { nearest } from "./nearest.ts";
 export interface ParseRules {
   readonly options: readonly OptionSpec[];
   readonly stopAtOperand?: boolean;
-  /** Takes `-name` for `--name`, as Go's flag package does; OCI runtimes are called so. */
-  readonly singleDashNames?: boolean;
+  /**
+   * Reads `-name` as `--name` and words mistakes as Go's flag package does: OCI runtimes are called so, and callers look for
+   * "flag needs an argument" (podman, before it asks for a restore).
+   */
+  readonly isGoStyle?: boolean;
 }
 
 /** A command line that does not fit its command. */
@@ -51,8 +54,7 @@ class ArgumentReader {
         this.#operands.push(...this.#words.slice(this.#at));
         break;
       }
-      if (word.startsWith("--") || (this.#rules.singleDashNames === true && /^-[a-z-]{2,}/.test(word)))
-        this.#long(word.replace(/^--?/, ""));
+      if (word.startsWith("--") || this.#isGoName(word)) this.#long(word.replace(/^--?/, ""));
       else if (word.startsWith("-") && word.length > 1) this.#short(word.slice(1));
       else {
         this.#operands.push(word);
@@ -63,6 +65,11 @@ class ArgumentReader {
       }
     }
     return { switches: this.#switches, values: this.#values, operands: this.#operands };
+  }
+
+  #isGoName(word: string): boolean {
+    const name = /^-([a-z][a-z0-9-]+)(?:=|$)/.exec(word)?.[1];
+    return this.#rules.isGoStyle === true && this.#rules.options.some((option) => option.name === name);
   }
 
   #long(word: string): void {
@@ -76,8 +83,9 @@ class ArgumentReader {
   #short(letters: string): void {
     for (let at = 0; at < letters.length; at++) {
       const letter = letters[at] ?? "";
-      const option = this.#rules.options.find((candidate) => candidate.short === letter);
-      if (option === undefined) throw new UsageError(`unknown option -${letter}`);
+      const option = this.#rules.options.find((candidate) => candidate.short === letter || candidate.secondShort === letter);
+      if (option === undefined)
+        throw new UsageError(this.#rules.isGoStyle === true ? `flag provided but not defined: -${letters}` : `unknown option -${letter}`);
       if (option.value === undefined) {
         this.#take(option, undefined, `-${letter}`);
         continue;
@@ -96,7 +104,10 @@ class ArgumentReader {
       return;
     }
     const value = given ?? this.#words[this.#at++];
-    if (value === undefined) throw new UsageError(`option ${shown} needs a value: ${shown} ${option.value}`);
+    if (value === undefined)
+      throw new UsageError(
+        this.#rules.isGoStyle === true ? `flag needs an argument: ${shown}` : `option ${shown} needs a value: ${shown} ${option.value}`,
+      );
     if (option.choices !== undefined && !option.choices.includes(value)) {
       throw new UsageError(`option ${shown} is ${quote(value)}, not one of ${option.choices.join(", ")}`);
     }
@@ -110,7 +121,8 @@ class ArgumentReader {
       name,
       this.#rules.options.map((option) => option.name),
     );
-    return new UsageError(`unknown option --${name}${guess === undefined ? "" : ` (did you mean --${guess}?)`}`);
+    const what = this.#rules.isGoStyle === true ? `flag provided but not defined: -${name}` : `unknown option --${name}`;
+    return new UsageError(`${what}${guess === undefined ? "" : ` (did you mean --${guess}?)`}`);
   }
 }
 

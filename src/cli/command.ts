@@ -6,6 +6,8 @@ export interface OptionSpec {
   readonly name: string;
   /** One letter. */
   readonly short?: string;
+  /** Another letter that means the same, for callers that know only that one. */
+  readonly secondShort?: string;
   /** What the value is called in help: "DIR". */
   readonly value?: string;
   /** May be given more than once; every value counts. */

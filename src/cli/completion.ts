@@ -1,5 +1,5 @@
 /** Shell completion: the candidates are computed here, the three shells only ask (`gantry __complete WORD...`). */
-import type { Command, OptionSpec } from "./command.ts";
+import type { CommandShape, OptionSpec } from "./command.ts";
 
 /** What completion may look up; each resolves to names. */
 export interface CompletionSources {
@@ -8,8 +8,8 @@ export interface CompletionSources {
 }
 
 /** A program as completion sees it. */
-export interface CompletedProgram<Context> {
-  readonly commands: readonly Command<Context>[];
+export interface CompletedProgram {
+  readonly commands: readonly CommandShape[];
   readonly globalOptions: readonly OptionSpec[];
   readonly sources: CompletionSources;
 }
@@ -18,7 +18,7 @@ export interface CompletedProgram<Context> {
  * Candidates for the last of `words` (the command line without the program's name).
  * An empty list leaves the shell to complete file names.
  */
-export async function complete<Context>(words: readonly string[], program: CompletedProgram<Context>): Promise<readonly string[]> {
+export async function complete(words: readonly string[], program: CompletedProgram): Promise<readonly string[]> {
   const { commands, globalOptions, sources } = program;
   const current = words.at(-1) ?? "";
   const before = words.slice(0, -1);
@@ -29,15 +29,15 @@ export async function complete<Context>(words: readonly string[], program: Compl
   return candidates.filter((candidate) => candidate.startsWith(current));
 }
 
-interface Place<Context> {
+interface Place {
   readonly previous: OptionSpec | undefined;
-  readonly command: Command<Context> | undefined;
-  readonly commands: readonly Command<Context>[];
+  readonly command: CommandShape | undefined;
+  readonly commands: readonly CommandShape[];
   readonly options: readonly OptionSpec[];
   readonly sources: CompletionSources;
 }
 
-async function candidatesFor<Context>(current: string, place: Place<Context>): Promise<readonly string[]> {
+async function candidatesFor(current: string, place: Place): Promise<readonly string[]> {
   if (place.previous !== undefined) return place.previous.choices ?? [];
   if (current.startsWith("-")) return place.options.map((option) => `--${option.name}`);
   if (place.command === undefined) return place.commands.map((command) => command.name);

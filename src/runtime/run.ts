@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { encodeProgram, type Program, type Step } from "#program/encode.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
+import type { CgroupManager } from "./compile/cgroup/place.ts";
 import { compileContainer, type MadeForContainer } from "./compile/compile.ts";
 import { byDefault, step } from "./compile/context.ts";
 import {
@@ -37,6 +38,8 @@ export interface BundleOptions {
   /** Descriptors of the caller that the container gets. */
   readonly descriptors?: PassedDescriptors;
   readonly noPivot: boolean;
+  readonly noNewKeyring: boolean;
+  readonly cgroupManager: CgroupManager;
   /** Keeps the state of a container that `run` has seen end. */
   readonly keep?: boolean;
   /** Told about what was asked for and cannot be given. */
@@ -71,6 +74,8 @@ export function compileBundle(options: BundleOptions): Program {
     id,
     facts: options.facts,
     noPivot: options.noPivot,
+    noNewKeyring: options.noNewKeyring,
+    cgroupManager: options.cgroupManager,
     supervision: supervisionOf(options, files),
     begin: (made) => {
       const record = recordOf(options, made);

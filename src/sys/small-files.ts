@@ -59,8 +59,16 @@ export function listDirectory(path: string): string[] {
 
 /** The names of the directories in a directory; none when it does not exist. */
 export function listSubdirectories(path: string): string[] {
-  const entries = absentAs([], () => readdirSync(path, { withFileTypes: true }));
-  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  return absentAs([], () =>
+    readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name),
+  );
+}
+
+/** The bytes of the file `path`; undefined when there is none. */
+export function readBytesIfThere(path: string): Buffer | undefined {
+  return absentAs(undefined, () => readFileSync(path));
 }
 
 /** The text of the regular file `path`; undefined when there is none. @throws CodedError `corrupt` for a file over 16 MiB */
@@ -83,11 +91,21 @@ export function modifiedAt(path: string): Date | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.mtime;
 }
 
+/** The user id of the owner of `path`; undefined when nothing is there. */
+export function ownerOf(path: string): number | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.uid;
+}
+
 /** Writes `path` so that a reader sees the old content or the new, never a part. */
 export function writeTextAtomic(path: string, text: string, mode = 0o600): void {
   const temporary = `${path}.${ownerName()}`;
   writeFileSync(temporary, text, { mode, flag: "wx" });
   renameSync(temporary, path);
+}
+
+/** Writes to a file that exists: a setting of the kernel. */
+export function writeSetting(path: string, text: string): void {
+  writeFileSync(path, text, { flag: "r+" });
 }
 
 /** Writes a file that must not exist yet; for files in a directory that nobody else sees yet. */

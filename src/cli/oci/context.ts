@@ -1,7 +1,16 @@
 /** What the commands of `gantry-runtime` get, and what a command is. */
 import type { Program } from "#program/encode.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
-import { type CommandShape, type ParsedArguments, valueOf } from "../command.ts";
+import type { Command, CommandShape, ParsedArguments } from "../command.ts";
+import type { GlobalSettings } from "./global-options.ts";
+
+/** What became of another program. */
+export interface OtherProgramEnd {
+  /** Its exit code, or 128 and the number of the signal that ended it. */
+  readonly exitCode: number;
+  /** What it wrote to standard output and standard error; empty when those were inherited. */
+  readonly output: string;
+}
 
 /** What the runtime command needs from outside. */
 export interface RuntimeProgram {
@@ -13,9 +22,17 @@ export interface RuntimeProgram {
   readonly resolveBundle: (bundle: string) => string;
   /** Absolute path; nothing needs to be there. */
   readonly resolvePath: (path: string) => string;
-  readonly write: (text: string) => unknown;
+  /** False when nobody reads standard output any more. */
+  readonly write: (text: string) => boolean;
   readonly writeError: (text: string) => unknown;
+  /** Appends to the log file, which is made when it is missing. */
   readonly appendLog: (path: string, line: string) => void;
+  /** The text of a file, or with "-" of standard input. @throws CodedError `not-found` */
+  readonly readText: (path: string) => string;
+  /** Runs another program, found on the PATH, to its end. @throws CodedError `not-found` when there is none */
+  readonly runOther: (words: readonly string[], output: "captured" | "inherited") => Promise<OtherProgramEnd>;
+  /** Resolves after `ms`, with false when whoever started this process is gone. */
+  readonly pause: (ms: number) => Promise<boolean>;
   readonly defaultRoot: string;
   /** How many descriptors from 3 on are listening sockets for the container (sd_listen_fds(3)). */
   readonly listenDescriptors: number;
@@ -26,7 +43,10 @@ export interface RuntimeProgram {
 /** One call of the command. */
 export interface RuntimeContext {
   readonly program: RuntimeProgram;
+  /** The options before the command's name, as given. */
   readonly global: ParsedArguments;
+  /** The same, understood. */
+  readonly settings: GlobalSettings;
   /** Told about what was asked for and cannot be given. */
   readonly warn: (sentence: string) => void;
 }
@@ -44,7 +64,13 @@ export interface ProgramCommand extends CommandShape {
   readonly describe?: (context: RuntimeContext, parsed: ParsedArguments, failure: FailedOp & { readonly program: Program }) => Error;
 }
 
+/** A command that does its work itself; the executor that waits is told its exit code. */
+export type DirectCommand = Command<RuntimeContext>;
+
+/** Any command of the runtime. */
+export type RuntimeCommand = ProgramCommand | DirectCommand;
+
 /** Absolute path of the directory of all containers' state. */
-export function stateRootOf({ program, global }: RuntimeContext): string {
-  return program.resolvePath(valueOf(global, "root") ?? program.defaultRoot);
+export function stateRootOf({ settings }: RuntimeContext): string {
+  return settings.root;
 }

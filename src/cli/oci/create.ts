@@ -13,6 +13,7 @@ const bundleOptions: readonly OptionSpec[] = [
   { name: "console-socket", value: "PATH", help: "unix socket that gets the terminal of a container that is left running" },
   { name: "pid-file", value: "FILE", help: "write the container's pid to this file" },
   { name: "no-pivot", help: "do not use pivot_root (the root is a ramdisk)" },
+  { name: "no-new-keyring", help: "leave the container in the caller's session keyring" },
   { name: "preserve-fds", value: "COUNT", help: "pass on this many descriptors, from 3 on, after those of LISTEN_FDS" },
 ];
 
@@ -42,9 +43,7 @@ export const runCommand: ProgramCommand = {
 };
 
 function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleOptions["mode"]): Program {
-  const { program, global, warn } = context;
-  if (global.switches.has("systemd-cgroup"))
-    throw new CodedError("unsupported", "cannot use systemd for cgroups: that is not supported yet");
+  const { program, settings, warn } = context;
   const bundle = program.resolveBundle(valueOf(parsed, "bundle") ?? ".");
   const pidFile = valueOf(parsed, "pid-file");
   const consoleSocket = valueOf(parsed, "console-socket");
@@ -59,6 +58,8 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
     ...(consoleSocket === undefined ? {} : { consoleSocket: program.resolvePath(consoleSocket) }),
     descriptors: passedDescriptors(program, parsed),
     noPivot: parsed.switches.has("no-pivot"),
+    noNewKeyring: parsed.switches.has("no-new-keyring"),
+    cgroupManager: settings.cgroupManager,
     keep: parsed.switches.has("keep"),
     warn,
   });

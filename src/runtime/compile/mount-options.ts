@@ -92,6 +92,12 @@ const meanings: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ["_netdev", { does: "nothing" }],
 ]);
 
+/** Every option with a meaning of its own, sorted; those that belong to mount(8) alone are left out. */
+export function knownMountOptions(): string[] {
+  const ofMount8 = ["auto", "noauto", "nofail", "user", "nouser", "_netdev"];
+  return [...meanings.keys()].filter((word) => !ofMount8.includes(word)).toSorted();
+}
+
 /** Whether `word` is an option with a meaning of its own, so that it is not passed to the file system. */
 export function isKnownMountOption(word: string): boolean {
   return meanings.has(word);
