@@ -164,6 +164,17 @@ int op_await_end(const struct op_await_end *op)
 	return await_target(op->milliseconds);
 }
 
+/* KERNEL: cgroup v1 keeps even the killed frozen. One that is not frozen, or gone, is no matter. */
+static void thaw(const char *freezer)
+{
+	size_t size = strlen(freezer);
+	bool is_v1 = size > 6 && same_text(freezer + size - 6, ".state");
+	int fd OWNED = size == 0 ? -1 : SYS(openat, AT_FDCWD, freezer, O_WRONLY | O_CLOEXEC, 0);
+
+	if (fd >= 0)
+		SYS(write, fd, is_v1 ? "THAWED" : "0", is_v1 ? 6 : 1);
+}
+
 int op_require_ended(const struct op_require_ended *op)
 {
 	struct statx found;
@@ -173,6 +184,7 @@ int op_require_ended(const struct op_require_ended *op)
 	if (op->force == 0 && SYS(statx, AT_FDCWD, op->fifo, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &found) < 0)
 		return -EBUSY;
 	TRY(SYS(pidfd_send_signal, self.target, SIGKILL, NULL, 0));
+	thaw(op->freezer);
 	return await_target(10000);
 }
 

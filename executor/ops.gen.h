@@ -283,10 +283,11 @@ struct op_await_end {
 	uint32_t milliseconds;
 };
 
-/* EBUSY when the target lives. With `force`, or when `fifo` is there (so that it was never started), it is killed and waited for instead. */
+/* EBUSY when the target lives. With `force`, or when `fifo` is there (so that it was never started), it is killed, thawed by its cgroup file `freezer` (unless that is empty) and waited for instead. */
 struct op_require_ended {
 	const char *fifo;
 	uint32_t force;
+	const char *freezer;
 };
 
 /* Tells the parent, which waits in `await-child`; the child goes on. */
@@ -1473,6 +1474,7 @@ static inline bool decode_require_ended(struct reader *r, struct op_require_ende
 {
 	return take_text(r, &op->fifo) &&
 	       take_u32(r, &op->force) &&
+	       take_text(r, &op->freezer) &&
 	       at_end(r);
 }
 

@@ -187,11 +187,12 @@ export interface AwaitEndOp {
   readonly milliseconds: number;
 }
 
-/** EBUSY when the target lives. With `force`, or when `fifo` is there (so that it was never started), it is killed and waited for instead. */
+/** EBUSY when the target lives. With `force`, or when `fifo` is there (so that it was never started), it is killed, thawed by its cgroup file `freezer` (unless that is empty) and waited for instead. */
 export interface RequireEndedOp {
   readonly op: "require-ended";
   readonly fifo: string;
   readonly force: number;
+  readonly freezer: string;
 }
 
 /** Tells the parent, which waits in `await-child`; the child goes on. */
@@ -1028,6 +1029,7 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(29);
       writer.text(op.fifo);
       writer.u32(op.force);
+      writer.text(op.freezer);
       break;
     case "reach":
       writer.begin(34);

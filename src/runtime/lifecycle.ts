@@ -5,8 +5,10 @@ import type { Program } from "#program/encode.ts";
 import { errnoName } from "#program/failure.ts";
 import { pathExists } from "#sys/small-files.ts";
 import { byDefault, step } from "./compile/context.ts";
-import { compileDelete, compileKill, compileStart, compileState, type ContainerRecord } from "./compile/lifecycle.ts";
+import { compileKillAll } from "./compile/cgroup/freeze.ts";
+import { compileDelete, compileKill, compileStart, compileState, hasOwnProcesses, type ContainerRecord } from "./compile/lifecycle.ts";
 import { compileExec } from "./compile/process.ts";
+import { readHostFacts } from "./facts.ts";
 import { describeFailure } from "./describe-failure.ts";
 import { readRecord } from "./record.ts";
 import { checkContainerId } from "./run.ts";
@@ -22,7 +24,7 @@ export interface FoundContainer {
 /** What is to be done with a container. */
 export type LifecycleRequest =
   | { readonly verb: "start" | "state" }
-  | { readonly verb: "kill"; readonly signal: number }
+  | { readonly verb: "kill"; readonly signal: number; readonly all: boolean }
   | { readonly verb: "delete"; readonly force: boolean };
 
 /** Looks for a container; undefined when there is none. @throws CodedError `invalid-argument` for an id that none can have */
@@ -55,7 +57,9 @@ export function compileRequest(stateRoot: string, id: string, request: Lifecycle
     case "state":
       return compileState(record, files);
     case "kill":
-      return compileKill(files, request.signal);
+      return request.all && !hasOwnProcesses(record.config)
+        ? { main: compileKillAll({ cgroups: record.cgroups, facts: readHostFacts() }, request.signal), cleanup: [], children: [] }
+        : compileKill(files, request.signal);
     case "delete":
       return compileDelete(record, files, request.force);
   }

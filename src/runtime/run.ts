@@ -12,6 +12,7 @@ import {
   compileKill,
   compileStart,
   compileState,
+  hasOwnProcesses,
   removalSteps,
   type ContainerRecord,
 } from "./compile/lifecycle.ts";
@@ -109,7 +110,12 @@ function recordOf({ id, bundle, config }: BundleOptions, { cgroups, rootfs, clea
     return hierarchy.controllers.includes("freezer") ? [`${path}/freezer.state`] : [];
   })[0];
   const paths = cgroups.map(({ path }) => path);
-  return { id, bundle, rootfs, config, cgroups: paths, ...(freezer === undefined ? {} : { freezer }), cleanup };
+  const [first] = paths;
+  const others =
+    first === undefined || hasOwnProcesses(config)
+      ? []
+      : [step({ op: "signal-cgroup", path: first, signal: 9 }, byDefault("the container has no pid namespace whose end would end all"))];
+  return { id, bundle, rootfs, config, cgroups: paths, ...(freezer === undefined ? {} : { freezer }), cleanup: [...others, ...cleanup] };
 }
 
 /** Takes the id, then writes down what later commands need. What fails before the id is taken must not remove its owner's files. */

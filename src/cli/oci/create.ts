@@ -1,16 +1,17 @@
 /** `create` and `run`. */
 import { CodedError } from "#base/errors.ts";
 import type { Program } from "#program/encode.ts";
-import type { PassedDescriptors } from "#runtime/compile/terminal.ts";
 import { readHostFacts } from "#runtime/facts.ts";
 import { describeFailure } from "#runtime/describe-failure.ts";
 import { compileBundle, type BundleOptions } from "#runtime/run.ts";
 import { type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
-import { stateRootOf, type FailedOp, type ProgramCommand, type RuntimeContext, type RuntimeProgram } from "./context.ts";
+import { stateRootOf, type FailedOp, type ProgramCommand, type RuntimeContext } from "./context.ts";
+import { passedDescriptors } from "./descriptors.ts";
 
 const bundleOptions: readonly OptionSpec[] = [
   { name: "bundle", short: "b", value: "DIR", help: "the bundle (default: the current directory)" },
   { name: "console-socket", value: "PATH", help: "unix socket that gets the terminal of a container that is left running" },
+  { name: "pidfd-socket", value: "PATH", help: "accepted for runc's callers" },
   { name: "pid-file", value: "FILE", help: "write the container's pid to this file" },
   { name: "no-pivot", help: "do not use pivot_root (the root is a ramdisk)" },
   { name: "no-new-keyring", help: "leave the container in the caller's session keyring" },
@@ -63,14 +64,6 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
     keep: parsed.switches.has("keep"),
     warn,
   });
-}
-
-/** The descriptors that `--preserve-fds` and socket activation pass on. @throws CodedError `invalid-argument` */
-function passedDescriptors({ listenDescriptors }: RuntimeProgram, parsed: ParsedArguments): PassedDescriptors {
-  const preserved = valueOf(parsed, "preserve-fds") ?? "0";
-  if (!/^\d{1,9}$/.test(preserved))
-    throw new CodedError("invalid-argument", `option --preserve-fds is ${JSON.stringify(preserved)}, not a count`);
-  return { listening: listenDescriptors, preserved: Number(preserved) };
 }
 
 function describe(_: RuntimeContext, parsed: ParsedArguments, { program, ...failure }: FailedOp & { program: Program }): Error {

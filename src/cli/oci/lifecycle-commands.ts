@@ -34,7 +34,7 @@ export const killCommand: ProgramCommand = {
   minOperands: 1,
   maxOperands: 2,
   options: [{ name: "all", short: "a", help: "send it to all processes of the container" }],
-  ...made(({ operands }) => ({ verb: "kill", signal: parseSignal(operands[1] ?? "TERM") })),
+  ...made(({ operands, switches }) => ({ verb: "kill", signal: parseSignal(operands[1] ?? "TERM"), all: switches.has("all") })),
 };
 
 export const deleteCommand: ProgramCommand = {

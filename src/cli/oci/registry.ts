@@ -11,6 +11,8 @@ const loaders: Readonly<Record<string, () => Promise<RuntimeCommand>>> = {
   kill: async () => (await import("./lifecycle-commands.ts")).killCommand,
   delete: async () => (await import("./lifecycle-commands.ts")).deleteCommand,
   run: async () => (await import("./create.ts")).runCommand,
+  update: async () => (await import("./update.ts")).updateCommand,
+  exec: async () => (await import("./exec.ts")).execCommand,
   list: async () => (await import("./list.ts")).listCommand,
   ps: async () => (await import("./ps.ts")).psCommand,
   pause: async () => (await import("./freeze.ts")).pauseCommand,

@@ -50,8 +50,8 @@ export const lifecycleOps: readonly OpDefinition[] = [
     name: "require-ended",
     code: 29,
     in: main,
-    fields: { fifo: "text", force: "u32" },
-    does: "EBUSY when the target lives. With `force`, or when `fifo` is there (so that it was never started), it is killed and waited for instead.",
+    fields: { fifo: "text", force: "u32", freezer: "text" },
+    does: "EBUSY when the target lives. With `force`, or when `fifo` is there (so that it was never started), it is killed, thawed by its cgroup file `freezer` (unless that is empty) and waited for instead.",
   },
   { name: "reach", code: 34, in: child, fields: {}, does: "Tells the parent, which waits in `await-child`; the child goes on." },
   {

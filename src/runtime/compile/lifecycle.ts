@@ -82,7 +82,10 @@ export function compileDelete(record: ContainerRecord, files: StateFiles, force:
     main: [
       step({ op: "on-failure", cleanup: 0 }, byDefault("a container that lives stays as it is")),
       step({ op: "open-process", record: files.child, required: 0 }, byDefault("a container is deleted when it has ended")),
-      step({ op: "require-ended", fifo: files.start, force: force ? 1 : 0 }, byDefault("a container is deleted when it has ended")),
+      step(
+        { op: "require-ended", fifo: files.start, force: force ? 1 : 0, freezer: record.freezer ?? "" },
+        byDefault("a container is deleted when it has ended"),
+      ),
       step({ op: "on-failure", cleanup: 1 }, byDefault("nothing holds the removal up any more")),
       step({ op: "cleanup" }, byDefault("nothing of the container is left behind")),
     ],

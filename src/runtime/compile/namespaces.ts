@@ -88,8 +88,8 @@ function joins(context: Context, who: "executor" | "child"): Step[] {
   return isPrivileged ? [...others, ...join("user")] : [...join("user"), ...others];
 }
 
-/** In a user namespace the child first is nobody; files that it makes need an owner that exists there. */
-function becomeRoot({ linux, hasUserNamespace, config }: Context): Step[] {
+/** In a user namespace a child first is nobody; files that it makes need an owner that exists there. */
+export function becomeRoot({ linux, hasUserNamespace, config }: Context): Step[] {
   if (!hasUserNamespace) return [];
   const ids = (mappings: readonly IdMapping[] | undefined, otherwise: number): number =>
     (mappings ?? []).length === 0 || isMapped(mappings, 0) ? 0 : otherwise;

@@ -1,0 +1,100 @@
+/**
+ * `exec`: another process in a container that runs. It is born in the pid namespace, moves itself into the cgroups, joins all other
+ * namespaces at once through the container's process, and then goes the way of a container's first process.
+ */
+import { childSection, type Program, type Step } from "#program/encode.ts";
+import type { ConfigProcess } from "#spec/runtime-config.ts";
+import type { HostFacts } from "../facts.ts";
+import type { StateFiles } from "../state-files.ts";
+import { placeDirectories } from "./cgroup/place.ts";
+import { byDefault, findNamespace, hasCapability, step, type Context } from "./context.ts";
+import { compileCredentials } from "./credentials.ts";
+import { cloneFlags } from "./kernel.ts";
+import { compileLabels } from "./labels.ts";
+import type { ContainerRecord } from "./lifecycle.ts";
+import { becomeRoot } from "./namespaces.ts";
+import { compileExec, compileSurroundings } from "./process.ts";
+import { compileExecAffinity, compileScheduling } from "./scheduling.ts";
+import { compileSeccomp } from "./seccomp/seccomp.ts";
+import { compileSupervision, type Supervision } from "./supervision.ts";
+import { compileTerminal, withListenVariables } from "./terminal.ts";
+
+/** What a process is added with. */
+export interface JoinInput {
+  readonly record: ContainerRecord;
+  readonly files: StateFiles;
+  readonly process: ConfigProcess;
+  readonly facts: HostFacts;
+  readonly supervision: Supervision;
+  /** Told about what was asked for and cannot be given. */
+  readonly warn: (sentence: string) => void;
+}
+
+/** Compiles the process. @throws CodedError `invalid-argument`, `unsupported` */
+export function compileJoin(input: JoinInput): Program {
+  const { record, files, process, facts, supervision, warn } = input;
+  const config = { ...record.config, process };
+  const linux = config.linux ?? {};
+  const context: Context = {
+    config,
+    linux,
+    id: record.id,
+    bundle: record.bundle,
+    facts,
+    isPrivileged: hasCapability(facts.capabilities.effective, "CAP_SYS_ADMIN"),
+    hasUserNamespace: findNamespace(linux, "user") !== undefined,
+    cgroupManager: "cgroupfs",
+    warn,
+  };
+  const moments = compileSupervision(supervision, { poststart: [], hasTerminal: process.terminal === true });
+  const terminal = compileTerminal(context, process, { supervision, console: false });
+  const affinity = compileExecAffinity(process);
+  const seccomp = compileSeccomp(context);
+  const directories = placeDirectories(record.cgroups, facts.cgroup);
+  const score = process.oomScoreAdj;
+  const asked = byDefault("a process joins the container");
+  const main: Step[] = [
+    ...moments.begin,
+    ...affinity.initial,
+    step({ op: "open-process", record: files.child, required: 1 }, byDefault("its namespaces are the container's")),
+    ...moments.stdio,
+    ...terminal.beforeClone,
+    ...seccomp.beforeClone,
+    // KERNEL: pid_namespaces(7): only children are born into a pid namespace that is joined.
+    ...joinStep(context, (kind) => kind === "pid"),
+    step(
+      { op: "clone", section: childSection(0), flags: 0, cgroup: directories.find(({ hierarchy }) => hierarchy === undefined)?.path ?? "" },
+      asked,
+    ),
+    ...(score === undefined ? [] : [step({ op: "child-file", file: "oom_score_adj", data: String(score) }, "/process/oomScoreAdj")]),
+    step({ op: "release-child" }, asked),
+    ...moments.end.filter(({ op }) => op.op !== "cleanup"),
+  ];
+  const child: Step[] = [
+    step({ op: "await-parent" }, byDefault("the parent knows the child first")),
+    ...directories
+      .filter(({ hierarchy }) => hierarchy !== undefined)
+      .map(({ path }) =>
+        step({ op: "write", path: `${path}/tasks`, data: "0", fsMagic: 0 }, byDefault("the container's limits hold for it")),
+      ),
+    ...affinity.final,
+    ...compileLabels(context, process),
+    ...joinStep(context, (kind) => kind !== "pid"),
+    ...becomeRoot(context),
+    step({ op: "new-session" }, byDefault("the process has no terminal of its caller's")),
+    ...terminal.inChild,
+    ...compileSurroundings(process),
+    ...compileScheduling(context, process),
+    ...compileCredentials(context, process),
+    ...(process.noNewPrivileges === true ? [step({ op: "no-new-privileges" }, "/process/noNewPrivileges")] : []),
+    ...seccomp.inChild,
+    compileExec({ ...process, env: [...withListenVariables(process.env ?? [], supervision.descriptors ?? {})] }),
+  ];
+  return { main, cleanup: [], children: [child] };
+}
+
+/** Joins those of the container's namespaces that `isWanted`; nothing when it has none of them. */
+function joinStep({ linux }: Context, isWanted: (kind: keyof typeof cloneFlags) => boolean): Step[] {
+  const flags = (linux.namespaces ?? []).filter(({ type }) => isWanted(type)).reduce((bits, { type }) => bits + cloneFlags[type], 0);
+  return flags === 0 ? [] : [step({ op: "join", flags }, "/linux/namespaces")];
+}
