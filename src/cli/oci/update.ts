@@ -1,6 +1,6 @@
 /** `update`: other limits for a container that is there. */
 import { CodedError } from "#base/errors.ts";
-import { parseByteSize } from "#base/units.ts";
+import { parseSize } from "#base/units.ts";
 import { compileUpdate } from "#runtime/compile/cgroup/update.ts";
 import { readHostFacts } from "#runtime/facts.ts";
 import { requireContainer } from "#runtime/lifecycle.ts";
@@ -105,5 +105,5 @@ function toInteger(word: string): number {
 }
 
 function toBytes(word: string): number {
-  return word === "-1" ? -1 : parseByteSize(word);
+  return word === "-1" ? -1 : parseSize(word, "a limit");
 }
