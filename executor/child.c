@@ -6,6 +6,7 @@
  *       | -- one byte ------------------------>  |  released
  *       | <-- REACHED ------------------------- |  reach: the parent waits for it in await-child (perhaps to run hooks)
  *       | <-- READY ---------------------------- |  await-start: then blocks until the fifo is written or closed
+ *       | <-- TERMINAL and the master ---------- |  terminal: in the foreground, the parent relays it
  *       | <-- FAILED index errno --------------- |  any op failed; it exits
  *       | <-- EXECUTING ------------------------ |  next is execve()
  *       | <-- end of file ---------------------- |  after EXECUTING: exec has closed the socket; else it died
@@ -16,7 +17,7 @@
 #include <linux/prctl.h>
 #include <linux/signalfd.h>
 
-enum message_kind { MESSAGE_READY = 1, MESSAGE_EXECUTING = 2, MESSAGE_FAILED = 3, MESSAGE_REACHED = 4 };
+enum message_kind { MESSAGE_READY = 1, MESSAGE_EXECUTING = 2, MESSAGE_FAILED = 3, MESSAGE_REACHED = 4, MESSAGE_TERMINAL = 5 };
 
 struct message {
 	uint32_t kind;
@@ -28,9 +29,16 @@ struct message {
 static int tell_parent(uint32_t kind, uint32_t error)
 {
 	struct message message = { .kind = kind, .index = self.index, .error = error };
-	int result = SYS(sendto, self.sync, &message, sizeof(message), MSG_NOSIGNAL, NULL, 0);
 
-	return result < 0 ? result : 0;
+	return send_message(self.sync, &message, sizeof(message), -1);
+}
+
+/* Gives the parent the master of this process's terminal. */
+int hand_parent_terminal(int master)
+{
+	struct message message = { .kind = MESSAGE_TERMINAL, .index = self.index };
+
+	return send_message(self.sync, &message, sizeof(message), master);
 }
 
 /* Called right before execve(). A parent that went away before it heard that all is ready was killed: nobody would own us. */
@@ -44,14 +52,26 @@ int tell_parent_executing(void)
 	return self.told_ready ? 0 : result;
 }
 
-/* Receives one message: its kind, 0 at the end of file, -errno (-EAGAIN with MSG_DONTWAIT when there is none). */
-static int hear_child(struct message *message, int flags)
+/*
+ * Receives one message: its kind, 0 at the end of file, -errno (-EAGAIN with MSG_DONTWAIT when there is none).
+ * A terminal is taken over, and the next message is the one returned.
+ */
+static int hear_child(struct message *message, uint32_t flags)
 {
-	int size = SYS(recvfrom, self.sync, message, sizeof(*message), flags, NULL, NULL);
+	for (;;) {
+		int fd OWNED = -1;
+		int size = receive_message(self.sync, message, sizeof(*message), flags, &fd);
 
-	if (size <= 0)
-		return size;
-	return (size_t)size == sizeof(*message) ? (int)message->kind : -EPROTO;
+		if (size <= 0)
+			return size;
+		if ((size_t)size != sizeof(*message))
+			return -EPROTO;
+		if (message->kind != MESSAGE_TERMINAL)
+			return (int)message->kind;
+		TRY(relay_terminal(fd));
+		self.terminal = fd;
+		fd = -1;
+	}
 }
 
 /* Takes over what a child said last: the failure is then its op's, not that of the op which waits. */
@@ -111,6 +131,7 @@ static void NORETURN run_child(uint32_t section, int sync)
 	close_fd(&self.lock);
 	self.pidfd = -1;
 	self.pid = 0;
+	close_fd(&self.terminal);
 	close_relays_in_child();
 	result = run_section(section, false);
 	if (result < 0)
@@ -162,6 +183,8 @@ int op_clone(const struct op_clone *op)
 	self.has_status = false;
 	/* The child alone holds it, so that a fifo without a reader means a container that is not waiting. */
 	close_fd(&self.start);
+	close_fd(&self.console);
+	close_passed_in_parent();
 	return return_stdio_after_clone();
 }
 

@@ -9,10 +9,9 @@
 #include "program.h"
 #include "report.h"
 
+/* Where whoever starts the executor puts the program and the socket; a front has chosen other places (front.c). */
 #define PROGRAM_FD 3
 #define CONTROL_FD 4
-/* Descriptors that the front takes over: standard ones, program, the compiler's process and file. */
-#define FRONT_FDS 6
 #define EXIT_FAILED 125
 #define PATH_BYTES 4096
 
@@ -21,6 +20,8 @@ struct executor {
 	struct program program;
 	/* Index of the op that is run or has just failed; of the whole program. */
 	uint32_t index;
+	/* Where the program is read. */
+	int input;
 	/* Report socket; a child has none. */
 	int control;
 	/* The front's compiler, until it is reaped; others have none. */
@@ -33,6 +34,12 @@ struct executor {
 	/* The read end of the fifo for `await-start`, and the file that a failure after it is written to. */
 	int start;
 	int failure;
+	/* The socket that the child's terminal is to be sent to. */
+	int console;
+	/* The master of the child's terminal, in the parent of a child in the foreground. */
+	int terminal;
+	/* How many descriptors from 3 on are the caller's and the child's `exec` keeps. */
+	uint32_t passed;
 	/* Our end of the channel between parent and child (child.c). */
 	int sync;
 	bool is_child;
@@ -81,6 +88,20 @@ void tell_by_compiler(uint32_t index, uint32_t error);
 bool find_child_failure(int *error);
 void kill_child(void);
 int tell_parent_executing(void);
+int hand_parent_terminal(int master);
+
+/* descriptors.c */
+int send_message(int socket, const void *bytes, size_t size, int fd);
+int receive_message(int socket, void *bytes, size_t size, uint32_t flags, int *fd);
+void close_passed_in_parent(void);
+
+/* terminal.c */
+void take_callers_terminal(void);
+void give_back_callers_terminal(void);
+bool resize_terminal(void);
+
+/* mounts.c */
+int move_clone(int fd, int place);
 
 /* relay.c, supervise.c */
 struct pollfd;
@@ -88,6 +109,9 @@ struct pollfd;
 void close_relays_in_child(void);
 int return_stdio_after_clone(void);
 int open_signals(void);
+int relay_terminal(int master);
+bool relay_rests(void);
+void relay_leave_terminal(void);
 void relay_prepare(struct pollfd *polls);
 void relay_move(const struct pollfd *polls);
 void relay_drain(void);

@@ -5,21 +5,25 @@
  *       |-- fork: dist/gantry under the same name and words compiles, writes the program to descriptor 3 and ends
  *       '-- seals itself meanwhile, reads the program and runs it; the compiler's exit costs nobody time
  *
+ * The caller's descriptors stay where they are, since the container may be meant to get them: ours take the first places
+ * that are free. Which these are, the sealed front is told by the name that it is started with: "5/gantry-runtime".
+ *
  * What stays beside a container is this process, not a JavaScript engine. After a failed op it becomes the compiler
  * (`gantry-runtime __failed INDEX ERRNO WORD...`), which makes the sentence.
  */
 #include "executor.h"
 
-/* The control socket's place, which a front has none of. */
-#define COMPILER_PIDFD 4
-#define COMPILER_FD 5
 #define WORDS_LIMIT 1024
+
+/* Our descriptors, from the first place on: the program, the compiler's process and its file. */
+enum front_place { PLACE_PROGRAM = 0, PLACE_PIDFD = 1, PLACE_COMPILER = 2, PLACE_COUNT = 3 };
 
 static const char front_name[] = "gantry-runtime";
 static const char compiler_name[] = "gantry";
 
 static char **front_argv;
 static char **front_envp;
+static int front_compiler;
 
 /* True when the executor was called as the front. */
 bool is_front(char **argv)
@@ -47,41 +51,94 @@ static int open_compiler(void)
 	return SYS(openat, AT_FDCWD, path, O_PATH | O_CLOEXEC, 0);
 }
 
+/* The first of PLACE_COUNT descriptors from 3 on that are all free. */
+static int find_places(void)
+{
+	int first = 3;
+
+	for (int fd = 3; fd < first + PLACE_COUNT; fd++)
+		if (SYS(fcntl, fd, F_GETFD) >= 0)
+			first = fd + 1;
+	return first;
+}
+
+/* Puts `first` before the name that the sealed front is started with. */
+static int tell_places(char **argv, int first)
+{
+	static char name[PATH_BYTES];
+	size_t size = strlen(argv[0]) + 1;
+	size_t at = format_decimal(name, (uint32_t)first);
+
+	name[at++] = '/';
+	if (at + size > sizeof(name))
+		return -E2BIG;
+	memcpy(name + at, argv[0], size);
+	argv[0] = name;
+	return 0;
+}
+
+/* Takes away again what tell_places() did, and returns the number. */
+static int hear_places(char **argv)
+{
+	char *at = argv[0];
+	int first = 0;
+
+	for (; *at >= '0' && *at <= '9'; at++)
+		first = 10 * first + (*at - '0');
+	/* In place, so that others see the name that the caller used. */
+	memmove(argv[0], at + 1, strlen(at + 1) + 1);
+	return first;
+}
+
+/* In the new process: becomes the compiler, which writes its program to descriptor 3. */
+static void NORETURN run_compiler(int compiler, int program, char **argv, char **envp)
+{
+	SYS(dup3, program, PROGRAM_FD, 0);
+	SYS(execveat, compiler, "", argv, envp, AT_EMPTY_PATH);
+	quit(EXIT_FAILED);
+}
+
 /*
- * Before the executor is sealed: starts the compiler, whose program comes out of descriptor 3. Assumes that all descriptors
- * below FRONT_FDS are open, so that none of those made here is one of them. Returns 0 or -errno.
+ * Before the executor is sealed: starts the compiler and puts its program, its process and its file where the sealed front
+ * finds them. Assumes that descriptors 0-2 are open. Returns 0 or -errno.
  */
 int start_compiler(char **argv, char **envp)
 {
 	int pipe[2];
 	int pidfd = -1;
+	int compiler OWNED = open_compiler();
+	int first;
 	int pid;
-	int compiler = open_compiler();
 
 	TRY(compiler);
-	TRY(SYS(dup3, compiler, COMPILER_FD, 0));
 	TRY(SYS(pipe2, pipe, O_CLOEXEC));
-	TRY(SYS(dup3, pipe[0], PROGRAM_FD, 0));
+	int program OWNED = pipe[0];
+	int written OWNED = pipe[1];
 	pid = SYS(clone, SIGCHLD | CLONE_PIDFD, NULL, &pidfd, NULL, 0);
-	if (pid != 0) {
-		SYS(close, pipe[0]);
-		SYS(close, pipe[1]);
-		return pid < 0 ? pid : SYS(dup3, pidfd, COMPILER_PIDFD, 0) < 0 ? -EBADF : 0;
-	}
-	SYS(dup3, pipe[1], PROGRAM_FD, 0);
-	SYS(execveat, COMPILER_FD, "", argv, envp, AT_EMPTY_PATH);
-	quit(EXIT_FAILED);
+	if (pid == 0)
+		run_compiler(compiler, written, argv, envp);
+	TRY(pid);
+	int process OWNED = pidfd;
+	first = find_places();
+	TRY(SYS(dup3, program, first + PLACE_PROGRAM, 0));
+	TRY(SYS(dup3, process, first + PLACE_PIDFD, 0));
+	TRY(SYS(dup3, compiler, first + PLACE_COMPILER, 0));
+	return tell_places(argv, first);
 }
 
 /* After the executor is sealed: keeps what a failure must be told with, and what tells that the compiler has ended. */
 void settle_front(char **argv, char **envp)
 {
-	SYS(fcntl, COMPILER_FD, F_SETFD, FD_CLOEXEC);
+	int first = hear_places(argv);
+
+	self.input = first + PLACE_PROGRAM;
+	self.control = -1;
+	self.compiler = first + PLACE_PIDFD;
+	front_compiler = first + PLACE_COMPILER;
+	SYS(fcntl, self.compiler, F_SETFD, FD_CLOEXEC);
+	SYS(fcntl, front_compiler, F_SETFD, FD_CLOEXEC);
 	front_argv = argv;
 	front_envp = envp;
-	SYS(fcntl, COMPILER_PIDFD, F_SETFD, FD_CLOEXEC);
-	self.control = -1;
-	self.compiler = COMPILER_PIDFD;
 }
 
 /* Called when the compiler has ended: it must not stay a zombie for as long as the container runs. */
@@ -111,5 +168,5 @@ void tell_by_compiler(uint32_t index, uint32_t error)
 		words[count++] = *word;
 	SYS(umask, self.umask);
 	SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &none, NULL, sizeof(none));
-	SYS(execveat, COMPILER_FD, "", words, front_envp, AT_EMPTY_PATH);
+	SYS(execveat, front_compiler, "", words, front_envp, AT_EMPTY_PATH);
 }

@@ -76,14 +76,19 @@ struct mount_attr {
 /* Not in the headers that the kernel exports. */
 #define AF_UNIX 1
 #define AF_INET 2
+#define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define SOCK_SEQPACKET 5
 #define SOCK_CLOEXEC O_CLOEXEC
 #define MSG_DONTWAIT 0x40
 #define MSG_NOSIGNAL 0x4000
+#define MSG_CMSG_CLOEXEC 0x40000000
+#define SOL_SOCKET 1
+#define SCM_RIGHTS 1
 #define SIGCHLD 17
 #define SIGPIPE 13
 #define SIGURG 23
+#define SIGWINCH 28
 #define SIGKILL 9
 #define SIGCONT 18
 #define SIGSTOP 19
@@ -91,6 +96,30 @@ struct mount_attr {
 #define SIGWINCH 28
 #define UMOUNT_DETACH 2
 #define FILE_SYSTEM_PROC 0x9fa0
+#define FILE_SYSTEM_DEVPTS 0x1cd1
+
+/* sendmsg() and recvmsg() with room for one descriptor; the layout is that of 64-bit machines. */
+struct message_parts {
+	void *address;
+	uint64_t address_size;
+	struct message_part {
+		void *bytes;
+		uint64_t size;
+	} *parts;
+	uint64_t part_count;
+	void *control;
+	uint64_t control_size;
+	uint32_t flags;
+};
+
+struct passed_descriptor {
+	uint64_t size;
+	int32_t level;
+	int32_t type;
+	int32_t fd;
+	int32_t padding;
+};
+#define PASSED_DESCRIPTOR_BYTES 20
 
 struct directory_entry {
 	uint64_t ino;

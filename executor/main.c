@@ -9,6 +9,7 @@
 #include <linux/prctl.h>
 
 struct executor self = {
+	.input = PROGRAM_FD,
 	.control = -1,
 	.compiler = -1,
 	.lock = -1,
@@ -17,6 +18,8 @@ struct executor self = {
 	.start = -1,
 	.failure = -1,
 	.target = -1,
+	.console = -1,
+	.terminal = -1,
 	.sync = -1,
 	.pidfd = -1,
 };
@@ -84,11 +87,11 @@ static int exit_code(void)
 	return signal == 0 ? (self.status >> 8) & 0xff : 128 + signal;
 }
 
-/* Reads `size` bytes from descriptor 3; -ENODATA when it ends before. */
+/* Reads `size` bytes of the program; -ENODATA when it ends before. */
 static int read_exactly(uint8_t *to, uint32_t size)
 {
 	while (size > 0) {
-		int taken = SYS(read, PROGRAM_FD, to, size);
+		int taken = SYS(read, self.input, to, size);
 
 		if (taken == 0)
 			return -ENODATA;
@@ -117,7 +120,7 @@ static bool read_program(const struct program_header *header)
 	if (read_exactly(self.program.bytes + HEADER_BYTES, self.program.size - HEADER_BYTES) < 0)
 		return false;
 	/* A byte after the end would mean that the caller and we disagree about the program. */
-	return SYS(read, PROGRAM_FD, &byte, 1) == 0;
+	return SYS(read, self.input, &byte, 1) == 0;
 }
 
 /* Runs a whole program and ends. */
@@ -130,7 +133,7 @@ static void NORETURN run_whole(const struct program_header *header)
 		report(verdict.kind, verdict.index, verdict.value);
 		quit(EXIT_FAILED);
 	}
-	SYS(close, PROGRAM_FD);
+	close_fd(&self.input);
 	result = run_section(SECTION_MAIN, false);
 	if (result == 0)
 		quit(exit_code());
@@ -150,7 +153,7 @@ static void settle(void)
 {
 	uint64_t all = ~0ull;
 
-	SYS(fcntl, PROGRAM_FD, F_SETFD, FD_CLOEXEC);
+	SYS(fcntl, self.input, F_SETFD, FD_CLOEXEC);
 	if (self.control >= 0)
 		SYS(fcntl, self.control, F_SETFD, FD_CLOEXEC);
 	SYS(rt_sigprocmask, 0, &all, NULL, sizeof(all));
@@ -186,7 +189,7 @@ void executor_main(char **argv, char **envp)
 	if (!front && SYS(fcntl, CONTROL_FD, F_GETFD) >= 0)
 		self.control = CONTROL_FD;
 	if (front)
-		fill_descriptors(FRONT_FDS);
+		fill_descriptors(3);
 	result = seal_executable(argv, envp, front ? start_compiler : NULL);
 	if (result < 0) {
 		report(REPORT_FAILED, NO_OP, (uint32_t)-result);
@@ -194,9 +197,9 @@ void executor_main(char **argv, char **envp)
 	}
 	if (result < 3)
 		fill_descriptors(3);
-	settle();
 	if (front)
 		settle_front(argv, envp);
+	settle();
 	if (read_exactly((uint8_t *)&header, sizeof(header)) < 0 || !header_is_good(&header)) {
 		report(REPORT_MALFORMED, 0, 0);
 		quit(EXIT_FAILED);
@@ -205,7 +208,7 @@ void executor_main(char **argv, char **envp)
 		run_whole(&header);
 	verdict = (struct verdict){ .kind = REPORT_MALFORMED };
 	if (header.size == 0 && header.sections == 0 && header.ops == 0)
-		run_stream(PROGRAM_FD, &verdict);
+		run_stream(self.input, &verdict);
 	report(verdict.kind, verdict.index, verdict.value);
 	quit(verdict.kind == REPORT_FINISHED ? 0 : EXIT_FAILED);
 }

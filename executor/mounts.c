@@ -81,7 +81,7 @@ static int clone_of(int fd, uint32_t flags)
 }
 
 /* Moves a clone of what is open as `fd` onto `place`. */
-static int move_clone(int fd, int place)
+int move_clone(int fd, int place)
 {
 	int clone OWNED = clone_of(fd, 0);
 

@@ -98,6 +98,10 @@ enum op_code {
 	OP_PARENTS = 92,
 	OP_END = 93,
 	OP_REMOVE_TREE = 94,
+	OP_OPEN_CONSOLE = 150,
+	OP_TERMINAL = 151,
+	OP_OWN_STDIO = 152,
+	OP_PASS_DESCRIPTORS = 153,
 };
 
 /* Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit. */
@@ -517,7 +521,7 @@ struct op_seccomp {
 	struct byte_view filter;
 };
 
-/* Marks every descriptor above 2 close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT. */
+/* Marks every descriptor above 2 but those of `pass-descriptors` close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT. */
 struct op_exec {
 	char **candidates; /* ends in NULL */
 	char **argv; /* ends in NULL */
@@ -645,6 +649,29 @@ struct op_end {
 /* Removes the host directory `path` and all below it, never crossing a mount nor following a link; a missing one is success. */
 struct op_remove_tree {
 	const char *path;
+};
+
+/* Connects to the listening unix stream socket at the host path `path`, for the child's `terminal` to send the master to. */
+struct op_open_console {
+	const char *path;
+};
+
+/* Makes a pseudo terminal of the devpts at /dev/pts (checked: CVE-2025-52565), owned by `uid`, the controlling terminal and descriptors 0-2; with `console` it is bound over /dev/console too. The master goes over the socket of `open-console` with the terminal's name or, when there is none, to the parent, whose `supervise` relays it; then a size that the caller's terminal has is taken instead of `width` columns and `height` rows. */
+struct op_terminal {
+	uint32_t width;
+	uint32_t height;
+	uint32_t uid;
+	uint32_t console;
+};
+
+/* Gives descriptors 0-2 to `uid` unless they are devices, so that /dev/stdout can be opened; EPERM, EROFS and EINVAL are let pass. */
+struct op_own_stdio {
+	uint32_t uid;
+};
+
+/* Lets the child's `exec` keep the caller's descriptors 3 to 2 + `count`, all of which must be open; EBADF otherwise. */
+struct op_pass_descriptors {
+	uint32_t count;
 };
 
 /* Where an op may stand. */
@@ -841,6 +868,14 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_STREAM;
 	case OP_REMOVE_TREE:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_OPEN_CONSOLE:
+		return IN_MAIN;
+	case OP_TERMINAL:
+		return IN_CHILD;
+	case OP_OWN_STDIO:
+		return IN_MAIN | IN_CHILD;
+	case OP_PASS_DESCRIPTORS:
+		return IN_MAIN;
 	default:
 		return 0;
 	}
@@ -938,6 +973,10 @@ union any_op {
 	struct op_parents parents_;
 	struct op_end end_;
 	struct op_remove_tree remove_tree_;
+	struct op_open_console open_console_;
+	struct op_terminal terminal_;
+	struct op_own_stdio own_stdio_;
+	struct op_pass_descriptors pass_descriptors_;
 };
 
 /* X(code, name) for every op: dispatchers and checks are made from this list, so none can miss one. */
@@ -1032,7 +1071,11 @@ union any_op {
 	X(OP_CLEAR, clear) \
 	X(OP_PARENTS, parents) \
 	X(OP_END, end) \
-	X(OP_REMOVE_TREE, remove_tree)
+	X(OP_REMOVE_TREE, remove_tree) \
+	X(OP_OPEN_CONSOLE, open_console) \
+	X(OP_TERMINAL, terminal) \
+	X(OP_OWN_STDIO, own_stdio) \
+	X(OP_PASS_DESCRIPTORS, pass_descriptors)
 
 /* Decoders: true when the record's body holds exactly these fields and nothing else. */
 static inline bool decode_lock(struct reader *r, struct op_lock *op)
@@ -1670,6 +1713,33 @@ static inline bool decode_end(struct reader *r, struct op_end *op)
 static inline bool decode_remove_tree(struct reader *r, struct op_remove_tree *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_open_console(struct reader *r, struct op_open_console *op)
+{
+	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_terminal(struct reader *r, struct op_terminal *op)
+{
+	return take_u32(r, &op->width) &&
+	       take_u32(r, &op->height) &&
+	       take_u32(r, &op->uid) &&
+	       take_u32(r, &op->console) &&
+	       at_end(r);
+}
+
+static inline bool decode_own_stdio(struct reader *r, struct op_own_stdio *op)
+{
+	return take_u32(r, &op->uid) &&
+	       at_end(r);
+}
+
+static inline bool decode_pass_descriptors(struct reader *r, struct op_pass_descriptors *op)
+{
+	return take_u32(r, &op->count) &&
 	       at_end(r);
 }
 

@@ -224,7 +224,7 @@ int op_exec(const struct op_exec *op)
 	int result = -ENOENT;
 	bool denied = false;
 
-	TRY(SYS(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC));
+	TRY(SYS(close_range, 3 + self.passed, ~0u, CLOSE_RANGE_CLOEXEC));
 	SYS(umask, self.umask);
 	if (tell_parent_executing() < 0)
 		quit(EXIT_FAILED);

@@ -4,6 +4,8 @@
  *
  *     0: outside --read--> buffer --write--> pipe      1, 2: pipe --read--> buffer --write--> outside
  *
+ * With a terminal, its master stands for the pipes of 0 and 1, and there is no 2.
+ *
  * The outside is shared with strangers, so its flags are never changed: it is read and written only when poll() says
  * so, and written without waiting where the kernel can do that, at most PIPE_BUF at a time where it cannot.
  */
@@ -16,6 +18,9 @@
 #define CHANNEL_BYTES 16384
 #define PIPE_BUF 4096
 #define HIGH_FD 10
+
+/* More than the kernel keeps in a pseudo terminal (drivers/tty/tty_buffer.c, TTYB_DEFAULT_MEM_LIMIT, and one line). */
+#define TERMINAL_BYTES (128u << 10)
 
 struct channel {
 	/* The descriptor that the container's end stands in for. */
@@ -34,11 +39,26 @@ struct channel {
 
 static struct channel channels[3];
 
+/* The pipes are a terminal's master. */
+static bool is_terminal;
+
+/* Nobody has the terminal open at the moment, which need not be its end: an init closes it and opens it again. */
+static bool resting;
+
+/* The outside can be written without waiting, as pipes and sockets can. */
+static int can_write_without_waiting(int fd)
+{
+	struct statx found;
+
+	TRY(SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found));
+	return (found.stx_mode & S_IFMT) == S_IFIFO || (found.stx_mode & S_IFMT) == S_IFSOCK;
+}
+
 /* Puts a fresh pipe in the place of standard descriptor `fd`; the original waits, out of the container's sight. */
 int op_relay_stdio(const struct op_relay_stdio *op)
 {
 	struct channel *channel;
-	struct statx found;
+	int no_wait;
 	int pipe[2];
 
 	if (op->fd > 2)
@@ -46,7 +66,8 @@ int op_relay_stdio(const struct op_relay_stdio *op)
 	channel = &channels[op->fd];
 	if (channel->active || self.pid != 0)
 		return -EBUSY;
-	TRY(SYS(statx, op->fd, "", AT_EMPTY_PATH, STATX_TYPE, &found));
+	no_wait = can_write_without_waiting((int)op->fd);
+	TRY(no_wait);
 	channel->outside = SYS(fcntl, op->fd, F_DUPFD_CLOEXEC, HIGH_FD);
 	TRY(channel->outside);
 	TRY(SYS(pipe2, pipe, O_CLOEXEC));
@@ -56,7 +77,28 @@ int op_relay_stdio(const struct op_relay_stdio *op)
 	TRY(SYS(fcntl, channel->pipe, F_SETFL, O_NONBLOCK));
 	TRY(SYS(dup3, theirs, op->fd, 0));
 	channel->active = true;
-	channel->no_wait = (found.stx_mode & S_IFMT) == S_IFIFO || (found.stx_mode & S_IFMT) == S_IFSOCK;
+	channel->no_wait = no_wait != 0;
+	return 0;
+}
+
+/* Relays standard input and output to and from `master`, which stays the caller's. */
+int relay_terminal(int master)
+{
+	if (channels[0].active || channels[1].active)
+		return -EBUSY;
+	TRY(SYS(fcntl, master, F_SETFL, O_RDWR | O_NONBLOCK));
+	for (int i = 0; i < 2; i++) {
+		struct channel *channel = &channels[i];
+		int no_wait = can_write_without_waiting(i);
+
+		TRY(no_wait);
+		channel->no_wait = no_wait != 0;
+		channel->outside = i;
+		channel->pipe = SYS(fcntl, master, F_DUPFD_CLOEXEC, HIGH_FD);
+		TRY(channel->pipe);
+		channel->active = true;
+	}
+	is_terminal = true;
 	return 0;
 }
 
@@ -99,6 +141,10 @@ static void fill(struct channel *channel, uint32_t limit)
 
 	if (taken == -EAGAIN || taken == -EINTR)
 		return;
+	if (taken == -EIO && source == channel->pipe && is_terminal) {
+		resting = true;
+		return;
+	}
 	if (taken <= 0) {
 		finish(channel);
 		return;
@@ -137,12 +183,23 @@ static void flush(struct channel *channel)
 			channel->length = 0;
 		return;
 	}
+	if (input && written == -EIO && is_terminal) {
+		resting = true;
+		return;
+	}
 	if (input) {
 		finish(channel);
 		return;
 	}
 	channel->discard = true;
 	channel->length = 0;
+}
+
+/* Reads no more of the caller's terminal, whose keys are its shell's again. */
+void relay_leave_terminal(void)
+{
+	if (is_terminal && channels[0].active)
+		finish(&channels[0]);
 }
 
 /* Fills RELAY_POLLS entries: the source of channel i in 2i, its sink in 2i + 1. */
@@ -155,12 +212,12 @@ void relay_prepare(struct pollfd *polls)
 
 		*source = (struct pollfd){ .fd = -1 };
 		*sink = (struct pollfd){ .fd = -1 };
-		if (!channel->active)
+		if (!channel->active || resting)
 			continue;
 		if (channel->length == 0)
 			*source = (struct pollfd){ .fd = i == 0 ? channel->outside : channel->pipe, .events = POLLIN };
-		/* With no events the sink of standard input still tells when the container has closed it. */
-		if (channel->length > 0 || i == 0)
+		/* With no events the sink of standard input still tells when the container has closed it; a terminal's output does. */
+		if (channel->length > 0 || (i == 0 && !is_terminal))
 			*sink = (struct pollfd){
 				.fd = i == 0 ? channel->pipe : channel->outside,
 				.events = channel->length > 0 ? POLLOUT : 0,
@@ -168,9 +225,16 @@ void relay_prepare(struct pollfd *polls)
 	}
 }
 
+/* Whether relay_prepare() has left out a terminal that nobody has open, which is to be tried again after a while. */
+bool relay_rests(void)
+{
+	return resting;
+}
+
 /* Moves what poll() has found on the entries that relay_prepare() made. */
 void relay_move(const struct pollfd *polls)
 {
+	resting = false;
 	for (int i = 0; i < 3; i++) {
 		struct channel *channel = &channels[i];
 
@@ -199,6 +263,17 @@ static void flush_all(struct channel *channel)
 	}
 }
 
+/* Passes on what is left in a terminal; a read waits for the kernel to have moved it to our side (n_tty_read()). */
+static void drain_terminal(struct channel *channel)
+{
+	for (uint32_t moved = 0; moved < TERMINAL_BYTES && channel->active; moved += channel->at) {
+		fill(channel, CHANNEL_BYTES);
+		if (channel->length == 0)
+			return;
+		flush_all(channel);
+	}
+}
+
 /*
  * After the child's end: passes on what it has left in the pipes, and no more, since a process that it left behind
  * might write for ever. What standard input still holds has nobody to read it.
@@ -212,7 +287,9 @@ void relay_drain(void)
 		if (!channel->active)
 			continue;
 		flush_all(channel);
-		if (SYS(ioctl, channel->pipe, FIONREAD, &left) < 0)
+		if (is_terminal)
+			drain_terminal(channel);
+		else if (SYS(ioctl, channel->pipe, FIONREAD, &left) < 0)
 			left = 0;
 		while (left > 0 && channel->active) {
 			uint32_t size = left < CHANNEL_BYTES ? left : CHANNEL_BYTES;

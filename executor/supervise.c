@@ -4,11 +4,23 @@
 #include <asm/poll.h>
 #include <linux/signalfd.h>
 
+/* How long a terminal that nobody has open is left alone. */
+#define REST_NS 100000000
+
 /* Part of a command that has arrived; a command is a signal number of 4 bytes. */
 static struct {
 	uint8_t bytes[4];
 	uint32_t length;
 } command;
+
+/* Gives the child a signal. A change of the window is none for a child with a terminal, but a new size for that. */
+static void deliver(uint32_t signal)
+{
+	if (signal == SIGWINCH && resize_terminal())
+		return;
+	/* A number that is no signal is the caller's mistake, and its end no reason to give up the child. */
+	SYS(pidfd_send_signal, self.pidfd, signal, NULL, 0);
+}
 
 /* Delivers the signals that are asked for. False when nobody can ask any more. */
 static bool obey(void)
@@ -26,8 +38,7 @@ static bool obey(void)
 		return true;
 	command.length = 0;
 	memcpy(&signal, command.bytes, sizeof(signal));
-	/* A number that is no signal is the caller's mistake, and its end no reason to give up the child. */
-	SYS(pidfd_send_signal, self.pidfd, signal, NULL, 0);
+	deliver(signal);
 	return true;
 }
 
@@ -45,7 +56,7 @@ static void pass_on(int signals)
 	struct signalfd_siginfo info;
 
 	if (SYS(read, signals, &info, sizeof(info)) == (int)sizeof(info))
-		SYS(pidfd_send_signal, self.pidfd, info.ssi_signo, NULL, 0);
+		deliver(info.ssi_signo);
 }
 
 /* Runs until the pidfd says that the child has ended. */
@@ -60,16 +71,21 @@ static int watch(void)
 	};
 
 	for (;;) {
+		struct __kernel_timespec rest = { .tv_nsec = REST_NS };
 		int result;
 
 		relay_prepare(polls + 4);
-		result = SYS(ppoll, polls, 4 + RELAY_POLLS, NULL, NULL, 0);
+		result = SYS(ppoll, polls, 4 + RELAY_POLLS, relay_rests() ? &rest : NULL, NULL, 0);
 		if (result == -EINTR)
 			continue;
 		if (result < 0)
 			return result;
-		if (polls[1].revents != 0 && !obey())
+		if (polls[1].revents != 0 && !obey()) {
 			polls[1].fd = -1;
+			/* Whoever minds the caller's terminal is gone, and its shell is back. */
+			give_back_callers_terminal();
+			relay_leave_terminal();
+		}
 		if (polls[2].revents != 0)
 			pass_on(signals);
 		if (polls[3].revents != 0) {
@@ -88,11 +104,17 @@ int op_supervise(const struct op_supervise *op UNUSED)
 
 	if (self.pid == 0)
 		return -ESRCH;
-	TRY(watch());
-	TRY(SYS(wait4, self.pid, &self.status, 0, NULL));
-	self.pid = 0;
-	self.has_status = true;
-	relay_drain();
+	take_callers_terminal();
+	result = watch();
+	if (result == 0)
+		result = SYS(wait4, self.pid, &self.status, 0, NULL);
+	if (result >= 0) {
+		self.pid = 0;
+		self.has_status = true;
+		relay_drain();
+	}
+	give_back_callers_terminal();
+	TRY(result);
 	/* A container that was started after `await-ready` can still fail to execute; nobody else would hear of it. */
 	if (find_child_failure(&result))
 		return result;

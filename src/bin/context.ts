@@ -9,6 +9,7 @@ import { openEngine } from "#engine/local-engine.ts";
 import type { Engine } from "#engine/engine.ts";
 import type { Snapshotter } from "#engine/place.ts";
 import { nowMs } from "#sys/clock.ts";
+import { isTerminal } from "#sys/standard-streams.ts";
 import { spawnWithBun } from "./spawn-bun.ts";
 import { explainBundle } from "./explain-bundle.ts";
 
@@ -30,6 +31,7 @@ export function makeContext(root: string | undefined, output: Output, executable
     now: nowMs,
     readText,
     standardInput: () => process.stdin as AsyncIterable<Uint8Array>,
+    isInputTerminal: () => isTerminal(0),
     onSignal,
     isBundle: (path) => path.includes("/") && existsSync(join(path, "config.json")),
     explainBundle: (bundle) => Promise.resolve(explainBundle(realpathSync(bundle))),

@@ -31,6 +31,7 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
       appendFileSync(path, line);
     },
     now: nowMs,
+    listenDescriptors: listenDescriptors(),
     defaultRoot: defaultRoot(),
   });
   // After a failure there is nobody who waits: the executor has become this process.
@@ -45,6 +46,13 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
 function defaultRoot(): string {
   const uid = process.getuid?.() ?? 0;
   return uid === 0 ? "/run/gantry" : `${process.env["XDG_RUNTIME_DIR"] ?? `/tmp/gantry-${uid}`}/gantry`;
+}
+
+/** sd_listen_fds(3): meant is the executor, which has started this process or, after a failure, has become it. */
+function listenDescriptors(): number {
+  const meant = Number(process.env["LISTEN_PID"]);
+  const count = Number(process.env["LISTEN_FDS"]);
+  return (meant === process.ppid || meant === process.pid) && Number.isSafeInteger(count) && count > 0 ? count : 0;
 }
 
 function resolveBundle(path: string): string {

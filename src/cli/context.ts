@@ -16,6 +16,8 @@ export interface CliContext {
   readonly readText: (path: string) => string;
   /** Standard input, for `load -`. */
   readonly standardInput: () => AsyncIterable<Uint8Array>;
+  /** Whether standard input is a terminal. */
+  readonly isInputTerminal: () => boolean;
   /** Calls `deliver` for each signal that users send to a foreground command, until the returned function is called. */
   readonly onSignal: (deliver: (number: number) => void) => () => void;
   /** Explains an OCI bundle directory without an engine. */

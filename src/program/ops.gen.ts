@@ -477,7 +477,7 @@ export interface SeccompOp {
   readonly filter: Uint8Array;
 }
 
-/** Marks every descriptor above 2 close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT. */
+/** Marks every descriptor above 2 but those of `pass-descriptors` close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT. */
 export interface ExecOp {
   readonly op: "exec";
   readonly candidates: readonly string[];
@@ -623,6 +623,33 @@ export interface RemoveTreeOp {
   readonly path: string;
 }
 
+/** Connects to the listening unix stream socket at the host path `path`, for the child's `terminal` to send the master to. */
+export interface OpenConsoleOp {
+  readonly op: "open-console";
+  readonly path: string;
+}
+
+/** Makes a pseudo terminal of the devpts at /dev/pts (checked: CVE-2025-52565), owned by `uid`, the controlling terminal and descriptors 0-2; with `console` it is bound over /dev/console too. The master goes over the socket of `open-console` with the terminal's name or, when there is none, to the parent, whose `supervise` relays it; then a size that the caller's terminal has is taken instead of `width` columns and `height` rows. */
+export interface TerminalOp {
+  readonly op: "terminal";
+  readonly width: number;
+  readonly height: number;
+  readonly uid: number;
+  readonly console: number;
+}
+
+/** Gives descriptors 0-2 to `uid` unless they are devices, so that /dev/stdout can be opened; EPERM, EROFS and EINVAL are let pass. */
+export interface OwnStdioOp {
+  readonly op: "own-stdio";
+  readonly uid: number;
+}
+
+/** Lets the child's `exec` keep the caller's descriptors 3 to 2 + `count`, all of which must be open; EBADF otherwise. */
+export interface PassDescriptorsOp {
+  readonly op: "pass-descriptors";
+  readonly count: number;
+}
+
 /** Every primitive operation. */
 export type Op =
   | LockOp
@@ -715,7 +742,11 @@ export type Op =
   | ClearOp
   | ParentsOp
   | EndOp
-  | RemoveTreeOp;
+  | RemoveTreeOp
+  | OpenConsoleOp
+  | TerminalOp
+  | OwnStdioOp
+  | PassDescriptorsOp;
 
 /** Appends the record of `op` to `writer`. */
 export function encodeOp(writer: RecordWriter, op: Op): void {
@@ -1158,6 +1189,25 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "remove-tree":
       writer.begin(94);
       writer.text(op.path);
+      break;
+    case "open-console":
+      writer.begin(150);
+      writer.text(op.path);
+      break;
+    case "terminal":
+      writer.begin(151);
+      writer.u32(op.width);
+      writer.u32(op.height);
+      writer.u32(op.uid);
+      writer.u32(op.console);
+      break;
+    case "own-stdio":
+      writer.begin(152);
+      writer.u32(op.uid);
+      break;
+    case "pass-descriptors":
+      writer.begin(153);
+      writer.u32(op.count);
       break;
   }
   writer.finish();

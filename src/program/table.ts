@@ -15,6 +15,7 @@ import { lifecycleOps } from "./table/lifecycle.ts";
 import { mountOps } from "./table/mounts.ts";
 import { namespaceOps } from "./table/namespaces.ts";
 import { processOps } from "./table/process.ts";
+import { terminalOps } from "./table/terminals.ts";
 import { treeOps } from "./table/trees.ts";
 import type { OpDefinition } from "./table/op.ts";
 
@@ -31,4 +32,5 @@ export const opTable: readonly OpDefinition[] = [
   ...mountOps,
   ...processOps,
   ...treeOps,
+  ...terminalOps,
 ];

@@ -56,6 +56,14 @@ const hints: readonly {
   { op: "gid", errno: "EINVAL", says: "the id is not mapped in the user namespace" },
   { op: "uid", errno: "EAGAIN", says: "the user has too many processes" },
   { op: "device-filter", errno: "EINVAL", says: "the kernel does not take the filter" },
+  { op: "terminal", errno: "ENODEV", says: "there is no devpts at /dev/pts" },
+  { op: "terminal", errno: "ENOENT", says: "there is no devpts at /dev/pts" },
+  { op: "terminal", errno: "EXDEV", says: "something is mounted over /dev/pts/ptmx" },
+  { op: "terminal", errno: "ELOOP", says: "/dev/console is a symbolic link" },
+  { op: "terminal", errno: "EEXIST", says: "/dev/console is neither a file nor a device" },
+  { op: "terminal", errno: "ENOSPC", says: "the kernel has no pseudo terminal left (/proc/sys/kernel/pty)" },
+  { op: "pass-descriptors", errno: "EBADF", says: "the caller has not opened all of them" },
+  { op: "open-console", errno: "ECONNREFUSED", says: "nobody listens there" },
   { op: "exec", errno: "ENOEXEC", says: "it is no program for this machine, and a script needs a line that starts with #!" },
 ];
 

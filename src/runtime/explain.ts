@@ -89,6 +89,10 @@ const groups: Readonly<Partial<Record<Op["op"], Group>>> = {
   "working-directory": "process",
   "oom-score": "process",
   exec: "process",
+  "open-console": "process",
+  terminal: "process",
+  "own-stdio": "process",
+  "pass-descriptors": "process",
 };
 
 /** Groups by the part of the config that a step comes from; the first prefix that fits counts. */

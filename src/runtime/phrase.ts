@@ -100,6 +100,11 @@ const phrases: Phrases = {
   exec: ({ argv }) => `run ${argv.map(shellWord).join(" ")}`,
   "open-start": ({ path }) => `open the fifo ${path}`,
   "link-up": ({ name }) => `bring the network interface ${name} up`,
+  "open-console": ({ path }) => `connect to the console socket ${path}`,
+  terminal: ({ width, height, console }) =>
+    `open a terminal${width === 0 || height === 0 ? "" : ` of ${width} columns and ${height} rows`}${console === 0 ? "" : ", /dev/console too"}`,
+  "own-stdio": ({ uid }) => `give stdin, stdout and stderr to user ${uid}`,
+  "pass-descriptors": ({ count }) => `pass on descriptor${count === 1 ? " 3" : `s 3 to ${2 + count}`}`,
   "enter-root": ({ path }) => `enter ${path}`,
   "leave-root": () => "leave the tree entered",
   file: ({ path, size }) => `write the file ${displayByteString(path)} of ${size} bytes`,

@@ -15,6 +15,7 @@ import {
   type ContainerRecord,
 } from "./compile/lifecycle.ts";
 import type { Supervision } from "./compile/supervision.ts";
+import type { PassedDescriptors } from "./compile/terminal.ts";
 import type { HostFacts } from "./facts.ts";
 import { formatRecord } from "./record.ts";
 import { preparedProgramPath, stateFiles, type PreparedVerb, type StateFiles } from "./state-files.ts";
@@ -31,6 +32,10 @@ export interface BundleOptions {
   /** `create`: the process waits for `start`. `run`: until its end. `run-detached`: until its program runs. */
   readonly mode: "create" | "run" | "run-detached";
   readonly pidFile?: string;
+  /** Absolute path of the unix socket that gets the terminal of a container that is left running. */
+  readonly consoleSocket?: string;
+  /** Descriptors of the caller that the container gets. */
+  readonly descriptors?: PassedDescriptors;
   readonly noPivot: boolean;
   /** Keeps the state of a container that `run` has seen end. */
   readonly keep?: boolean;
@@ -78,10 +83,19 @@ export function compileBundle(options: BundleOptions): Program {
   return { ...program, main, cleanup: removal };
 }
 
-function supervisionOf({ mode, pidFile }: BundleOptions, files: StateFiles): Supervision {
-  const records = { recordChild: files.child, created: files.created, ...(pidFile === undefined ? {} : { pidFile }) };
-  if (mode === "create") return { kind: "create", fifo: files.start, failure: files.failed, ...records };
-  return { kind: mode === "run" ? "foreground" : "detached", ...records };
+function supervisionOf({ mode, pidFile, descriptors, consoleSocket }: BundleOptions, files: StateFiles): Supervision {
+  const records = {
+    recordChild: files.child,
+    created: files.created,
+    ...(pidFile === undefined ? {} : { pidFile }),
+    ...(descriptors === undefined ? {} : { descriptors }),
+  };
+  const console = consoleSocket === undefined ? {} : { consoleSocket };
+  if (mode === "create") return { kind: "create", fifo: files.start, failure: files.failed, ...records, ...console };
+  if (mode === "run-detached") return { kind: "detached", ...records, ...console };
+  if (consoleSocket !== undefined)
+    throw new CodedError("invalid-argument", "cannot use console socket if the runtime will not detach or allocate tty");
+  return { kind: "foreground", ...records };
 }
 
 function recordOf({ id, bundle, config }: BundleOptions, { cgroups, rootfs, cleanup }: MadeForContainer): ContainerRecord {

@@ -22,7 +22,7 @@ export function writeStandard(fd: 1 | 2, text: string): boolean {
 }
 
 /** True when the descriptor is a terminal (or another character device that is not /dev/null). */
-export function isTerminal(fd: 1 | 2): boolean {
+export function isTerminal(fd: 0 | 1 | 2): boolean {
   const stats = fstatSync(fd);
   const major = Math.floor(stats.rdev / 256) & 0xfff;
   // Linux: 4 and 5 are the consoles and /dev/tty, 136 to 143 the pseudo terminals (devices.txt).

@@ -152,7 +152,12 @@ describe.skipIf(notRoot !== undefined)("supervision", () => {
     using scratch = scratchDirectory();
     const fifo = join(scratch.path, "start");
     execFileSync("mkfifo", [fifo]);
-    const child: Op[] = [{ op: "await-parent" }, { op: "await-start", path: fifo }, ...shell("exit 6").slice(1)];
+    const child: Op[] = [
+      { op: "await-parent" },
+      { op: "open-start", path: fifo, failure: `${fifo}.failed` },
+      { op: "await-start", path: fifo },
+      ...shell("exit 6").slice(1),
+    ];
     const running = start(program([...parent.slice(0, 2), { op: "await-ready" }, { op: "supervise" }], [], child));
     await until("created", () => running.reports().some((report) => report.kind === "created"));
     closeSync(openSync(fifo, "w"));
@@ -165,13 +170,14 @@ describe.skipIf(notRoot !== undefined)("supervision", () => {
     execFileSync("mkfifo", [fifo]);
     const child: Op[] = [
       { op: "await-parent" },
+      { op: "open-start", path: fifo, failure: `${fifo}.failed` },
       { op: "await-start", path: fifo },
       { op: "exec", candidates: ["/none"], argv: ["x"], env: [] },
     ];
     const running = start(program([...parent.slice(0, 2), { op: "await-ready" }, { op: "supervise" }], [], child));
     await until("created", () => running.reports().some((report) => report.kind === "created"));
     closeSync(openSync(fifo, "w"));
-    expect(failureOf(await running.outcome)).toEqual([6, 2]);
+    expect(failureOf(await running.outcome)).toEqual([7, 2]);
   });
 
   test("a lock keeps others out until it is given up", async () => {

@@ -23,10 +23,13 @@ export const runCommand: Command<CliContext> = {
   examples: [
     "gantry run --rm debian cat /etc/os-release",
     "echo hello | gantry run --rm -i debian tr a-z A-Z",
+    "gantry run --rm -it debian bash",
     "gantry run --rm --memory 64m --pids-limit 20 -v ./data:/data:ro debian ls /data",
   ],
   run: async (context, parsed) => {
     const request = containerRequest(context, parsed);
+    if (request.tty && request.interactive && !context.isInputTerminal())
+      throw new CodedError("invalid-argument", "cannot use -t with -i: the input device is not a TTY");
     const container = await context.engine().runContainer(request);
     const stop = context.onSignal((number) => {
       container.signal(number);

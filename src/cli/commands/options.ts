@@ -23,6 +23,7 @@ export const containerOptions: readonly OptionSpec[] = [
   { name: "pids-limit", value: "COUNT", help: "limit processes and threads; -1 for no limit" },
   { name: "read-only", help: "make the root file system read-only" },
   { name: "rm", help: "remove the container when it ends" },
+  { name: "tty", short: "t", help: "give it a terminal; with -i it is driven by yours" },
   { name: "user", short: "u", value: "USER[:GROUP]", help: "run as this user, by name or number" },
   { name: "volume", short: "v", value: "SOURCE:TARGET[:ro]", multiple: true, help: "show a host directory or file in the container" },
   { name: "workdir", short: "w", value: "DIR", help: "working directory in the container" },
@@ -56,6 +57,7 @@ export function containerRequest(context: CliContext, parsed: ParsedArguments): 
     network: valueOf(parsed, "network") === "host" ? "host" : "none",
     autoRemove: parsed.switches.has("rm"),
     interactive: parsed.switches.has("interactive"),
+    tty: parsed.switches.has("tty"),
   };
 }
 

@@ -17,6 +17,8 @@ export interface RuntimeProgram {
   readonly writeError: (text: string) => unknown;
   readonly appendLog: (path: string, line: string) => void;
   readonly defaultRoot: string;
+  /** How many descriptors from 3 on are listening sockets for the container (sd_listen_fds(3)). */
+  readonly listenDescriptors: number;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }

@@ -1,16 +1,19 @@
 /** `create` and `run`. */
 import { CodedError } from "#base/errors.ts";
 import type { Program } from "#program/encode.ts";
+import type { PassedDescriptors } from "#runtime/compile/terminal.ts";
 import { readHostFacts } from "#runtime/facts.ts";
 import { describeFailure } from "#runtime/describe-failure.ts";
 import { compileBundle, type BundleOptions } from "#runtime/run.ts";
 import { type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
-import { stateRootOf, type FailedOp, type ProgramCommand, type RuntimeContext } from "./context.ts";
+import { stateRootOf, type FailedOp, type ProgramCommand, type RuntimeContext, type RuntimeProgram } from "./context.ts";
 
 const bundleOptions: readonly OptionSpec[] = [
   { name: "bundle", short: "b", value: "DIR", help: "the bundle (default: the current directory)" },
+  { name: "console-socket", value: "PATH", help: "unix socket that gets the terminal of a container that is left running" },
   { name: "pid-file", value: "FILE", help: "write the container's pid to this file" },
   { name: "no-pivot", help: "do not use pivot_root (the root is a ramdisk)" },
+  { name: "preserve-fds", value: "COUNT", help: "pass on this many descriptors, from 3 on, after those of LISTEN_FDS" },
 ];
 
 const shape = { operands: "ID", minOperands: 1, maxOperands: 1 };
@@ -44,6 +47,7 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
     throw new CodedError("unsupported", "cannot use systemd for cgroups: that is not supported yet");
   const bundle = program.resolveBundle(valueOf(parsed, "bundle") ?? ".");
   const pidFile = valueOf(parsed, "pid-file");
+  const consoleSocket = valueOf(parsed, "console-socket");
   return compileBundle({
     id: parsed.operands[0] ?? "",
     bundle,
@@ -52,10 +56,20 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
     stateRoot: stateRootOf(context),
     mode,
     ...(pidFile === undefined ? {} : { pidFile: program.resolvePath(pidFile) }),
+    ...(consoleSocket === undefined ? {} : { consoleSocket: program.resolvePath(consoleSocket) }),
+    descriptors: passedDescriptors(program, parsed),
     noPivot: parsed.switches.has("no-pivot"),
     keep: parsed.switches.has("keep"),
     warn,
   });
+}
+
+/** The descriptors that `--preserve-fds` and socket activation pass on. @throws CodedError `invalid-argument` */
+function passedDescriptors({ listenDescriptors }: RuntimeProgram, parsed: ParsedArguments): PassedDescriptors {
+  const preserved = valueOf(parsed, "preserve-fds") ?? "0";
+  if (!/^\d{1,9}$/.test(preserved))
+    throw new CodedError("invalid-argument", `option --preserve-fds is ${JSON.stringify(preserved)}, not a count`);
+  return { listening: listenDescriptors, preserved: Number(preserved) };
 }
 
 function describe(_: RuntimeContext, parsed: ParsedArguments, { program, ...failure }: FailedOp & { program: Program }): Error {

@@ -77,7 +77,7 @@ export function makeRuntimeConfig(input: ConfigInput): RuntimeConfig {
     root: { path: input.rootfs, readonly: request.readOnly },
     hostname,
     process: {
-      terminal: false,
+      terminal: request.tty,
       user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids] },
       args: processArguments(request, image),
       env: environment(request, image, { hostname, home: user.home }),
@@ -115,6 +115,7 @@ function environment(request: ContainerRequest, image: ImageProcess, facts: { ho
   };
   set(defaultPath);
   set(`HOSTNAME=${facts.hostname}`);
+  if (request.tty) set("TERM=xterm");
   for (const entry of image.env) set(entry);
   // Defaults never override what the image or the user gave (umoci once did: its issue 652).
   if (!variables.has("HOME")) set(`HOME=${facts.home ?? "/"}`);

@@ -34,6 +34,8 @@ export interface ContainerRequest {
   readonly autoRemove: boolean;
   /** Hand on standard input; otherwise the container reads an empty one. */
   readonly interactive: boolean;
+  /** Give the process a terminal, which is connected to the caller's. */
+  readonly tty: boolean;
 }
 
 /** Least memory that a container may be given, in bytes: below it nothing starts (Docker's floor as well). */

@@ -65,7 +65,7 @@ export const processOps: readonly OpDefinition[] = [
     code: 76,
     in: mainOrChild,
     fields: { candidates: "texts", argv: "texts", env: "texts" },
-    does: "Marks every descriptor above 2 close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT.",
+    does: "Marks every descriptor above 2 but those of `pass-descriptors` close-on-exec, resets signals and executes the first of `candidates` that works; EACCES of any outweighs ENOENT.",
   },
   {
     name: "open-start",

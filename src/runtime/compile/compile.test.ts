@@ -63,7 +63,6 @@ test("what is not implemented is refused with its JSON Pointer", () => {
   const process = { cwd: "/", args: ["sh"] };
   const linux = { namespaces: [{ type: "mount" }] };
   const cases: [string, Config][] = [
-    ["/process/terminal", { process: { ...process, terminal: true } }],
     ["/process/apparmorProfile", { process: { ...process, apparmorProfile: "x" } }],
     ["/linux/seccomp", { linux: { ...linux, seccomp: { defaultAction: "SCMP_ACT_ALLOW" } } }],
     ["/linux/intelRdt", { linux: { ...linux, intelRdt: {} } }],

@@ -19,6 +19,7 @@ import { compileProtectedPaths, compileSysctl } from "./paths.ts";
 import { compileExec, compileExecutableCheck, compileSurroundings } from "./process.ts";
 import { compileRootfs } from "./rootfs.ts";
 import { compileSupervision, type Supervision } from "./supervision.ts";
+import { compileTerminal, withListenVariables, type TerminalPlan } from "./terminal.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 
 /** What a container program is compiled from. */
@@ -73,7 +74,11 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const context = makeContext(input, (sentence) => warnings.push(sentence));
   const cgroup = compileCgroup(context);
   const namespaces = compileNamespaces(context, { section: childSection(0), cgroup: cgroup.cloneInto ?? "" });
-  const moments = compileSupervision(supervision, compileHooks(context, "poststart"));
+  const moments = compileSupervision(supervision, {
+    poststart: compileHooks(context, "poststart"),
+    hasTerminal: config.process?.terminal === true,
+  });
+  const terminal = config.process === undefined ? noTerminal : compileTerminal(context, config.process, { supervision });
   const cleanup = cgroup.cleanup;
   const made: MadeForContainer = {
     config,
@@ -87,6 +92,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...moments.begin,
     ...cgroup.prepare,
     ...moments.stdio,
+    ...terminal.beforeClone,
     ...namespaces.beforeClone,
     namespaces.clone,
     ...namespaces.mappings,
@@ -102,7 +108,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     // First of all, while the paths are the host's: what the child does from here on counts.
     ...cgroup.inChild,
     ...namespaces.inChild,
-    ...compileChild(context, input, cgroup.directories),
+    ...compileChild(context, input, { cgroups: cgroup.directories, terminal }),
   ];
   return { program: { main, cleanup: [...cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
 }
@@ -131,8 +137,14 @@ function waitForHooks(context: Context): Step[] {
   ];
 }
 
+const noTerminal: TerminalPlan = { beforeClone: [], inChild: [] };
+
 /** What the child does once it is in all its namespaces. */
-function compileChild(context: Context, input: ContainerInput, cgroups: Parameters<typeof compileMounts>[1]): Step[] {
+function compileChild(
+  context: Context,
+  input: ContainerInput,
+  { cgroups, terminal }: { readonly cgroups: Parameters<typeof compileMounts>[1]; readonly terminal: TerminalPlan },
+): Step[] {
   const { config } = context;
   const { process } = config;
   if (process === undefined) return [];
@@ -149,6 +161,8 @@ function compileChild(context: Context, input: ContainerInput, cgroups: Paramete
     step({ op: "ensure-directory", path: normalizePath(process.cwd), mode: 0o755 }, "/process/cwd"),
     ...waitForHooks(context),
     ...rootfs.enter,
+    // The container's own /dev/pts is there, and /dev can still be written; all privileges are, too.
+    ...terminal.inChild,
     ...compileProtectedPaths(context),
     ...mounts.close,
     ...rootfs.close,
@@ -162,7 +176,7 @@ function compileChild(context: Context, input: ContainerInput, cgroups: Paramete
         ]
       : []),
     ...compileHooks(context, "startContainer"),
-    compileExec(process),
+    compileExec({ ...process, env: [...withListenVariables(process.env ?? [], input.supervision.descriptors ?? {})] }),
   ];
 }
 

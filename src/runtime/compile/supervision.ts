@@ -1,6 +1,7 @@
 /** Who watches the container: the executor until its end, or nobody after `create` or a start in the background. */
 import type { Step } from "#program/encode.ts";
 import { byDefault, step } from "./context.ts";
+import type { PassedDescriptors } from "./terminal.ts";
 
 /** What becomes of one of the container's standard descriptors. */
 export type StdioMode = "inherit" | "relay" | "null";
@@ -13,14 +14,19 @@ interface Records {
   readonly pidFile?: string;
   /** A file that appears when `create` (or the start of the program) is complete. */
   readonly created?: string;
+  /** Descriptors of the caller that the container's process gets; none when absent. */
+  readonly descriptors?: PassedDescriptors;
   /** Held until the container's process runs (or is ready), so that no other program works on the container meanwhile. */
   readonly lock?: { readonly path: string; readonly exclusive: boolean };
 }
 
-/** Runs the container and stays with it until it ends. */
+/**
+ * Runs the container and stays with it until it ends. A container with a terminal is connected to the executor's own
+ * standard input and output; when the input is the caller's terminal, that is raw meanwhile.
+ */
 export interface ForegroundSupervision extends Records {
   readonly kind: "foreground";
-  /** stdin, stdout, stderr; inherited when absent. */
+  /** stdin, stdout, stderr; inherited when absent. With a terminal, "relay" means the same as "inherit". */
   readonly stdio?: readonly [StdioMode, StdioMode, StdioMode];
   /** Where to keep how the container ended. */
   readonly recordExit?: string;
@@ -35,11 +41,15 @@ export interface CreateSupervision extends Records {
   readonly fifo: string;
   /** Host path of the file that the process writes to when it fails after `start`. */
   readonly failure: string;
+  /** Absolute host path of the unix socket that gets the master of the container's terminal; needed when there is one. */
+  readonly consoleSocket?: string;
 }
 
 /** Runs the container and leaves it when its program runs. */
 export interface DetachedSupervision extends Records {
   readonly kind: "detached";
+  /** As for `create`. */
+  readonly consoleSocket?: string;
 }
 
 /** How the container's process is looked after. */
@@ -56,7 +66,10 @@ export interface SupervisionPlan {
 }
 
 /** Compiles how the container is looked after; asked for by the caller, not by the config. */
-export function compileSupervision(supervision: Supervision, poststart: readonly Step[] = []): SupervisionPlan {
+export function compileSupervision(
+  supervision: Supervision,
+  { poststart, hasTerminal }: { readonly poststart: readonly Step[]; readonly hasTerminal: boolean },
+): SupervisionPlan {
   const { lock, recordChild, pidFile, created } = supervision;
   const unlock = lock === undefined ? [] : [step({ op: "unlock" }, byDefault("others may see the container now"))];
   const { kind } = supervision;
@@ -83,7 +96,7 @@ export function compileSupervision(supervision: Supervision, poststart: readonly
           ]),
     ],
     stdio: [
-      ...(kind === "foreground" ? compileStdio(supervision.stdio ?? ["inherit", "inherit", "inherit"]) : []),
+      ...(kind === "foreground" ? compileStdio(supervision.stdio ?? ["inherit", "inherit", "inherit"], hasTerminal) : []),
       ...(kind === "create" ? waitingPlace(supervision) : []),
     ],
     recordChild:
@@ -103,9 +116,9 @@ export function compileSupervision(supervision: Supervision, poststart: readonly
   };
 }
 
-function compileStdio(modes: readonly StdioMode[]): Step[] {
+function compileStdio(modes: readonly StdioMode[], hasTerminal: boolean): Step[] {
   return modes.flatMap((mode, fd) => {
-    if (mode === "relay")
+    if (mode === "relay" && !hasTerminal)
       return [step({ op: "relay-stdio", fd }, byDefault("the caller reads and writes the container's output and input"))];
     return mode === "null" ? [step({ op: "null-stdio", fd }, byDefault("nobody reads or writes here"))] : [];
   });

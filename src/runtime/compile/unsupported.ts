@@ -4,7 +4,6 @@ import { findNamespace, unsupported } from "./context.ts";
 
 /** Where each property that is not implemented lies, and whether a config has it. */
 const refusals: readonly (readonly [at: string, isAsked: (config: RuntimeConfig) => boolean])[] = [
-  ["/process/terminal", ({ process }) => process?.terminal === true],
   ["/process/apparmorProfile", ({ process }) => (process?.apparmorProfile ?? "") !== ""],
   ["/process/selinuxLabel", ({ process }) => (process?.selinuxLabel ?? "") !== ""],
   ["/process/scheduler", ({ process }) => process?.scheduler !== undefined],

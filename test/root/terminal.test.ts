@@ -1,0 +1,291 @@
+/** Terminals and passed descriptors as users meet them: in a real terminal, beside the reference runtime where it can do the same. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Op } from "#program/ops.gen.ts";
+import { installed } from "../support/images/commands.ts";
+import { failureOf, notRoot, run } from "./executor-harness.ts";
+import { type BundleConfig, hasRunc, makeBundle, runtimePath, unable, Workbench, writeConfig } from "./gantry-harness.ts";
+
+const helper = new URL("../support/terminal.py", import.meta.url).pathname;
+const missing =
+  unable ?? (hasRunc ? undefined : "runc is not installed") ?? (installed("python3") ? undefined : "python3 is not installed");
+const runtimes = [runtimePath, "runc"];
+
+/** The part of config.json that only these tests edit. */
+interface TerminalConfig extends BundleConfig {
+  process: BundleConfig["process"] & { consoleSize?: { height: number; width: number } };
+  mounts: { destination: string }[];
+}
+
+type Act = readonly [after: string, kind: "send" | "resize" | "kill", value: string | number | readonly number[]];
+
+/** What came of a command in a terminal. */
+interface Driven {
+  readonly text: string;
+  readonly code: number;
+  readonly restored: boolean;
+}
+
+async function drive(acts: readonly Act[], command: readonly string[]): Promise<Driven> {
+  const child = Bun.spawn(["python3", helper, "drive", JSON.stringify(acts), ...command], {
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: 30_000,
+  });
+  const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  if (out === "") throw new Error(err);
+  return JSON.parse(out) as Driven;
+}
+
+describe.skipIf(missing !== undefined)("a terminal", () => {
+  let bench: Workbench;
+  let bundle: string;
+  let count = 0;
+  beforeAll(async () => {
+    bench = new Workbench();
+    await bench.load();
+    bundle = makeBundle(join(bench.directory, "bundle"), () => undefined);
+  });
+  afterAll(() => {
+    bench.remove();
+  });
+
+  function configure(script: string, change: (config: TerminalConfig) => void = () => undefined): void {
+    writeConfig(bundle, (config) => {
+      config.process.terminal = true;
+      config.process.args = ["/bin/busybox", "sh", "-c", script];
+      config.root.readonly = false;
+      change(config as TerminalConfig);
+    });
+  }
+  const command = (runtime: string, ...options: string[]): string[] => [
+    runtime,
+    "--root",
+    join(bench.directory, "state"),
+    "run",
+    "-b",
+    bundle,
+    ...options,
+    `terminal-${process.pid}-${count++}`,
+  ];
+
+  test.each(runtimes)("%s gives the process a terminal of the caller's size, which is /dev/console and its own", async (runtime) => {
+    configure(
+      "busybox tty; busybox sleep 0.2; busybox stty size; echo console >/dev/console; echo tty >/dev/tty; busybox id -u; exit 7",
+      (config) => {
+        config.process.user = { uid: 1000, gid: 1000 };
+      },
+    );
+    const ended = await drive([], command(runtime));
+    expect(ended).toEqual({ text: "/dev/pts/0\r\n24 80\r\nconsole\r\ntty\r\n1000\r\n", code: 7, restored: true });
+  });
+
+  test("the size is there before the program looks", async () => {
+    configure("busybox stty size");
+    expect((await drive([], command(runtimePath))).text).toBe("24 80\r\n");
+  });
+
+  test.each(runtimes)("%s passes keys on: Ctrl-C interrupts in the container, and settings come back", async (runtime) => {
+    configure("trap 'echo caught; exit 5' INT; echo ready; while true; do busybox sleep 0.05; done");
+    const ended = await drive([["ready", "send", "\u0003"]], command(runtime));
+    expect(ended.text).toContain("caught\r\n");
+    expect([ended.code, ended.restored]).toEqual([5, true]);
+  });
+
+  test.each(runtimes)("%s passes a change of the window on", async (runtime) => {
+    configure("trap 'busybox stty size; exit 0' WINCH; busybox sleep 0.3; echo ready; while true; do busybox sleep 0.05; done");
+    expect((await drive([["ready", "resize", [50, 132]]], command(runtime))).text).toContain("50 132\r\n");
+  });
+
+  test("megabytes of output arrive to the last byte", async () => {
+    configure("busybox head -c 2000000 /dev/zero | busybox tr '\\0' x; echo end");
+    const { text, code } = await drive([], command(runtimePath));
+    expect([text.length, text.endsWith("xend\r\n"), code]).toEqual([2_000_005, true, 0]);
+  });
+
+  test("settings come back when the container is killed or cannot run", async () => {
+    configure("echo ready; busybox sleep 60");
+    const killed = await drive([["ready", "kill", 15]], command(runtimePath)).catch((error: unknown) => String(error));
+    // SIGTERM of a first process that does not handle it is dropped by the kernel, so the helper gives up on it.
+    expect(killed).toContain("did not end");
+    configure("echo ready; trap 'exit 9' TERM; while true; do busybox sleep 0.05; done");
+    expect(await drive([["ready", "kill", 15]], command(runtimePath))).toMatchObject({ code: 9, restored: true });
+    configure("", (config) => {
+      config.process.args = ["/none"];
+    });
+    expect(await drive([], command(runtimePath))).toMatchObject({ code: 1, restored: true });
+  }, 60_000);
+
+  test("without a terminal outside, output comes through a pipe, and consoleSize counts", async () => {
+    configure("busybox stty size", (config) => {
+      config.process.consoleSize = { height: 11, width: 22 };
+    });
+    const child = Bun.spawn(command(runtimePath), { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    expect(await new Response(child.stdout).text()).toBe("11 22\r\n");
+  });
+
+  test("an image cannot aim the mount of /dev/console: a link there is refused", async () => {
+    const withoutDev = (config: TerminalConfig): void => {
+      config.mounts = config.mounts.filter(({ destination }) => destination === "/proc");
+      config.mounts.push({ destination: "/dev/pts", type: "devpts", source: "devpts", options: ["newinstance", "ptmxmode=0666"] } as never);
+    };
+    mkdirSync(join(bundle, "rootfs/dev"), { recursive: true });
+    const path = join(bundle, "rootfs/dev/console");
+    symlinkSync("/etc/target", path);
+    try {
+      configure("echo ran", withoutDev);
+      const ended = await drive([], command(runtimePath));
+      expect(ended.text).toContain("/dev/console is a symbolic link (/process/terminal)");
+      expect([ended.text.includes("ran"), ended.code]).toEqual([false, 1]);
+    } finally {
+      rmSync(path);
+    }
+  });
+
+  test("an image cannot bring a terminal of its own: /dev/pts must be a devpts", async () => {
+    configure("echo ran", (config) => {
+      config.mounts = config.mounts.filter(({ destination }) => destination === "/proc");
+    });
+    mkdirSync(join(bundle, "rootfs/dev/pts"), { recursive: true });
+    writeFileSync(join(bundle, "rootfs/dev/pts/ptmx"), "");
+    expect((await drive([], command(runtimePath))).text).toContain("there is no devpts at /dev/pts (/process/terminal)");
+  });
+
+  test("a console socket for a container in the foreground is refused", async () => {
+    configure("true");
+    expect((await drive([], command(runtimePath, "--console-socket", "/x"))).text).toContain("cannot use console socket");
+  });
+
+  test("gantry run -it gives a terminal with TERM=xterm; -i without a terminal outside is refused", async () => {
+    const words = ["tiny", "/bin/busybox", "sh", "-c", "busybox tty; echo $TERM; busybox stty size; read x; echo got $x; exit 3"];
+    const ended = await drive([["24 80", "send", "line\r"]], bench.command("run", "--rm", "-it", ...words));
+    expect(ended.text).toBe("/dev/pts/0\r\nxterm\r\n24 80\r\nline\r\ngot line\r\n");
+    expect([ended.code, ended.restored]).toEqual([3, true]);
+    const refused = await bench.gantry("run", "--rm", "-it", ...words);
+    expect([refused.stderr.includes("the input device is not a TTY"), refused.code]).toEqual([true, 125]);
+    const alone = await bench.gantry("run", "--rm", "-t", "tiny", "/bin/busybox", "tty");
+    expect([alone.stdout, alone.code]).toEqual(["/dev/pts/0\r\n", 0]);
+  });
+
+  test.each(runtimes)("%s passes on the descriptors asked for and no others", async (runtime) => {
+    const path = join(bench.directory, "passed");
+    writeFileSync(path, "passed");
+    configure(
+      "busybox cat <&3; for fd in /proc/self/fd/*; do echo ${fd##*/}; done | busybox grep -v '^[012]$' | busybox sort -n | busybox tr '\\n' ' '",
+      (config) => {
+        config.process.terminal = false;
+      },
+    );
+    const inner = command(runtime, "--preserve-fds", "2")
+      .map((word) => `'${word}'`)
+      .join(" ");
+    const script = `exec 3<${path} 4</dev/null 5</etc/passwd 10</etc/hosts 251</etc/hosts; exec ${inner}`;
+    const child = Bun.spawn(["bash", "-c", script], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    const text = await new Response(child.stdout).text();
+    // The shell has the directory that it lists open as 5 and, as a part of a pipe, perhaps more; 10 is its own script's.
+    expect([text.slice(0, 6), / 251 /.test(text), / 4 /.test(text)]).toEqual(["passed", false, true]);
+  });
+
+  test("what a container gets of its caller's descriptors is exact", async () => {
+    configure("", (config) => {
+      config.process.terminal = false;
+      config.process.args = ["/bin/busybox", "ls", "-l", "/proc/self/fd"];
+    });
+    const listed = async (options: string[], environment: string): Promise<string[]> => {
+      const inner = command(runtimePath, ...options)
+        .map((word) => `'${word}'`)
+        .join(" ");
+      const script = `exec 3</etc/hostname 4</dev/null 5</etc/passwd 6</etc/hosts 251</etc/hosts; ${environment} exec ${inner}`;
+      const child = Bun.spawn(["bash", "-c", script], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+      // The last is the directory that ls reads; it is gone when the link is read.
+      return [...(await new Response(child.stdout).text()).matchAll(/ (\d+)(?: ->|$)/gm)].map(([, fd]) => fd ?? "").slice(4, -1);
+    };
+    expect(await listed([], "")).toEqual([]);
+    expect(await listed(["--preserve-fds", "1"], "")).toEqual(["3"]);
+    expect(await listed(["--preserve-fds", "3"], "")).toEqual(["3", "4", "5"]);
+    expect(await listed(["--preserve-fds", "1"], "LISTEN_PID=$$ LISTEN_FDS=2")).toEqual(["3", "4", "5"]);
+    expect(await listed([], "LISTEN_PID=1 LISTEN_FDS=2")).toEqual([]);
+  });
+
+  test("socket activation is told to the container, and a descriptor that is not open is refused", async () => {
+    configure("echo $LISTEN_FDS $LISTEN_PID", (config) => {
+      config.process.terminal = false;
+    });
+    const words = (...options: string[]): string =>
+      command(runtimePath, ...options)
+        .map((word) => `'${word}'`)
+        .join(" ");
+    const child = Bun.spawn(["bash", "-c", `exec 3</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec ${words()}`], {
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    expect(await new Response(child.stdout).text()).toBe("1 1\n");
+    const refused = Bun.spawn(["bash", "-c", `exec 3>&-; exec ${words("--preserve-fds", "1")}`], { stdout: "pipe", stderr: "pipe" });
+    expect(await new Response(refused.stderr).text()).toContain(
+      "cannot pass on descriptor 3: bad file descriptor (EBADF); the caller has not opened all of them",
+    );
+    expect(await refused.exited).toBe(1);
+  });
+
+  test("a user other than root can open /dev/stdout when that is a pipe", async () => {
+    configure("echo opened >/dev/stdout; echo err >/dev/stderr", (config) => {
+      config.process.terminal = false;
+      config.process.user = { uid: 1000, gid: 1000 };
+    });
+    // A pipe of a shell, as Bun's are sockets, which nobody can open.
+    const child = Bun.spawn(["bash", "-c", `{ ${command(runtimePath).join(" ")} 2>&1; } | cat`], { stdout: "pipe" });
+    expect(await new Response(child.stdout).text()).toBe("opened\nerr\n");
+  });
+});
+
+describe.skipIf(notRoot !== undefined || !installed("python3"))("a console socket", () => {
+  test.each(["short", "d".repeat(100)])(
+    "gets the master and its name (%#)",
+    async (folder) => {
+      const bench = new Workbench();
+      try {
+        const directory = join(bench.directory, folder);
+        mkdirSync(directory);
+        const path = join(directory, "console");
+        const receiver = Bun.spawn(["python3", helper, "receive", path], { stdout: "pipe", stderr: "inherit" });
+        const deadline = performance.now() + 10_000;
+        while (!existsSync(path) && performance.now() < deadline) await Bun.sleep(10);
+        await Bun.sleep(50);
+        const main: Op[] = [
+          { op: "open-console", path },
+          { op: "clone", section: 2, flags: 0x0002_0000, cgroup: "" },
+          { op: "release-child" },
+          { op: "await-exec" },
+          { op: "supervise" },
+        ];
+        const child: Op[] = [
+          { op: "await-parent" },
+          { op: "propagation", path: "/", flags: 0x4_4000 },
+          { op: "mount-data", fstype: "devpts", source: "devpts", target: "/dev/pts", flags: 0, data: "newinstance,ptmxmode=0666" },
+          { op: "new-session" },
+          { op: "terminal", width: 70, height: 30, uid: 0, console: 0 },
+          {
+            op: "exec",
+            candidates: ["/bin/sh"],
+            argv: ["sh", "-c", "stty size; echo ready; read x; echo got $x; sleep 0.2"],
+            env: ["PATH=/bin:/usr/bin"],
+          },
+        ];
+        expect(failureOf(await run(main, [], child))).toBeUndefined();
+        const text = await new Response(receiver.stdout).text();
+        const received = JSON.parse(text.slice(text.indexOf("{"))) as { name: string; text: string };
+        expect(received.name).toBe("/dev/pts/0");
+        expect(received.text).toBe("30 70\r\nready\r\nhello\r\ngot hello\r\n");
+      } finally {
+        bench.remove();
+      }
+    },
+    30_000,
+  );
+
+  test("that nobody listens on is refused before anything is made", async () => {
+    expect(failureOf(await run([{ op: "open-console", path: "/nonexistent/console" }]))).toEqual([0, 2]);
+    expect(readFileSync(helper, "utf8")).toContain("SCM_RIGHTS");
+  });
+});
