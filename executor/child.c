@@ -150,6 +150,8 @@ int op_clone(const struct op_clone *op)
 	self.has_status = false;
 	/* The child alone holds it, so that a fifo without a reader means a container that is not waiting. */
 	close_fd(&self.start);
+	/* A mount that we keep open would be busy in the container. */
+	forget_slots();
 	return return_stdio_after_clone();
 }
 

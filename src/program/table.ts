@@ -11,6 +11,7 @@
 
 import { fileOps } from "./table/files.ts";
 import { hostOps } from "./table/host.ts";
+import { mountPartOps } from "./table/mount-parts.ts";
 import { mountOps } from "./table/mounts.ts";
 import { namespaceOps } from "./table/namespaces.ts";
 import { processOps } from "./table/process.ts";
@@ -22,4 +23,4 @@ export type { FieldKind, OpDefinition, Place } from "./table/op.ts";
 /** Bumped whenever bytes change meaning; executor and encoder of different versions refuse each other. */
 export const formatVersion = 1;
 
-export const opTable: readonly OpDefinition[] = [...hostOps, ...fileOps, ...namespaceOps, ...mountOps, ...processOps, ...treeOps];
+export const opTable: readonly OpDefinition[] = [...hostOps, ...fileOps, ...namespaceOps, ...mountOps, ...mountPartOps, ...processOps, ...treeOps];
