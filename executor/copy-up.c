@@ -180,6 +180,8 @@ int op_copy_mode(const struct op_copy_mode *op)
 	int to OWNED = open_slot_root(op->slot);
 	int from OWNED = to < 0 ? to : open_path(op->path, O_PATH | O_DIRECTORY);
 
+	if (from == -ENOENT || from == -ENOTDIR)
+		return 0;
 	TRY(from);
 	TRY(SYS(statx, from, "", AT_EMPTY_PATH, STATX_MODE, &found));
 	return SYS(fchmod, to, found.stx_mode & 07777);

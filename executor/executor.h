@@ -103,7 +103,6 @@ int make_path(const char *path, uint32_t kind, uint32_t mode);
 /* mounts.c, mount-parts.c, copy-up.c */
 #define ATTACH_ON_PROC 1u
 #define ATTACH_WITHOUT_LINKS 2u
-#define ATTACH_NOFOLLOW 4u
 int attach(int mount, const char *target, uint32_t flags);
 int configure(int context, char **options);
 int new_mount(const char *fstype, const char *source, char **options, uint64_t attributes);

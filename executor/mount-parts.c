@@ -50,18 +50,15 @@ void forget_slots(void)
 }
 
 /* A detached clone of what is at the host path, or -errno. */
-static int clone_source(const char *path, uint32_t recursive, uint32_t nofollow)
+static int clone_source(const char *path, uint32_t recursive)
 {
-	uint32_t flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
-
-	flags |= (recursive != 0 ? AT_RECURSIVE : 0u) | (nofollow != 0 ? AT_SYMLINK_NOFOLLOW : 0u);
-	return SYS(open_tree, AT_FDCWD, path, flags);
+	return SYS(open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive != 0 ? AT_RECURSIVE : 0u));
 }
 
 int op_open_source(const struct op_open_source *op)
 {
 	struct mount_attr change = { .propagation = op->propagation };
-	int clone OWNED = clone_source(op->path, op->recursive, op->nofollow);
+	int clone OWNED = clone_source(op->path, op->recursive);
 	int fd = clone;
 
 	TRY(clone);
@@ -140,7 +137,7 @@ int op_new_filesystem(const struct op_new_filesystem *op)
 
 	if (mount != -EPERM || op->otherwise[0] == '\0')
 		return fill_slot(op->slot, mount);
-	int clone OWNED = clone_source(op->otherwise, 1, 0);
+	int clone OWNED = clone_source(op->otherwise, 1);
 	int fd = clone;
 
 	TRY(clone);

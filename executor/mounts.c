@@ -33,9 +33,8 @@ static int move_onto(int mount, int place)
 static int open_place(const char *target, uint32_t flags)
 {
 	struct statfs found;
-	uint64_t nofollow = (flags & ATTACH_NOFOLLOW) != 0 ? O_NOFOLLOW : 0;
-	int place = (flags & ATTACH_WITHOUT_LINKS) != 0 ? open_path_without_links(target, O_PATH | nofollow)
-							: open_path(target, O_PATH | nofollow);
+	int place = (flags & ATTACH_WITHOUT_LINKS) != 0 ? open_path_without_links(target, O_PATH)
+							: open_path(target, O_PATH);
 	int result;
 
 	if (place < 0 || self.root < 0 || (flags & ATTACH_ON_PROC) != 0)

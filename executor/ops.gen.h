@@ -338,12 +338,11 @@ struct op_mount_data {
 	const char *data;
 };
 
-/* Keeps in `slot` a clone of the mount at the host path `path` (open_tree), with those below if `recursive`; a final symbolic link is cloned itself if `nofollow`; then sets its propagation (MS_*, 0 leaves it). */
+/* Keeps in `slot` a clone of the mount at the host path `path` (open_tree), with those below if `recursive`; then sets its propagation (MS_*, 0 leaves it). */
 struct op_open_source {
 	uint32_t slot;
 	const char *path;
 	uint32_t recursive;
-	uint32_t nofollow;
 	uint64_t propagation;
 };
 
@@ -367,7 +366,7 @@ struct op_id_map {
 	uint32_t recursive;
 };
 
-/* Moves the mount in `slot` to `target` and empties the slot. Flags: 1 the target may lie on a proc file system, 2 no symbolic link may lie on the way (CVE-2019-19921), 4 a final one is not followed. */
+/* Moves the mount in `slot` to `target` and empties the slot. Flags: 1 the target may lie on a proc file system, 2 no symbolic link may lie on the way (CVE-2019-19921). */
 struct op_attach {
 	uint32_t slot;
 	const char *target;
@@ -391,7 +390,7 @@ struct op_copy_up {
 	uint32_t itself;
 };
 
-/* Gives the root of the mount in `slot` the mode of the directory `path`. */
+/* Gives the root of the mount in `slot` the mode of the directory `path`; a missing one is left. */
 struct op_copy_mode {
 	uint32_t slot;
 	const char *path;
@@ -1272,7 +1271,6 @@ static inline bool decode_open_source(struct reader *r, struct op_open_source *o
 	return take_u32(r, &op->slot) &&
 	       take_text(r, &op->path) &&
 	       take_u32(r, &op->recursive) &&
-	       take_u32(r, &op->nofollow) &&
 	       take_u64(r, &op->propagation) &&
 	       at_end(r);
 }

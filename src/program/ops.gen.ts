@@ -278,13 +278,12 @@ export interface MountDataOp {
   readonly data: string;
 }
 
-/** Keeps in `slot` a clone of the mount at the host path `path` (open_tree), with those below if `recursive`; a final symbolic link is cloned itself if `nofollow`; then sets its propagation (MS_*, 0 leaves it). */
+/** Keeps in `slot` a clone of the mount at the host path `path` (open_tree), with those below if `recursive`; then sets its propagation (MS_*, 0 leaves it). */
 export interface OpenSourceOp {
   readonly op: "open-source";
   readonly slot: number;
   readonly path: string;
   readonly recursive: number;
-  readonly nofollow: number;
   readonly propagation: number;
 }
 
@@ -311,7 +310,7 @@ export interface IdMapOp {
   readonly recursive: number;
 }
 
-/** Moves the mount in `slot` to `target` and empties the slot. Flags: 1 the target may lie on a proc file system, 2 no symbolic link may lie on the way (CVE-2019-19921), 4 a final one is not followed. */
+/** Moves the mount in `slot` to `target` and empties the slot. Flags: 1 the target may lie on a proc file system, 2 no symbolic link may lie on the way (CVE-2019-19921). */
 export interface AttachOp {
   readonly op: "attach";
   readonly slot: number;
@@ -338,7 +337,7 @@ export interface CopyUpOp {
   readonly itself: number;
 }
 
-/** Gives the root of the mount in `slot` the mode of the directory `path`. */
+/** Gives the root of the mount in `slot` the mode of the directory `path`; a missing one is left. */
 export interface CopyModeOp {
   readonly op: "copy-mode";
   readonly slot: number;
@@ -883,7 +882,6 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.u32(op.slot);
       writer.text(op.path);
       writer.u32(op.recursive);
-      writer.u32(op.nofollow);
       writer.u64(op.propagation);
       break;
     case "user-namespace":

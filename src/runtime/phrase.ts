@@ -61,6 +61,17 @@ const phrases: Phrases = {
   "pivot-root": () => "make the root the only tree that is visible",
   "move-root": () => "move the root over / and enter it",
   "rootfs-attributes": ({ set }) => `change the mount of /${parenthesized(attributeNames(set))}`,
+  "open-source": ({ slot, path, recursive }) => `open ${path}${recursive === 0 ? "" : " (with the mounts below)"} as mount ${slot}`,
+  "user-namespace": ({ slot, uidMap, gidMap }) => `make the user namespace ${slot} (users ${quoted(uidMap)}, groups ${quoted(gidMap)})`,
+  "open-user-namespace": ({ slot, path }) => `open the user namespace ${path} as ${slot}`,
+  "id-map": ({ slot, namespace, recursive }) =>
+    `map the ids of mount ${slot}${recursive === 0 ? "" : " and those below"} by the user namespace ${namespace}`,
+  attach: ({ slot, target }) => `put mount ${slot} at ${target}`,
+  "new-filesystem": ({ slot, fstype, options, attributes, otherwise }) =>
+    `make ${fstype}${otherwise === "" ? "" : ` (or, where that is refused, open ${otherwise})`} as mount ${slot}${parenthesized([...attributeNames(attributes), ...options])}`,
+  "copy-up": ({ slot, path }) => `copy what is in ${path} into mount ${slot}`,
+  "copy-mode": ({ slot, path }) => `give mount ${slot} the mode of ${path}`,
+  reconfigure: ({ target, options }) => `change the file system at ${target}${parenthesized(options)}`,
   hostname: ({ name }) => `set the host name ${quoted(name)}`,
   domainname: ({ name }) => `set the domain name ${quoted(name)}`,
   "new-session": () => "start a new session",

@@ -9,8 +9,8 @@ export const mountPartOps: readonly OpDefinition[] = [
     name: "open-source",
     code: 130,
     in: anywhere,
-    fields: { slot: "u32", path: "text", recursive: "u32", nofollow: "u32", propagation: "u64" },
-    does: "Keeps in `slot` a clone of the mount at the host path `path` (open_tree), with those below if `recursive`; a final symbolic link is cloned itself if `nofollow`; then sets its propagation (MS_*, 0 leaves it).",
+    fields: { slot: "u32", path: "text", recursive: "u32", propagation: "u64" },
+    does: "Keeps in `slot` a clone of the mount at the host path `path` (open_tree), with those below if `recursive`; then sets its propagation (MS_*, 0 leaves it).",
   },
   {
     name: "user-namespace",
@@ -38,7 +38,7 @@ export const mountPartOps: readonly OpDefinition[] = [
     code: 134,
     in: anywhere,
     fields: { slot: "u32", target: "text", flags: "u32" },
-    does: "Moves the mount in `slot` to `target` and empties the slot. Flags: 1 the target may lie on a proc file system, 2 no symbolic link may lie on the way (CVE-2019-19921), 4 a final one is not followed.",
+    does: "Moves the mount in `slot` to `target` and empties the slot. Flags: 1 the target may lie on a proc file system, 2 no symbolic link may lie on the way (CVE-2019-19921).",
   },
   {
     name: "new-filesystem",
@@ -59,7 +59,7 @@ export const mountPartOps: readonly OpDefinition[] = [
     code: 137,
     in: anywhere,
     fields: { slot: "u32", path: "text" },
-    does: "Gives the root of the mount in `slot` the mode of the directory `path`.",
+    does: "Gives the root of the mount in `slot` the mode of the directory `path`; a missing one is left.",
   },
   {
     name: "reconfigure",

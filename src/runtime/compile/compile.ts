@@ -12,7 +12,7 @@ import { compileCgroup } from "./cgroup/cgroup.ts";
 import { byDefault, findNamespace, hasCapability, normalizePath, step, type Context } from "./context.ts";
 import { compileCredentials } from "./credentials.ts";
 import { compileDevices } from "./devices.ts";
-import { compileMounts } from "./mounts.ts";
+import { compileMounts, type MountPlan } from "./mounts.ts";
 import { compileNamespaces } from "./namespaces.ts";
 import { compileProtectedPaths, compileSysctl } from "./paths.ts";
 import { compileExec, compileSurroundings } from "./process.ts";
@@ -60,11 +60,14 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const cgroup = compileCgroup(context);
   const namespaces = compileNamespaces(context, { section: childSection(0), cgroup: cgroup.cloneInto ?? "" });
   const moments = compileSupervision(supervision);
+  const mounts: MountPlan = config.process === undefined ? { open: [], make: [], close: [] } : compileMounts(context, cgroup.directories);
   const score = config.process?.oomScoreAdj;
   const main = [
     ...moments.begin,
     ...cgroup.prepare,
     ...moments.stdio,
+    // Before anything is joined: what the host's root may open, the container's may not.
+    ...mounts.open,
     ...namespaces.beforeClone,
     namespaces.clone,
     ...namespaces.mappings,
@@ -79,18 +82,17 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     // First of all, while the paths are the host's: what the child does from here on counts.
     ...cgroup.inChild,
     ...namespaces.inChild,
-    ...compileChild(context, input, cgroup.directories),
+    ...compileChild(context, input, mounts),
   ];
   return { program: { main, cleanup: [...cgroup.cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
 }
 
 /** What the child does once it is in all its namespaces. */
-function compileChild(context: Context, input: ContainerInput, cgroups: Parameters<typeof compileMounts>[1]): Step[] {
+function compileChild(context: Context, input: ContainerInput, mounts: MountPlan): Step[] {
   const { config } = context;
   const { process } = config;
   if (process === undefined) return [];
   const rootfs = compileRootfs(context, input.rootfs ?? [], input.noPivot !== true);
-  const mounts = compileMounts(context, cgroups);
   return [
     step({ op: "new-session" }, byDefault("the container has no terminal of its caller's")),
     ...((config.hostname ?? "") === "" ? [] : [step({ op: "hostname", name: config.hostname ?? "" }, "/hostname")]),
