@@ -186,6 +186,8 @@ int op_clone(const struct op_clone *op)
 	close_fd(&self.console);
 	close_passed_in_parent();
 	close_fd(&self.listener);
+	/* A mount that we keep open would be busy in the container. */
+	forget_slots();
 	return return_stdio_after_clone();
 }
 

@@ -136,13 +136,26 @@ struct kept_times {
 
 /* paths.c: paths go through the working root when there is one */
 int open_path(const char *path, uint64_t flags);
+int open_path_without_links(const char *path, uint64_t flags);
 int open_parent(const char *path, const char **name);
 int keep_times(struct kept_times *kept, int fd);
 int give_times_back(const struct kept_times *kept, int result);
 int make_path_keeping_times(const char *path, uint32_t kind, uint32_t mode);
 int make_path(const char *path, uint32_t kind, uint32_t mode);
 
+/* mounts.c, mount-parts.c, copy-up.c */
+#define ATTACH_ON_PROC 1u
+#define ATTACH_WITHOUT_LINKS 2u
+int attach(int mount, const char *target, uint32_t flags);
+int configure(int context, char **options);
+int new_mount(const char *fstype, const char *source, char **options, uint64_t attributes);
+int set_attributes(int mount, struct mount_attr *change, uint32_t recursive);
+int find_slot(uint32_t number);
+void forget_slots(void);
+
 /* files.c */
+int open_process_file(int pid, const char *file, int flags);
+int write_once(int fd, const char *text, size_t size);
 int write_whole(const char *path, const char *text, size_t size, uint32_t mode);
 int read_file(int fd, char *buffer, size_t room);
 int write_path(const char *path, const char *text);

@@ -38,7 +38,7 @@ int read_file(int fd, char *buffer, size_t room)
 }
 
 /* One write() of all of `text` to `fd`, which is closed; also when it is an error. The kernel's files take no second. */
-static int write_once(int fd, const char *text, size_t size)
+int write_once(int fd, const char *text, size_t size)
 {
 	int target OWNED = fd;
 	int written = fd < 0 ? fd : SYS(write, target, text, size);
@@ -203,32 +203,32 @@ int op_child_pid(const struct op_child_pid *op)
 	return write_once(open_path(op->path, O_WRONLY | O_NOFOLLOW), text, size);
 }
 
-/* Opens /proc/CHILD/`file`. */
-static int open_child_file(const char *file, int flags)
+/* Opens /proc/`pid`/`file`. */
+int open_process_file(int pid, const char *file, int flags)
 {
 	char path[64] = "/proc/";
 	size_t size = strlen(file);
 	size_t at = 6;
 
-	if (self.pid == 0)
+	if (pid == 0)
 		return -ESRCH;
-	at += format_decimal(path + at, (uint32_t)self.pid);
+	at += format_decimal(path + at, (uint32_t)pid);
 	if (size + at + 2 > sizeof(path))
 		return -ENAMETOOLONG;
 	path[at++] = '/';
 	memcpy(path + at, file, size + 1);
-	return SYS(openat, AT_FDCWD, path, flags | O_NOFOLLOW | O_CLOEXEC, 0);
+	return SYS(openat, AT_FDCWD, path, flags | O_CLOEXEC, 0);
 }
 
 int op_child_file(const struct op_child_file *op)
 {
-	return write_once(open_child_file(op->file, O_WRONLY), op->data, strlen(op->data));
+	return write_once(open_process_file(self.pid, op->file, O_WRONLY | O_NOFOLLOW), op->data, strlen(op->data));
 }
 
 int op_record_child(const struct op_record_child *op)
 {
 	char buffer[1024];
-	int size = read_file(open_child_file("stat", O_RDONLY), buffer, sizeof(buffer));
+	int size = read_file(open_process_file(self.pid, "stat", O_RDONLY | O_NOFOLLOW), buffer, sizeof(buffer));
 
 	return size < 0 ? size : write_whole(op->path, buffer, (size_t)size, 0600);
 }

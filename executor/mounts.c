@@ -1,6 +1,8 @@
 /* Mounts: descriptors all the way, so that what was resolved is what is mounted on. */
 #include "executor.h"
 
+#include <asm/statfs.h>
+
 #define SETATTR_SIZE 32
 
 /* After the pivot the container's root is this process's root too, so plain paths cannot leave it. */
@@ -27,11 +29,29 @@ static int move_onto(int mount, int place)
 	return SYS(move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-/* Moves the detached `mount` to `target` and closes it; also when it is an error. */
-static int attach(int mount, const char *target)
+/* Opens the place where a mount shall go. */
+static int open_place(const char *target, uint32_t flags)
+{
+	struct statfs found;
+	int place = (flags & ATTACH_WITHOUT_LINKS) != 0 ? open_path_without_links(target, O_PATH)
+							: open_path(target, O_PATH);
+	int result;
+
+	if (place < 0 || self.root < 0 || (flags & ATTACH_ON_PROC) != 0)
+		return place;
+	/* SECURITY: whoever covers files of /proc decides what the labels and limits written there do (CVE-2019-16884). */
+	result = SYS(fstatfs, place, &found);
+	if (result == 0 && found.f_type != FILE_SYSTEM_PROC)
+		return place;
+	SYS(close, place);
+	return result < 0 ? result : -EXDEV;
+}
+
+/* Moves the detached `mount` to `target`, by ATTACH_* `flags`, and closes it; also when it is an error. */
+int attach(int mount, const char *target, uint32_t flags)
 {
 	int detached OWNED = mount;
-	int place OWNED = mount < 0 ? mount : open_path(target, O_PATH);
+	int place OWNED = mount < 0 ? mount : open_place(target, flags);
 
 	TRY(place);
 	TRY(move_onto(mount, place));
@@ -45,7 +65,7 @@ static int attach(int mount, const char *target)
 }
 
 /* Gives one `key` or `key=value` to the file system `context`; `option` is changed for the call alone. */
-static int configure(int context, char *option)
+static int configure_one(int context, char *option)
 {
 	char *equals = option;
 	int result;
@@ -60,16 +80,23 @@ static int configure(int context, char *option)
 	return result;
 }
 
+/* Gives all of `options` to the file system `context`. */
+int configure(int context, char **options)
+{
+	for (; *options != NULL; options++)
+		TRY(configure_one(context, *options));
+	return 0;
+}
+
 /* A new detached mount, or -errno. */
-static int new_mount(const char *fstype, const char *source, char **options, uint64_t attributes)
+int new_mount(const char *fstype, const char *source, char **options, uint64_t attributes)
 {
 	int context OWNED = SYS(fsopen, fstype, FSOPEN_CLOEXEC);
 
 	TRY(context);
 	if (source[0] != '\0')
 		TRY(SYS(fsconfig, context, FSCONFIG_SET_STRING, "source", source, 0));
-	for (; *options != NULL; options++)
-		TRY(configure(context, *options));
+	TRY(configure(context, options));
 	TRY(SYS(fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
 	return SYS(fsmount, context, FSMOUNT_CLOEXEC, attributes);
 }
@@ -89,9 +116,15 @@ int move_clone(int fd, int place)
 	return move_onto(clone, place);
 }
 
+/* mount_setattr() on the open `mount`, and on those below it with `recursive`. */
+int set_attributes(int mount, struct mount_attr *change, uint32_t recursive)
+{
+	return SYS(mount_setattr, mount, "", AT_EMPTY_PATH | (recursive != 0 ? AT_RECURSIVE : 0u), change, SETATTR_SIZE);
+}
+
 int op_mount(const struct op_mount *op)
 {
-	return attach(new_mount(op->fstype, op->source, op->options, op->attributes), op->target);
+	return attach(new_mount(op->fstype, op->source, op->options, op->attributes), op->target, 0);
 }
 
 int op_mount_data(const struct op_mount_data *op)
@@ -108,17 +141,16 @@ int op_bind(const struct op_bind *op)
 
 	if (op->recursive != 0)
 		flags |= AT_RECURSIVE;
-	return attach(SYS(open_tree, AT_FDCWD, op->source, flags), op->target);
+	return attach(SYS(open_tree, AT_FDCWD, op->source, flags), op->target, 0);
 }
 
 int op_mount_attributes(const struct op_mount_attributes *op)
 {
 	struct mount_attr change = { .attr_set = op->set, .attr_clr = op->clear, .propagation = op->propagation };
-	uint32_t flags = AT_EMPTY_PATH | (op->recursive != 0 ? AT_RECURSIVE : 0u);
 	int place OWNED = open_path(op->target, O_PATH);
 
 	TRY(place);
-	return SYS(mount_setattr, place, "", flags, &change, SETATTR_SIZE);
+	return set_attributes(place, &change, op->recursive);
 }
 
 int op_propagation(const struct op_propagation *op)
@@ -215,7 +247,7 @@ int op_read_only(const struct op_read_only *op)
 	TRY(place);
 	int tree OWNED = clone_of(place, AT_RECURSIVE);
 	TRY(tree);
-	TRY(SYS(mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &change, SETATTR_SIZE));
+	TRY(set_attributes(tree, &change, 1));
 	return move_onto(tree, place);
 }
 

@@ -67,6 +67,15 @@ enum op_code {
 	OP_MOVE_ROOT = 53,
 	OP_ROOTFS_ATTRIBUTES = 54,
 	OP_MOUNT_DATA = 55,
+	OP_OPEN_SOURCE = 130,
+	OP_USER_NAMESPACE = 131,
+	OP_OPEN_USER_NAMESPACE = 132,
+	OP_ID_MAP = 133,
+	OP_ATTACH = 134,
+	OP_NEW_FILESYSTEM = 135,
+	OP_COPY_UP = 136,
+	OP_COPY_MODE = 137,
+	OP_RECONFIGURE = 138,
 	OP_HOSTNAME = 60,
 	OP_DOMAINNAME = 61,
 	OP_NEW_SESSION = 62,
@@ -379,7 +388,7 @@ struct op_root {
 	const char *path;
 };
 
-/* Makes a new file system (fsopen, one fsconfig per `options` entry `key` or `key=value`, fsmount with MOUNT_ATTR_* `attributes`) and moves it to `target`. */
+/* Makes a new file system (fsopen, one fsconfig per `options` entry `key` or `key=value`, fsmount with MOUNT_ATTR_* `attributes`) and moves it to `target`, which may not lie on a proc file system (CVE-2019-16884). */
 struct op_mount {
 	const char *fstype;
 	const char *source;
@@ -388,7 +397,7 @@ struct op_mount {
 	uint64_t attributes;
 };
 
-/* Clones the mount at the host path `source` (open_tree) and moves the clone to `target`. */
+/* Clones the mount at the host path `source` (open_tree) and moves the clone to `target`, which may not lie on a proc file system (CVE-2019-16884). */
 struct op_bind {
 	const char *source;
 	const char *target;
@@ -432,7 +441,7 @@ struct op_make_node {
 	uint32_t gid;
 };
 
-/* Makes the symbolic link `path`; one with the same target is kept. */
+/* Makes the symbolic link `path`; what is there already is kept. */
 struct op_make_symlink {
 	const char *path;
 	const char *target;
@@ -470,6 +479,70 @@ struct op_mount_data {
 	const char *target;
 	uint64_t flags;
 	const char *data;
+};
+
+/* Keeps in `slot` a clone of the mount at the host path `path` (open_tree), with those below if `recursive`; then sets its propagation (MS_*, 0 leaves it). */
+struct op_open_source {
+	uint32_t slot;
+	const char *path;
+	uint32_t recursive;
+	uint64_t propagation;
+};
+
+/* Keeps in `slot` a new user namespace with these maps; a process that makes it ends with the op. */
+struct op_user_namespace {
+	uint32_t slot;
+	const char *uid_map;
+	const char *gid_map;
+};
+
+/* Keeps in `slot` the user namespace at the host path `path`. */
+struct op_open_user_namespace {
+	uint32_t slot;
+	const char *path;
+};
+
+/* Maps the ids of the mount in `slot`, and of those below it if `recursive`, by the user namespace in the slot `namespace` (MOUNT_ATTR_IDMAP, 5.12). */
+struct op_id_map {
+	uint32_t slot;
+	uint32_t namespace;
+	uint32_t recursive;
+};
+
+/* Moves the mount in `slot` to `target` and empties the slot. Flags: 1 the target may lie on a proc file system, 2 no symbolic link may lie on the way (CVE-2019-19921). */
+struct op_attach {
+	uint32_t slot;
+	const char *target;
+	uint32_t flags;
+};
+
+/* Keeps in `slot` a new file system, made as by `mount`. Where the kernel refuses it (EPERM) and `otherwise` is not empty: a clone of that host path and the mounts below, all with `attributes`. */
+struct op_new_filesystem {
+	uint32_t slot;
+	const char *fstype;
+	const char *source;
+	char **options; /* ends in NULL */
+	uint64_t attributes;
+	const char *otherwise;
+};
+
+/* Copies what is in the directory `path` into the mount in `slot`: owners, modes, extended attributes, links and times; not what is mounted below. With `itself` the directory's own attributes too. */
+struct op_copy_up {
+	uint32_t slot;
+	const char *path;
+	uint32_t itself;
+};
+
+/* Gives the root of the mount in `slot` the mode of the directory `path`; a missing one is left. */
+struct op_copy_mode {
+	uint32_t slot;
+	const char *path;
+};
+
+/* Changes the file system at `target` (fspick, one fsconfig per `options` entry, as with `mount`). */
+struct op_reconfigure {
+	const char *target;
+	char **options; /* ends in NULL */
 };
 
 /* sethostname(). */
@@ -938,6 +1011,24 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_MOUNT_DATA:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_OPEN_SOURCE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_USER_NAMESPACE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_OPEN_USER_NAMESPACE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_ID_MAP:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_ATTACH:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_NEW_FILESYSTEM:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_COPY_UP:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_COPY_MODE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_RECONFIGURE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_HOSTNAME:
 		return IN_MAIN | IN_CHILD;
 	case OP_DOMAINNAME:
@@ -1108,6 +1199,15 @@ union any_op {
 	struct op_move_root move_root_;
 	struct op_rootfs_attributes rootfs_attributes_;
 	struct op_mount_data mount_data_;
+	struct op_open_source open_source_;
+	struct op_user_namespace user_namespace_;
+	struct op_open_user_namespace open_user_namespace_;
+	struct op_id_map id_map_;
+	struct op_attach attach_;
+	struct op_new_filesystem new_filesystem_;
+	struct op_copy_up copy_up_;
+	struct op_copy_mode copy_mode_;
+	struct op_reconfigure reconfigure_;
 	struct op_hostname hostname_;
 	struct op_domainname domainname_;
 	struct op_new_session new_session_;
@@ -1224,6 +1324,15 @@ union any_op {
 	X(OP_MOVE_ROOT, move_root) \
 	X(OP_ROOTFS_ATTRIBUTES, rootfs_attributes) \
 	X(OP_MOUNT_DATA, mount_data) \
+	X(OP_OPEN_SOURCE, open_source) \
+	X(OP_USER_NAMESPACE, user_namespace) \
+	X(OP_OPEN_USER_NAMESPACE, open_user_namespace) \
+	X(OP_ID_MAP, id_map) \
+	X(OP_ATTACH, attach) \
+	X(OP_NEW_FILESYSTEM, new_filesystem) \
+	X(OP_COPY_UP, copy_up) \
+	X(OP_COPY_MODE, copy_mode) \
+	X(OP_RECONFIGURE, reconfigure) \
 	X(OP_HOSTNAME, hostname) \
 	X(OP_DOMAINNAME, domainname) \
 	X(OP_NEW_SESSION, new_session) \
@@ -1686,6 +1795,79 @@ static inline bool decode_mount_data(struct reader *r, struct op_mount_data *op)
 	       take_text(r, &op->target) &&
 	       take_u64(r, &op->flags) &&
 	       take_text(r, &op->data) &&
+	       at_end(r);
+}
+
+static inline bool decode_open_source(struct reader *r, struct op_open_source *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_text(r, &op->path) &&
+	       take_u32(r, &op->recursive) &&
+	       take_u64(r, &op->propagation) &&
+	       at_end(r);
+}
+
+static inline bool decode_user_namespace(struct reader *r, struct op_user_namespace *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_text(r, &op->uid_map) &&
+	       take_text(r, &op->gid_map) &&
+	       at_end(r);
+}
+
+static inline bool decode_open_user_namespace(struct reader *r, struct op_open_user_namespace *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_id_map(struct reader *r, struct op_id_map *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_u32(r, &op->namespace) &&
+	       take_u32(r, &op->recursive) &&
+	       at_end(r);
+}
+
+static inline bool decode_attach(struct reader *r, struct op_attach *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_text(r, &op->target) &&
+	       take_u32(r, &op->flags) &&
+	       at_end(r);
+}
+
+static inline bool decode_new_filesystem(struct reader *r, struct op_new_filesystem *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_text(r, &op->fstype) &&
+	       take_text(r, &op->source) &&
+	       take_texts(r, &op->options) &&
+	       take_u64(r, &op->attributes) &&
+	       take_text(r, &op->otherwise) &&
+	       at_end(r);
+}
+
+static inline bool decode_copy_up(struct reader *r, struct op_copy_up *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_text(r, &op->path) &&
+	       take_u32(r, &op->itself) &&
+	       at_end(r);
+}
+
+static inline bool decode_copy_mode(struct reader *r, struct op_copy_mode *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_reconfigure(struct reader *r, struct op_reconfigure *op)
+{
+	return take_text(r, &op->target) &&
+	       take_texts(r, &op->options) &&
 	       at_end(r);
 }
 

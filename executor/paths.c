@@ -9,18 +9,33 @@
 /* How many missing parents and dangling links may lie on the way to a path that is made. */
 #define DETOURS_LIMIT 64
 
-/* Opens `path` with O_* `flags`, close-on-exec; inside the working root when there is one. */
-int open_path(const char *path, uint64_t flags)
+/* Opens `path` inside the working root, with O_* `flags`, close-on-exec, and RESOLVE_* flags beyond the usual ones. */
+static int open_in_root(const char *path, uint64_t flags, uint64_t resolve)
 {
-	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	struct open_how how = {
+		.flags = flags | O_CLOEXEC,
+		.resolve = resolve | RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
 	int fd = -EAGAIN;
 
-	if (self.root < 0)
-		return SYS(openat, AT_FDCWD, path, flags | O_CLOEXEC, 0);
 	/* KERNEL: a rename anywhere while ".." is resolved makes openat2() ask for another try. */
 	for (int i = 0; i < RACES_LIMIT && fd == -EAGAIN; i++)
 		fd = SYS(openat2, self.root, path, &how, sizeof(how));
 	return fd;
+}
+
+/* Opens `path` with O_* `flags`, close-on-exec; inside the working root when there is one. */
+int open_path(const char *path, uint64_t flags)
+{
+	if (self.root < 0)
+		return SYS(openat, AT_FDCWD, path, flags | O_CLOEXEC, 0);
+	return open_in_root(path, flags, 0);
+}
+
+/* As open_path(), in a working root only; -ELOOP when a symbolic link lies anywhere on the way. */
+int open_path_without_links(const char *path, uint64_t flags)
+{
+	return self.root < 0 ? -EINVAL : open_in_root(path, flags, RESOLVE_NO_SYMLINKS);
 }
 
 /*
@@ -199,20 +214,13 @@ int op_make_node(const struct op_make_node *op)
 
 int op_make_symlink(const struct op_make_symlink *op)
 {
-	static char found[PATH_BYTES];
 	const char *name;
 	int parent OWNED = open_parent(op->path, &name);
 	int result;
-	int size;
 
 	TRY(parent);
 	result = SYS(symlinkat, op->target, parent, name);
-	if (result != -EEXIST)
-		return result;
-	size = SYS(readlinkat, parent, name, found, sizeof(found));
-	if (size < 0 || (size_t)size != strlen(op->target) || memcmp(found, op->target, (size_t)size) != 0)
-		return -EEXIST;
-	return 0;
+	return result == -EEXIST ? 0 : result;
 }
 
 int op_root(const struct op_root *op)

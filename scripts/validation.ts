@@ -29,7 +29,8 @@ const { values } = parseArgs({
 });
 
 function filesOf(directory: string): string[] {
-  if (!existsSync(join(directory, "runtimetest"))) fail(`${directory} has no built suite: run \`make runtimetest validation-executables\` there`);
+  if (!existsSync(join(directory, "runtimetest")))
+    fail(`${directory} has no built suite: run \`make runtimetest validation-executables\` there`);
   const wanted = values.only?.split(",");
   const files = readdirSync(join(directory, "validation")).filter((name) => existsSync(join(directory, "validation", name, `${name}.t`)));
   const chosen = files.toSorted().filter((name) => wanted === undefined || wanted.includes(name));

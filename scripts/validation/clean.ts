@@ -37,7 +37,11 @@ export function cleanUp(runtime: TestedRuntime, directory: string): string[] {
 function processesBelow(directory: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => pid !== String(process.pid) && [linkOf(`/proc/${pid}/root`), linkOf(`/proc/${pid}/cwd`)].some((path) => path.startsWith(`${directory}/`)))
+    .filter(
+      (pid) =>
+        pid !== String(process.pid) &&
+        [linkOf(`/proc/${pid}/root`), linkOf(`/proc/${pid}/cwd`)].some((path) => path.startsWith(`${directory}/`)),
+    )
     .map(Number);
 }
 

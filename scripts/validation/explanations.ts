@@ -17,13 +17,25 @@ export const explanations: Readonly<Record<string, readonly [Cause, string]>> = 
   linux_cgroups_relative_network: ["impossible on this kernel", "The net_cls and net_prio controllers are not built in."],
   linux_cgroups_relative_pids: ["wrong test", "It compares the addresses of two `pids.limit` values, not the values."],
   linux_mount_label: ["impossible on this kernel", "SELinux is not active, and a label that cannot be applied is refused, never dropped."],
-  linux_process_apparmor_profile: ["impossible on this kernel", "AppArmor is not active, and a profile that cannot be applied is refused, never dropped."],
+  linux_process_apparmor_profile: [
+    "impossible on this kernel",
+    "AppArmor is not active, and a profile that cannot be applied is refused, never dropped.",
+  ],
   misc_props: ["wrong test", "Its first case runs `/runtimetest`, which it has not copied into the bundle."],
   pidfile: ["wrong test", "Its container runs `true` and may have ended before the test kills it, which is an error."],
-  poststart_fail: ["contradicts spec 1.3", "It wants a warning when a poststart hook fails, as until 1.2; 1.3 says that an error is generated."],
+  poststart_fail: [
+    "contradicts spec 1.3",
+    "It wants a warning when a poststart hook fails, as until 1.2; 1.3 says that an error is generated.",
+  ],
   prestart: ["contradicts spec 1.3", "It wants prestart hooks to run at `start`, as until 1.0; they belong to `create`."],
-  process_capabilities: ["impossible on this kernel", "It asks for every capability, and this machine's bounding set lacks CAP_SYS_RESOURCE."],
-  process_capabilities_fail: ["contradicts spec 1.3", "It wants an error for an unknown capability; since 1.1 the runtime must warn and go on."],
+  process_capabilities: [
+    "impossible on this kernel",
+    "It asks for every capability, and this machine's bounding set lacks CAP_SYS_RESOURCE.",
+  ],
+  process_capabilities_fail: [
+    "contradicts spec 1.3",
+    "It wants an error for an unknown capability; since 1.1 the runtime must warn and go on.",
+  ],
   process_rlimits: ["wrong test", "Its probe is a Go program, whose start raises the soft limit of open files that it is to report."],
   start: ["against practice", "Its last case wants `create` and `start` of a configuration without a process to succeed."],
 };

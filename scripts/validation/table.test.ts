@@ -6,7 +6,11 @@ function verdict(file: string, passed: boolean, attempts = 1): Verdict {
   return { file, passed, points: { ok: 2, failed: passed ? 0 : 1, skipped: 3 }, attempts, reasons: [], left: [], durationMs: 1 };
 }
 
-const peer = { title: "runc 1", isGantry: false, verdicts: [verdict("hooks", false), verdict("killsig", true, 2), verdict("state", false)] };
+const peer = {
+  title: "runc 1",
+  isGantry: false,
+  verdicts: [verdict("hooks", false), verdict("killsig", true, 2), verdict("state", false)],
+};
 const ours = { title: "gantry 1", isGantry: true, verdicts: [verdict("hooks", false), verdict("killsig", true), verdict("state", false)] };
 
 test("formatTable() says of each file how each runtime did and why Gantry does not pass", () => {

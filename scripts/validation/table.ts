@@ -15,8 +15,17 @@ const [begin, end] = ["<!-- validation: begin (npm run test:validation -- --writ
 export function formatTable(columns: readonly Column[]): string {
   const files = columns[0]?.verdicts.map(({ file }) => file) ?? [];
   const rows = files.map((file) => [file, ...columns.map((column) => cell(verdictOf(column, file))), explain(columns, file)]);
-  const totals = ["**files passed**", ...columns.map(({ verdicts }) => `${verdicts.filter(({ passed }) => passed).length} of ${verdicts.length}`), ""];
-  return [["file", ...columns.map(({ title }) => title), "why Gantry does not pass"], ["---", ...columns.map(() => "---"), "---"], ...rows, totals]
+  const totals = [
+    "**files passed**",
+    ...columns.map(({ verdicts }) => `${verdicts.filter(({ passed }) => passed).length} of ${verdicts.length}`),
+    "",
+  ];
+  return [
+    ["file", ...columns.map(({ title }) => title), "why Gantry does not pass"],
+    ["---", ...columns.map(() => "---"), "---"],
+    ...rows,
+    totals,
+  ]
     .map((row) => `| ${row.join(" | ")} |`)
     .join("\n");
 }

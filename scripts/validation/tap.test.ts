@@ -2,7 +2,16 @@ import { expect, test } from "bun:test";
 import { countPoints, isPass, reasonsIn } from "./tap.ts";
 
 test("countPoints() counts points that passed, failed and were skipped, and nothing between them", () => {
-  const text = ['TAP version 13', "ok 1 - a", "not ok 2 - b", "  ---", '  {"error": "ok 3"}', "ok 3 # SKIP no such thing", "okay", "1..3"].join("\n");
+  const text = [
+    "TAP version 13",
+    "ok 1 - a",
+    "not ok 2 - b",
+    "  ---",
+    '  {"error": "ok 3"}',
+    "ok 3 # SKIP no such thing",
+    "okay",
+    "1..3",
+  ].join("\n");
   expect(countPoints(text)).toEqual({ ok: 1, failed: 1, skipped: 1 });
 });
 

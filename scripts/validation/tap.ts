@@ -29,6 +29,8 @@ export function isPass(exitCode: number, points: Points, text: string): boolean 
 
 /** The lines that tell why a file failed: failed points and errors, at most `limit` of them. */
 export function reasonsIn(text: string, limit: number): string[] {
-  const telling = text.split("\n").filter((line) => /^not ok\b|^\s*"(?:error|stderr)":|fail|error|panic/i.test(line) && !/^ok\b/.test(line));
+  const telling = text
+    .split("\n")
+    .filter((line) => /^not ok\b|^\s*"(?:error|stderr)":|fail|error|panic/i.test(line) && !/^ok\b/.test(line));
   return telling.slice(0, limit).map((line) => line.trim().slice(0, 400));
 }

@@ -296,7 +296,7 @@ export interface RootOp {
   readonly path: string;
 }
 
-/** Makes a new file system (fsopen, one fsconfig per `options` entry `key` or `key=value`, fsmount with MOUNT_ATTR_* `attributes`) and moves it to `target`. */
+/** Makes a new file system (fsopen, one fsconfig per `options` entry `key` or `key=value`, fsmount with MOUNT_ATTR_* `attributes`) and moves it to `target`, which may not lie on a proc file system (CVE-2019-16884). */
 export interface MountOp {
   readonly op: "mount";
   readonly fstype: string;
@@ -306,7 +306,7 @@ export interface MountOp {
   readonly attributes: number;
 }
 
-/** Clones the mount at the host path `source` (open_tree) and moves the clone to `target`. */
+/** Clones the mount at the host path `source` (open_tree) and moves the clone to `target`, which may not lie on a proc file system (CVE-2019-16884). */
 export interface BindOp {
   readonly op: "bind";
   readonly source: string;
@@ -356,7 +356,7 @@ export interface MakeNodeOp {
   readonly gid: number;
 }
 
-/** Makes the symbolic link `path`; one with the same target is kept. */
+/** Makes the symbolic link `path`; what is there already is kept. */
 export interface MakeSymlinkOp {
   readonly op: "make-symlink";
   readonly path: string;
@@ -399,6 +399,79 @@ export interface MountDataOp {
   readonly target: string;
   readonly flags: number;
   readonly data: string;
+}
+
+/** Keeps in `slot` a clone of the mount at the host path `path` (open_tree), with those below if `recursive`; then sets its propagation (MS_*, 0 leaves it). */
+export interface OpenSourceOp {
+  readonly op: "open-source";
+  readonly slot: number;
+  readonly path: string;
+  readonly recursive: number;
+  readonly propagation: number;
+}
+
+/** Keeps in `slot` a new user namespace with these maps; a process that makes it ends with the op. */
+export interface UserNamespaceOp {
+  readonly op: "user-namespace";
+  readonly slot: number;
+  readonly uidMap: string;
+  readonly gidMap: string;
+}
+
+/** Keeps in `slot` the user namespace at the host path `path`. */
+export interface OpenUserNamespaceOp {
+  readonly op: "open-user-namespace";
+  readonly slot: number;
+  readonly path: string;
+}
+
+/** Maps the ids of the mount in `slot`, and of those below it if `recursive`, by the user namespace in the slot `namespace` (MOUNT_ATTR_IDMAP, 5.12). */
+export interface IdMapOp {
+  readonly op: "id-map";
+  readonly slot: number;
+  readonly namespace: number;
+  readonly recursive: number;
+}
+
+/** Moves the mount in `slot` to `target` and empties the slot. Flags: 1 the target may lie on a proc file system, 2 no symbolic link may lie on the way (CVE-2019-19921). */
+export interface AttachOp {
+  readonly op: "attach";
+  readonly slot: number;
+  readonly target: string;
+  readonly flags: number;
+}
+
+/** Keeps in `slot` a new file system, made as by `mount`. Where the kernel refuses it (EPERM) and `otherwise` is not empty: a clone of that host path and the mounts below, all with `attributes`. */
+export interface NewFilesystemOp {
+  readonly op: "new-filesystem";
+  readonly slot: number;
+  readonly fstype: string;
+  readonly source: string;
+  readonly options: readonly string[];
+  readonly attributes: number;
+  readonly otherwise: string;
+}
+
+/** Copies what is in the directory `path` into the mount in `slot`: owners, modes, extended attributes, links and times; not what is mounted below. With `itself` the directory's own attributes too. */
+export interface CopyUpOp {
+  readonly op: "copy-up";
+  readonly slot: number;
+  readonly path: string;
+  readonly itself: number;
+}
+
+/** Gives the root of the mount in `slot` the mode of the directory `path`; a missing one is left. */
+export interface CopyModeOp {
+  readonly op: "copy-mode";
+  readonly slot: number;
+  readonly path: string;
+}
+
+/** Changes the file system at `target` (fspick, one fsconfig per `options` entry, as with `mount`). */
+export interface ReconfigureOp {
+  readonly op: "reconfigure";
+  readonly target: string;
+  readonly options: readonly string[];
 }
 
 /** sethostname(). */
@@ -844,6 +917,15 @@ export type Op =
   | MoveRootOp
   | RootfsAttributesOp
   | MountDataOp
+  | OpenSourceOp
+  | UserNamespaceOp
+  | OpenUserNamespaceOp
+  | IdMapOp
+  | AttachOp
+  | NewFilesystemOp
+  | CopyUpOp
+  | CopyModeOp
+  | ReconfigureOp
   | HostnameOp
   | DomainnameOp
   | NewSessionOp
@@ -1178,6 +1260,61 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.text(op.target);
       writer.u64(op.flags);
       writer.text(op.data);
+      break;
+    case "open-source":
+      writer.begin(130);
+      writer.u32(op.slot);
+      writer.text(op.path);
+      writer.u32(op.recursive);
+      writer.u64(op.propagation);
+      break;
+    case "user-namespace":
+      writer.begin(131);
+      writer.u32(op.slot);
+      writer.text(op.uidMap);
+      writer.text(op.gidMap);
+      break;
+    case "open-user-namespace":
+      writer.begin(132);
+      writer.u32(op.slot);
+      writer.text(op.path);
+      break;
+    case "id-map":
+      writer.begin(133);
+      writer.u32(op.slot);
+      writer.u32(op.namespace);
+      writer.u32(op.recursive);
+      break;
+    case "attach":
+      writer.begin(134);
+      writer.u32(op.slot);
+      writer.text(op.target);
+      writer.u32(op.flags);
+      break;
+    case "new-filesystem":
+      writer.begin(135);
+      writer.u32(op.slot);
+      writer.text(op.fstype);
+      writer.text(op.source);
+      writer.texts(op.options);
+      writer.u64(op.attributes);
+      writer.text(op.otherwise);
+      break;
+    case "copy-up":
+      writer.begin(136);
+      writer.u32(op.slot);
+      writer.text(op.path);
+      writer.u32(op.itself);
+      break;
+    case "copy-mode":
+      writer.begin(137);
+      writer.u32(op.slot);
+      writer.text(op.path);
+      break;
+    case "reconfigure":
+      writer.begin(138);
+      writer.text(op.target);
+      writer.texts(op.options);
       break;
     case "hostname":
       writer.begin(60);

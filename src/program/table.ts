@@ -13,6 +13,7 @@ import { cgroupOps } from "./table/cgroups.ts";
 import { fileOps } from "./table/files.ts";
 import { hostOps } from "./table/host.ts";
 import { lifecycleOps } from "./table/lifecycle.ts";
+import { mountPartOps } from "./table/mount-parts.ts";
 import { mountOps } from "./table/mounts.ts";
 import { namespaceOps } from "./table/namespaces.ts";
 import { processOps } from "./table/process.ts";
@@ -31,6 +32,7 @@ export const opTable: readonly OpDefinition[] = [
   ...lifecycleOps,
   ...namespaceOps,
   ...mountOps,
+  ...mountPartOps,
   ...processOps,
   ...treeOps,
   ...terminalOps,

@@ -5,6 +5,9 @@ import { codeOfErrno, describeErrno, errnoName } from "#program/failure.ts";
 import type { Op } from "#program/ops.gen.ts";
 import { phrase } from "./phrase.ts";
 
+/** SECURITY: see `attach` in the executor (CVE-2019-16884). */
+const underProc = "nothing may be mounted on a proc file system but the few files that programs are known to emulate";
+
 /** Reasons where errno alone misleads: op, errno name, and what is so. `applies` looks at the op's fields. */
 const hints: readonly {
   readonly op: Op["op"];
@@ -112,6 +115,22 @@ const hints: readonly {
     errno: "EPERM",
     says: "the kernel refuses this file system here; in a user namespace it may be that a part of it is hidden on the host",
   },
+  { op: "mount", errno: "EXDEV", says: underProc },
+  { op: "bind", errno: "EXDEV", says: underProc },
+  { op: "attach", errno: "EXDEV", says: underProc },
+  { op: "attach", errno: "ELOOP", says: "a symbolic link lies on the way, and this file system is put into plain directories only" },
+  { op: "attach", errno: "ENOTDIR", says: "one of source and destination is a directory and the other is not" },
+  { op: "open-source", errno: "EINVAL", says: "the mount may not be cloned: it is unbindable, or parts of it are locked" },
+  { op: "user-namespace", errno: "ENOSPC", says: "the limit of user namespaces is reached (user.max_user_namespaces)" },
+  { op: "user-namespace", errno: "EPERM", says: "the ids are not ours to map, or overlap" },
+  { op: "id-map", errno: "EINVAL", says: "the file system cannot map ids on this kernel, or its mount has mapped ids already" },
+  { op: "id-map", errno: "EPERM", says: "id maps need privileges over the file system" },
+  { op: "new-filesystem", errno: "EPERM", says: "the kernel refuses this file system in this user namespace" },
+  { op: "new-filesystem", errno: "EINVAL", says: "the file system refuses an option, or an id in it is not mapped" },
+  { op: "new-filesystem", errno: "ENODEV", says: "the kernel has no such file system" },
+  { op: "copy-up", errno: "ENOSPC", says: "the tmpfs is too small for what the image has there" },
+  { op: "copy-up", errno: "ELOOP", says: "the directory is nested too deep" },
+  { op: "reconfigure", errno: "EINVAL", says: "the file system does not take these options, or not in a mount that is there" },
   { op: "mount", errno: "EINVAL", says: "the file system refuses an option, or an id in it is not mapped" },
   { op: "mount", errno: "ENODEV", says: "the kernel has no such file system" },
   { op: "mount-attributes", errno: "EPERM", says: "the mount is locked: a user namespace cannot take back what its owner set" },

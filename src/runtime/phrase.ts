@@ -4,6 +4,7 @@ import type { Op } from "#program/ops.gen.ts";
 import { nameOfRlimit } from "#spec/rlimit.ts";
 import { executionDomains, ioClasses, memoryFlags, memoryModes, nameOf, schedulingFlags, schedulingPolicies } from "#spec/scheduling.ts";
 import { capabilityNames, cloneFlags, mountAttributes as attr, propagationFlags as ms } from "./compile/kernel.ts";
+import { childSlot } from "./compile/mount-parts.ts";
 
 type Phrases = { readonly [K in Op["op"]]: (op: Extract<Op, { readonly op: K }>) => string };
 
@@ -77,6 +78,17 @@ const phrases: Phrases = {
   "pivot-root": () => "make the root the only tree that is visible",
   "move-root": () => "move the root over / and enter it",
   "rootfs-attributes": ({ set }) => `change the mount of /${parenthesized(attributeNames(set))}`,
+  "open-source": ({ slot, path, recursive }) => `open ${path}${recursive === 0 ? "" : " (with the mounts below)"} as ${mountName(slot)}`,
+  "user-namespace": ({ slot, uidMap, gidMap }) => `make the user namespace ${slot} (users ${quoted(uidMap)}, groups ${quoted(gidMap)})`,
+  "open-user-namespace": ({ slot, path }) => `open the user namespace ${path} as ${slot}`,
+  "id-map": ({ slot, namespace, recursive }) =>
+    `map the ids of ${mountName(slot)}${recursive === 0 ? "" : " and those below"} by the user namespace ${namespace}`,
+  attach: ({ slot, target }) => `put ${mountName(slot)} at ${target}`,
+  "new-filesystem": ({ slot, fstype, options, attributes, otherwise }) =>
+    `make ${fstype}${otherwise === "" ? "" : ` (or, where that is refused, open ${otherwise})`} as ${mountName(slot)}${parenthesized([...attributeNames(attributes), ...options])}`,
+  "copy-up": ({ slot, path }) => `copy what is in ${path} into ${mountName(slot)}`,
+  "copy-mode": ({ slot, path }) => `give ${mountName(slot)} the mode of ${path}`,
+  reconfigure: ({ target, options }) => `change the file system at ${target}${parenthesized(options)}`,
   hostname: ({ name }) => `set the host name ${quoted(name)}`,
   domainname: ({ name }) => `set the domain name ${quoted(name)}`,
   "new-session": () => "start a new session",
@@ -197,6 +209,11 @@ function atimeName(set: number, clear: number): string[] {
   if ((clear & attr.atimeMask) === 0) return [];
   const value = set & attr.atimeMask;
   return [value === attr.noAtime ? "noatime" : value === attr.strictAtime ? "strictatime" : "relatime"];
+}
+
+/** The child's slot is filled and emptied by neighbours, so it needs no number. */
+function mountName(slot: number): string {
+  return slot === childSlot ? "the new mount" : `mount ${slot}`;
 }
 
 function namespaceNames(flags: number): string {

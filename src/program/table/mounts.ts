@@ -21,14 +21,14 @@ export const mountOps: readonly OpDefinition[] = [
     code: 42,
     in: anywhere,
     fields: { fstype: "text", source: "text", target: "text", options: "texts", attributes: "u64" },
-    does: "Makes a new file system (fsopen, one fsconfig per `options` entry `key` or `key=value`, fsmount with MOUNT_ATTR_* `attributes`) and moves it to `target`.",
+    does: "Makes a new file system (fsopen, one fsconfig per `options` entry `key` or `key=value`, fsmount with MOUNT_ATTR_* `attributes`) and moves it to `target`, which may not lie on a proc file system (CVE-2019-16884).",
   },
   {
     name: "bind",
     code: 43,
     in: anywhere,
     fields: { source: "text", target: "text", recursive: "u32" },
-    does: "Clones the mount at the host path `source` (open_tree) and moves the clone to `target`.",
+    does: "Clones the mount at the host path `source` (open_tree) and moves the clone to `target`, which may not lie on a proc file system (CVE-2019-16884).",
   },
   {
     name: "mount-attributes",
@@ -64,7 +64,7 @@ export const mountOps: readonly OpDefinition[] = [
     code: 49,
     in: anywhere,
     fields: { path: "text", target: "text" },
-    does: "Makes the symbolic link `path`; one with the same target is kept.",
+    does: "Makes the symbolic link `path`; what is there already is kept.",
   },
   {
     name: "mask",

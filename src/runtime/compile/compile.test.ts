@@ -73,7 +73,10 @@ test("what is not implemented is refused with its JSON Pointer", () => {
     ["/linux/seccomp", { linux: { ...linux, seccomp: { defaultAction: "SCMP_ACT_ALLOW" } } }],
     ["/linux/intelRdt", { linux: { ...linux, intelRdt: {} } }],
     ["/linux/namespaces", { linux: { namespaces: [] } }],
-    ["/mounts/0/options", { mounts: [{ destination: "/a", type: "tmpfs", options: ["tmpcopyup"] }] }],
+    ["/mounts/0/options", { mounts: [{ destination: "/a", type: "proc", options: ["tmpcopyup"] }] }],
+    ["/mounts/0/options", { mounts: [{ destination: "/a", source: "/srv", options: ["bind", "idmap"] }] }],
+    ["/mounts/0/options", { mounts: [{ destination: "/a", source: "/srv", options: ["bind", "idmap=uids=0-1-1"] }] }],
+    ["/mounts/0/destination", { mounts: [{ destination: "/proc/", type: "tmpfs" }] }],
     ["/mounts/0/uidMappings", { mounts: [{ destination: "/a", type: "bind", source: "/srv", uidMappings: [], gidMappings: [] }] }],
   ];
   for (const [at, config] of cases) {
@@ -134,7 +137,7 @@ test("a relative destination is taken below / with a warning", () => {
 
 test("a read-only tmpfs stays writable until everything is in it", () => {
   const { ops } = compile({ mounts: [{ destination: "/dev", type: "tmpfs", options: ["ro", "nosuid"] }] });
-  expect(find(ops, "mount")[0]?.attributes).toBe(2);
+  expect(find(ops, "new-filesystem")[0]?.attributes).toBe(2);
   const closing = ops.findIndex((op) => op.op === "mount-attributes" && op.target === "/dev" && op.set === 1);
   expect(closing).toBeGreaterThan(ops.findIndex(({ op }) => op === "make-symlink"));
 });

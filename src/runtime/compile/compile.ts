@@ -16,7 +16,7 @@ import { compileDevices } from "./devices.ts";
 import { compileHooks, hasHooks } from "./hooks.ts";
 import { compileInterfaces } from "./interfaces.ts";
 import { compileKeyring, compileLabels } from "./labels.ts";
-import { compileMounts } from "./mounts.ts";
+import { compileMounts, type MountPlan } from "./mounts.ts";
 import { compileNamespaces } from "./namespaces.ts";
 import { compileProtectedPaths, compileSysctl } from "./paths.ts";
 import { compileExec, compileExecutableCheck, compileSurroundings } from "./process.ts";
@@ -91,6 +91,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const resctrl = compileResctrl(context);
   const interfaces = compileInterfaces(context);
   const seccomp = compileSeccomp(context);
+  const mounts = compileMounts(context, cgroup.directories);
   const moments = compileSupervision(supervision, {
     poststart: compileHooks(context, "poststart"),
     hasTerminal: config.process?.terminal === true,
@@ -113,6 +114,8 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...terminal.beforeClone,
     ...interfaces.beforeJoin,
     ...seccomp.beforeClone,
+    // Before anything is joined: what the host's root may open, the container's may not.
+    ...mounts.open,
     ...namespaces.beforeClone,
     namespaces.clone,
     ...cgroup.afterClone,
@@ -133,7 +136,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...compileLabels(context, processOf(config)),
     ...namespaces.inChild,
     ...(input.noNewKeyring === true ? [] : compileKeyring(context)),
-    ...compileChild(context, input, { cgroups: cgroup.directories, terminal, seccomp }),
+    ...compileChild(context, input, { mounts, terminal, seccomp }),
   ];
   return { program: { main, cleanup: [...cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
 }
@@ -168,16 +171,11 @@ const noTerminal: TerminalPlan = { beforeClone: [], inChild: [] };
 function compileChild(
   context: Context,
   input: ContainerInput,
-  {
-    cgroups,
-    terminal,
-    seccomp,
-  }: { readonly cgroups: readonly CgroupDirectory[]; readonly terminal: TerminalPlan; readonly seccomp: SeccompPlan },
+  { mounts, terminal, seccomp }: { readonly mounts: MountPlan; readonly terminal: TerminalPlan; readonly seccomp: SeccompPlan },
 ): Step[] {
   const { config } = context;
   const process = processOf(config);
   const rootfs = compileRootfs(context, input.rootfs ?? [], input.noPivot !== true);
-  const mounts = compileMounts(context, cgroups);
   return [
     step({ op: "new-session" }, byDefault("the container has no terminal of its caller's")),
     ...((config.hostname ?? "") === "" ? [] : [step({ op: "hostname", name: config.hostname ?? "" }, "/hostname")]),

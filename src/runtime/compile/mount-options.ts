@@ -17,6 +17,10 @@ export interface MountOptions {
   readonly propagations: readonly number[];
   readonly bind: "no" | "plain" | "recursive";
   readonly isRemount: boolean;
+  /** Whether ids are mapped, and whether those of the mounts below too. */
+  readonly idMap: "no" | "plain" | "recursive";
+  /** A tmpfs begins with what the image has at its place. */
+  readonly isCopiedUp: boolean;
   /** Options that go to the file system, `key` or `key=value`. */
   readonly data: readonly string[];
   /** Known options that have no effect on this kernel interface. */
@@ -30,7 +34,9 @@ type Meaning =
   | { readonly does: "propagation"; readonly flags: number }
   | { readonly does: "bind"; readonly how: "plain" | "recursive" }
   | { readonly does: "data"; readonly option: string }
-  | { readonly does: "remount" | "nothing" | "ineffective" | "unsupported" };
+  | { readonly does: "idMap"; readonly how: "plain" | "recursive" }
+  | { readonly does: "switch"; readonly which: "isRemount" | "isCopiedUp" }
+  | { readonly does: "nothing" | "ineffective" | "unsupported" };
 
 /** Attribute words without the "r" of their recursive form: bits to set, bits to clear. */
 const attributeWords: Readonly<Record<string, readonly [set: number, clear: number]>> = {
@@ -66,7 +72,7 @@ const meanings: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ]),
   ["bind", { does: "bind", how: "plain" }],
   ["rbind", { does: "bind", how: "recursive" }],
-  ["remount", { does: "remount" }],
+  ["remount", { does: "switch", which: "isRemount" }],
   ["defaults", { does: "nothing" }],
   ["async", { does: "data", option: "async" }],
   ["sync", { does: "data", option: "sync" }],
@@ -80,9 +86,13 @@ const meanings: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ["nomand", { does: "nothing" }],
   ["iversion", { does: "ineffective" }],
   ["noiversion", { does: "nothing" }],
-  ["tmpcopyup", { does: "unsupported" }],
-  ["idmap", { does: "unsupported" }],
-  ["ridmap", { does: "unsupported" }],
+  ["tmpcopyup", { does: "switch", which: "isCopiedUp" }],
+  ["idmap", { does: "idMap", how: "plain" }],
+  ["ridmap", { does: "idMap", how: "recursive" }],
+  // crun's words.
+  ["src-nofollow", { does: "unsupported" }],
+  ["dest-nofollow", { does: "unsupported" }],
+  ["copy-symlink", { does: "unsupported" }],
   // For mount(8) and systemd, about when to mount; the kernel never sees them.
   ["auto", { does: "nothing" }],
   ["noauto", { does: "nothing" }],
@@ -115,11 +125,14 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   const ineffective: string[] = [];
   const unsupported: string[] = [];
   let bind: MountOptions["bind"] = "no";
-  let isRemount = false;
+  let idMap: MountOptions["idMap"] = "no";
+  const switches = { isRemount: false, isCopiedUp: false };
   for (const word of options) {
     const meaning = meanings.get(word);
     if (meaning === undefined) {
-      if (word !== "") data.push(word);
+      // crun takes id maps in the option itself; a bind mount would drop them as options of a file system.
+      if (word.startsWith("idmap=") || word.startsWith("ridmap=")) unsupported.push(word);
+      else if (word !== "") data.push(word);
       continue;
     }
     switch (meaning.does) {
@@ -135,8 +148,11 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
       case "data":
         data.push(meaning.option);
         break;
-      case "remount":
-        isRemount = true;
+      case "idMap":
+        idMap = meaning.how;
+        break;
+      case "switch":
+        switches[meaning.which] = true;
         break;
       case "ineffective":
         ineffective.push(word);
@@ -148,7 +164,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
         break;
     }
   }
-  return { attributes, recursiveAttributes, propagations, bind, isRemount, data, ineffective, unsupported };
+  return { attributes, recursiveAttributes, propagations, bind, idMap, ...switches, data, ineffective, unsupported };
 }
 
 function change(target: { set: number; clear: number }, { set, clear }: AttributeChange): void {

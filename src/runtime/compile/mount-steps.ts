@@ -39,15 +39,27 @@ export function compileFilesystemMount(wish: {
   readonly kernel: string;
   readonly origin: string;
 }): Step[] {
-  const { fstype, source, target, options, kernel, origin } = wish;
+  const { fstype, source, target, options, origin } = wish;
+  return [
+    step({ op: "mount", fstype, source, target, ...filesystemOptions(wish) }, origin),
+    ...changePropagation({ options, target, origin }),
+  ];
+}
+
+/** The `options` and `attributes` of an op that makes a file system. @throws CodedError `unsupported` for an option that is too long. */
+export function filesystemOptions(wish: {
+  readonly fstype: string;
+  readonly source: string;
+  readonly options: MountOptions;
+  readonly kernel: string;
+  readonly origin: string;
+}): { options: string[]; attributes: number } {
+  const { fstype, source, options, kernel, origin } = wish;
   const attributes = options.attributes.set | options.recursiveAttributes.set;
   // A device may be write-protected; then its file system must know too, not only the mount.
   const isReadOnlyDevice = source.startsWith("/") && (attributes & mountAttributes.readOnly) !== 0;
   const data = options.data.flatMap((option) => splitLongOption(fstype, option, { kernel, origin }));
-  return [
-    step({ op: "mount", fstype, source, target, options: isReadOnlyDevice ? ["ro", ...data] : data, attributes }, origin),
-    ...changePropagation({ options, target, origin }),
-  ];
+  return { options: isReadOnlyDevice ? ["ro", ...data] : data, attributes };
 }
 
 /** The same options without read-only. */
@@ -64,7 +76,8 @@ export function attributeStep(target: string, set: number, origin: string): Step
   return step({ op: "mount-attributes", target, set, clear: 0, propagation: 0, recursive: 0 }, origin);
 }
 
-function changePropagation({ options, target, origin }: Pick<PlacedMount, "options" | "target" | "origin">): Step[] {
+/** The propagation words of a mount, in their order. */
+export function changePropagation({ options, target, origin }: Pick<PlacedMount, "options" | "target" | "origin">): Step[] {
   return options.propagations.map((flags) => step({ op: "propagation", path: target, flags }, origin));
 }
 

@@ -11,10 +11,13 @@ import { normalizePath, resolveHostPath, step, unsupported, type Context } from 
 import { mountAttributes } from "./kernel.ts";
 import { compileQueueLabel, mountLabelOptions, warnOfMountLabel } from "./labels.ts";
 import { parseMountOptions, type MountOptions } from "./mount-options.ts";
+import { attachStep, childSlot, compileSpecialFilesystem, HostSide, isProcAllowed } from "./mount-parts.ts";
 import { attributeStep, changeMount, compileFilesystemMount, withoutReadOnly, type PlacedMount } from "./mount-steps.ts";
 
 /** Steps that make the mounts, and those that end them once nothing more is put into them. */
 export interface MountPlan {
+  /** In the executor, before the clone and before it joins anything. */
+  readonly open: readonly Step[];
   readonly make: readonly Step[];
   /** Makes read-only what had to be written to first. */
   readonly close: readonly Step[];
@@ -22,19 +25,20 @@ export interface MountPlan {
 
 /** Compiles `mounts`. `cgroups` are the container's own, for mounts of type cgroup. @throws CodedError `unsupported`, `not-found`. */
 export function compileMounts(context: Context, cgroups: readonly CgroupDirectory[]): MountPlan {
+  const host = new HostSide();
   const make: Step[] = [];
   const close: Step[] = [];
   warnOfMountLabel(context);
   for (const [index, mount] of (context.config.mounts ?? []).entries()) {
     const origin = `/mounts/${index}`;
     const options = parseMountOptions(mount.options ?? []);
-    refuseUnsupported(mount, options, origin);
+    const placed: PlacedMount = { mount, options, target: normalizePath(mount.destination), origin };
+    refuseUnsupported(context, placed);
     for (const word of options.ineffective) context.warn(`ignored ${origin}/options: "${word}" has no effect on this kernel`);
     if (!mount.destination.startsWith("/"))
       context.warn(`deprecated ${origin}/destination: "${mount.destination}" is taken as relative to /`);
-    const placed: PlacedMount = { mount, options, target: normalizePath(mount.destination), origin };
-    if (options.isRemount) make.push(...compileRemount(placed));
-    else if (isBind(mount, options)) make.push(...compileBind(context, placed));
+    if (options.isRemount) make.push(...compileRemount(context, placed));
+    else if (isBind(mount, options)) make.push(...compileBind(context, placed, host));
     else if (mount.type === "cgroup" || mount.type === "cgroup2") make.push(...compileCgroupMount(context, placed, cgroups));
     else {
       make.push(...compileNewMount(context, placed));
@@ -42,7 +46,7 @@ export function compileMounts(context: Context, cgroups: readonly CgroupDirector
       if (isClosedLater(placed)) close.push(attributeStep(placed.target, mountAttributes.readOnly, origin));
     }
   }
-  return { make, close };
+  return { open: host.steps, make, close };
 }
 
 /** Whether an entry is a bind mount. @see runtime-spec config.md#mounts */
@@ -53,12 +57,15 @@ export function isBind(mount: ConfigMount, options: MountOptions): boolean {
 function compileNewMount(context: Context, placed: PlacedMount): Step[] {
   const { mount, target, origin } = placed;
   const fstype = mount.type ?? "";
-  const attributes = isClosedLater(placed) ? withoutReadOnly(placed.options) : placed.options;
-  const options = { ...attributes, data: [...attributes.data, ...mountLabelOptions(context, fstype)] };
-  return [
-    step({ op: "ensure-directory", path: target, mode: 0o755 }, origin),
-    ...compileFilesystemMount({ fstype, source: mount.source ?? fstype, target, options, kernel: context.facts.kernel, origin }),
-  ];
+  const closedLater = isClosedLater(placed) ? withoutReadOnly(placed.options) : placed.options;
+  const options = { ...closedLater, data: [...closedLater.data, ...mountLabelOptions(context, fstype)] };
+  const { kernel } = context.facts;
+  return (
+    compileSpecialFilesystem(context, placed, options) ?? [
+      step({ op: "ensure-directory", path: target, mode: 0o755 }, origin),
+      ...compileFilesystemMount({ fstype, source: mount.source ?? fstype, target, options, kernel, origin }),
+    ]
+  );
 }
 
 /** A tmpfs begins empty: devices and mount points are made in it before it becomes read-only. */
@@ -66,7 +73,8 @@ function isClosedLater({ mount, options }: PlacedMount): boolean {
   return mount.type === "tmpfs" && ((options.attributes.set | options.recursiveAttributes.set) & mountAttributes.readOnly) !== 0;
 }
 
-function compileBind({ bundle, facts, warn }: Context, placed: PlacedMount): Step[] {
+function compileBind(context: Context, placed: PlacedMount, host: HostSide): Step[] {
+  const { bundle, facts, warn } = context;
   const { mount, options, target, origin } = placed;
   const source = resolveHostPath(bundle, mount.source ?? "");
   const isDirectory = facts.isDirectory(source);
@@ -81,20 +89,58 @@ function compileBind({ bundle, facts, warn }: Context, placed: PlacedMount): Ste
     isDirectory
       ? step({ op: "ensure-directory", path: target, mode: 0o755 }, origin)
       : step({ op: "ensure-file", path: target, mode: 0o755 }, origin),
-    step({ op: "bind", source, target, recursive: options.bind === "recursive" ? 1 : 0 }, origin),
+    ...bindSource(context, placed, { source, host }),
     ...changeMount(placed),
   ];
 }
 
-function compileRemount(placed: PlacedMount): Step[] {
-  const { options, origin } = placed;
-  if (options.data.length > 0)
-    throw unsupported(`${origin}/options`, `a remount can change the mount, not the file system ("${options.data.join(",")}")`);
-  return changeMount(placed);
+function bindSource(context: Context, placed: PlacedMount, { source, host }: { source: string; host: HostSide }): Step[] {
+  const { options, target, origin } = placed;
+  const recursive = options.bind === "recursive" ? 1 : 0;
+  if (isIdMapped(placed) || isOutOfReach(context, source)) {
+    const slot = host.open(context, { path: source, recursive, origin });
+    if (isIdMapped(placed)) host.mapIds(context, slot, placed);
+    return [attachStep(slot, placed)];
+  }
+  if (!isProcAllowed(target)) return [step({ op: "bind", source, target, recursive }, origin)];
+  return [step({ op: "open-source", slot: childSlot, path: source, recursive, propagation: 0 }, origin), attachStep(childSlot, placed)];
 }
 
-function refuseUnsupported(mount: ConfigMount, options: MountOptions, origin: string): void {
+/** Whether ids are mapped: by one of the words, or by mappings alone. @see runtime-spec config.md#posix-platform-mounts */
+function isIdMapped({ mount, options }: PlacedMount): boolean {
+  return options.idMap !== "no" || mount.uidMappings !== undefined;
+}
+
+/**
+ * The root of a user namespace may not pass through the directories to a source, so the executor opens it while it is
+ * the host's root. What lies in the container's own tree is opened there, where earlier mounts are.
+ */
+function isOutOfReach({ hasUserNamespace, isPrivileged, bundle, config }: Context, source: string): boolean {
+  const rootfs = resolveHostPath(bundle, config.root?.path ?? "");
+  return hasUserNamespace && isPrivileged && source !== rootfs && !source.startsWith(`${rootfs}/`);
+}
+
+function compileRemount({ warn }: Context, placed: PlacedMount): Step[] {
+  const { mount, options, target, origin } = placed;
+  const { data } = options;
+  if (data.length > 0 && isBind(mount, options)) {
+    warn(`ignored ${origin}/options: a bind mount has no options of its own file system ("${data.join(",")}")`);
+    return changeMount(placed);
+  }
+  return [...(data.length === 0 ? [] : [step({ op: "reconfigure", target, options: data }, origin)]), ...changeMount(placed)];
+}
+
+function refuseUnsupported({ bundle }: Context, placed: PlacedMount): void {
+  const { mount, options, target, origin } = placed;
   const [word] = options.unsupported;
+  const isBound = isBind(mount, options);
   if (word !== undefined) throw unsupported(`${origin}/options`, `the option "${word}" is not implemented`);
-  if (mount.uidMappings !== undefined) throw unsupported(`${origin}/uidMappings`, "mounts with id mappings are not implemented");
+  if (options.isCopiedUp && (isBound || mount.type !== "tmpfs"))
+    throw unsupported(`${origin}/options`, '"tmpcopyup" is for file systems of type tmpfs');
+  if (isIdMapped(placed) && (!isBound || options.isRemount))
+    throw unsupported(`${origin}/${options.idMap === "no" ? "uidMappings" : "options"}`, "ids are mapped for bind mounts only");
+  // SECURITY: labels and limits are written to files of /proc, which must be the kernel's (CVE-2019-16884).
+  const isProc = isBound ? resolveHostPath(bundle, mount.source ?? "") === "/proc" : mount.type === "proc";
+  if (target === "/proc" && !isProc && !options.isRemount)
+    throw unsupported(`${origin}/destination`, "nothing but a proc file system may be mounted at /proc");
 }

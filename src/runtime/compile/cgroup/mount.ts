@@ -2,7 +2,7 @@
 import type { Step } from "#program/encode.ts";
 import type { CgroupHierarchy } from "../../facts.ts";
 import type { CgroupDirectory } from "./cgroup.ts";
-import { findNamespace, step, type Context } from "../context.ts";
+import { findNamespace, joinPath, step, type Context } from "../context.ts";
 import { mountAttributes } from "../kernel.ts";
 import { attributeStep, changeMount, compileFilesystemMount, withoutReadOnly, type PlacedMount } from "../mount-steps.ts";
 
@@ -13,16 +13,19 @@ import { attributeStep, changeMount, compileFilesystemMount, withoutReadOnly, ty
 export function compileCgroupMount(context: Context, placed: PlacedMount, cgroups: readonly CgroupDirectory[]): Step[] {
   const { cgroup } = context.facts;
   const directory = step({ op: "ensure-directory", path: placed.target, mode: 0o755 }, placed.origin);
-  if (cgroup.version === "v2" || placed.mount.type === "cgroup2") return [directory, ...compileUnified(context, placed)];
+  if (cgroup.version === "v2" || placed.mount.type === "cgroup2") return [directory, ...compileUnified(context, placed, cgroups)];
   return [directory, ...compileHierarchies(context, placed, cgroups)];
 }
 
-function compileUnified({ facts, linux, hasUserNamespace }: Context, placed: PlacedMount): Step[] {
+function compileUnified(context: Context, placed: PlacedMount, cgroups: readonly CgroupDirectory[]): Step[] {
+  const { facts, linux, hasUserNamespace } = context;
   const { target, origin, options } = placed;
   const unified = facts.cgroup.unified;
   // KERNEL: a cgroup mount belongs to the owner of the cgroup namespace, so from a user namespace a foreign one cannot be mounted.
   if (hasUserNamespace && findNamespace(linux, "cgroup") === undefined && unified !== undefined) {
-    return [step({ op: "bind", source: unified.mountPoint, target, recursive: 1 }, origin), ...changeMount(placed)];
+    // SECURITY: the container's part only; the ids in it may own more of the tree than that (CVE-2023-25809).
+    const source = cgroups.find(({ hierarchy }) => hierarchy === undefined)?.path ?? joinPath(unified.mountPoint, unified.own);
+    return [step({ op: "bind", source, target, recursive: 1 }, origin), ...changeMount(placed)];
   }
   return compileFilesystemMount({
     fstype: "cgroup2",
