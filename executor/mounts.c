@@ -278,6 +278,13 @@ int op_pivot_root(const struct op_pivot_root *op UNUSED)
 	return enter_new_root();
 }
 
+int op_change_root(const struct op_change_root *op UNUSED)
+{
+	TRY(SYS(fchdir, self.root));
+	TRY(SYS(chroot, "."));
+	return enter_new_root();
+}
+
 int op_move_root(const struct op_move_root *op UNUSED)
 {
 	TRY(SYS(fchdir, self.root));

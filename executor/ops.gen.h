@@ -65,6 +65,7 @@ enum op_code {
 	OP_READ_ONLY = 51,
 	OP_PIVOT_ROOT = 52,
 	OP_MOVE_ROOT = 53,
+	OP_CHANGE_ROOT = 56,
 	OP_ROOTFS_ATTRIBUTES = 54,
 	OP_MOUNT_DATA = 55,
 	OP_OPEN_SOURCE = 130,
@@ -464,6 +465,11 @@ struct op_pivot_root {
 
 /* As `pivot-root` where that cannot work (initramfs): MS_MOVE of the working root over / and chroot. */
 struct op_move_root {
+	char nothing;
+};
+
+/* chroot() into the working root, for a process that stays in the mount namespace of its caller. */
+struct op_change_root {
 	char nothing;
 };
 
@@ -1007,6 +1013,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_MOVE_ROOT:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_CHANGE_ROOT:
+		return IN_MAIN | IN_CHILD;
 	case OP_ROOTFS_ATTRIBUTES:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_MOUNT_DATA:
@@ -1197,6 +1205,7 @@ union any_op {
 	struct op_read_only read_only_;
 	struct op_pivot_root pivot_root_;
 	struct op_move_root move_root_;
+	struct op_change_root change_root_;
 	struct op_rootfs_attributes rootfs_attributes_;
 	struct op_mount_data mount_data_;
 	struct op_open_source open_source_;
@@ -1322,6 +1331,7 @@ union any_op {
 	X(OP_READ_ONLY, read_only) \
 	X(OP_PIVOT_ROOT, pivot_root) \
 	X(OP_MOVE_ROOT, move_root) \
+	X(OP_CHANGE_ROOT, change_root) \
 	X(OP_ROOTFS_ATTRIBUTES, rootfs_attributes) \
 	X(OP_MOUNT_DATA, mount_data) \
 	X(OP_OPEN_SOURCE, open_source) \
@@ -1777,6 +1787,12 @@ static inline bool decode_pivot_root(struct reader *r, struct op_pivot_root *op)
 }
 
 static inline bool decode_move_root(struct reader *r, struct op_move_root *op)
+{
+	op->nothing = 0;
+	return at_end(r);
+}
+
+static inline bool decode_change_root(struct reader *r, struct op_change_root *op)
 {
 	op->nothing = 0;
 	return at_end(r);

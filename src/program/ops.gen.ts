@@ -385,6 +385,11 @@ export interface MoveRootOp {
   readonly op: "move-root";
 }
 
+/** chroot() into the working root, for a process that stays in the mount namespace of its caller. */
+export interface ChangeRootOp {
+  readonly op: "change-root";
+}
+
 /** Sets MOUNT_ATTR_* on the mount of / alone. */
 export interface RootfsAttributesOp {
   readonly op: "rootfs-attributes";
@@ -915,6 +920,7 @@ export type Op =
   | ReadOnlyOp
   | PivotRootOp
   | MoveRootOp
+  | ChangeRootOp
   | RootfsAttributesOp
   | MountDataOp
   | OpenSourceOp
@@ -1248,6 +1254,9 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       break;
     case "move-root":
       writer.begin(53);
+      break;
+    case "change-root":
+      writer.begin(56);
       break;
     case "rootfs-attributes":
       writer.begin(54);

@@ -77,6 +77,7 @@ const phrases: Phrases = {
   "read-only": ({ path }) => `make ${path} read-only`,
   "pivot-root": () => "make the root the only tree that is visible",
   "move-root": () => "move the root over / and enter it",
+  "change-root": () => "make the working root the root directory",
   "rootfs-attributes": ({ set }) => `change the mount of /${parenthesized(attributeNames(set))}`,
   "open-source": ({ slot, path, recursive }) => `open ${path}${recursive === 0 ? "" : " (with the mounts below)"} as ${mountName(slot)}`,
   "user-namespace": ({ slot, uidMap, gidMap }) => `make the user namespace ${slot} (users ${quoted(uidMap)}, groups ${quoted(gidMap)})`,

@@ -1,5 +1,5 @@
 /** Mounts: before `root`, paths are the host's; after it the kernel keeps them in the container. */
-import { anywhere, type OpDefinition } from "./op.ts";
+import { mainOrChild, anywhere, type OpDefinition } from "./op.ts";
 
 export const mountOps: readonly OpDefinition[] = [
   {
@@ -93,6 +93,13 @@ export const mountOps: readonly OpDefinition[] = [
     in: anywhere,
     fields: {},
     does: "As `pivot-root` where that cannot work (initramfs): MS_MOVE of the working root over / and chroot.",
+  },
+  {
+    name: "change-root",
+    code: 56,
+    in: mainOrChild,
+    fields: {},
+    does: "chroot() into the working root, for a process that stays in the mount namespace of its caller.",
   },
   { name: "rootfs-attributes", code: 54, in: anywhere, fields: { set: "u64" }, does: "Sets MOUNT_ATTR_* on the mount of / alone." },
   {

@@ -17,11 +17,11 @@ import { compileHooks, hasHooks } from "./hooks.ts";
 import { compileInterfaces } from "./interfaces.ts";
 import { compileKeyring, compileLabels } from "./labels.ts";
 import { compileMounts, type MountPlan } from "./mounts.ts";
-import { compileNamespaces } from "./namespaces.ts";
+import { becomeRoot, compileNamespaces } from "./namespaces.ts";
 import { compileProtectedPaths, compileSysctl } from "./paths.ts";
 import { compileExec, compileExecutableCheck, compileSurroundings } from "./process.ts";
 import { compileResctrl } from "./resctrl.ts";
-import { compileRootfs } from "./rootfs.ts";
+import { compileRootfs, type RootfsPlan } from "./rootfs.ts";
 import { compileScheduling } from "./scheduling.ts";
 import { compileSeccomp, type SeccompPlan } from "./seccomp/seccomp.ts";
 import { compileSupervision, type Supervision } from "./supervision.ts";
@@ -91,13 +91,14 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const resctrl = compileResctrl(context);
   const interfaces = compileInterfaces(context);
   const seccomp = compileSeccomp(context);
+  const rootfs = compileRootfs(context, input.rootfs ?? [], input.noPivot !== true);
   const mounts = compileMounts(context, cgroup.directories);
   const moments = compileSupervision(supervision, {
     poststart: compileHooks(context, "poststart"),
     hasTerminal: config.process?.terminal === true,
   });
   const terminal = config.process === undefined ? noTerminal : compileTerminal(context, config.process, { supervision });
-  const cleanup = [...cgroup.cleanup, ...resctrl.cleanup];
+  const cleanup = [...rootfs.cleanup, ...cgroup.cleanup, ...resctrl.cleanup];
   const made: MadeForContainer = {
     config,
     cleanup,
@@ -136,7 +137,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...compileLabels(context, processOf(config)),
     ...namespaces.inChild,
     ...(input.noNewKeyring === true ? [] : compileKeyring(context)),
-    ...compileChild(context, input, { mounts, terminal, seccomp }),
+    ...compileChild(context, input, { rootfs, mounts, terminal, seccomp }),
   ];
   return { program: { main, cleanup: [...cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
 }
@@ -171,17 +172,22 @@ const noTerminal: TerminalPlan = { beforeClone: [], inChild: [] };
 function compileChild(
   context: Context,
   input: ContainerInput,
-  { mounts, terminal, seccomp }: { readonly mounts: MountPlan; readonly terminal: TerminalPlan; readonly seccomp: SeccompPlan },
+  {
+    rootfs,
+    mounts,
+    terminal,
+    seccomp,
+  }: { readonly rootfs: RootfsPlan; readonly mounts: MountPlan; readonly terminal: TerminalPlan; readonly seccomp: SeccompPlan },
 ): Step[] {
   const { config } = context;
   const process = processOf(config);
-  const rootfs = compileRootfs(context, input.rootfs ?? [], input.noPivot !== true);
   return [
     step({ op: "new-session" }, byDefault("the container has no terminal of its caller's")),
     ...((config.hostname ?? "") === "" ? [] : [step({ op: "hostname", name: config.hostname ?? "" }, "/hostname")]),
     ...((config.domainname ?? "") === "" ? [] : [step({ op: "domainname", name: config.domainname ?? "" }, "/domainname")]),
     ...compileSysctl(context),
     ...rootfs.open,
+    ...becomeRoot(context),
     ...mounts.make,
     ...compileDevices(context),
     step({ op: "ensure-directory", path: normalizePath(process.cwd), mode: 0o755 }, "/process/cwd"),

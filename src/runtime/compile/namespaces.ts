@@ -57,7 +57,6 @@ export function compileNamespaces(context: Context, child: { readonly section: n
     mappings: isNewNamespace(linux, "user") ? compileMappings(context) : [],
     inChild: [
       ...(hasTimeOffsets(context) && !isTimeMadeEarly(context) ? timeOffsets(context) : []),
-      ...becomeRoot(context),
       ...joins(context, "child"),
       ...(isNewNamespace(linux, "cgroup")
         ? // KERNEL: cgroup_namespaces(7): the cgroup that the process is in becomes the root it sees.
@@ -88,7 +87,10 @@ function joins(context: Context, who: "executor" | "child"): Step[] {
   return isPrivileged ? [...others, ...join("user")] : [...join("user"), ...others];
 }
 
-/** In a user namespace a child first is nobody; files that it makes need an owner that exists there. */
+/**
+ * In a user namespace a child first is nobody; files that it makes need an owner that exists there. Until then, though, it can reach
+ * what only the host's root can, such as a root file system below a directory of mode 0700.
+ */
 export function becomeRoot({ linux, hasUserNamespace, config }: Context): Step[] {
   if (!hasUserNamespace) return [];
   const ids = (mappings: readonly IdMapping[] | undefined, otherwise: number): number =>

@@ -4,8 +4,11 @@
  * @see pivot_root(2), mount_namespaces(7), runtime-spec config-linux.md#rootfs-mount-propagation
  */
 import type { Step } from "#program/encode.ts";
-import { byDefault, resolveHostPath, step, type Context } from "./context.ts";
+import { byDefault, findNamespace, resolveHostPath, step, type Context } from "./context.ts";
 import { mountAttributes, propagationFlags as ms } from "./kernel.ts";
+
+/** MNT_DETACH. */
+const detach = 2;
 
 /** The steps about the root file system, by the moment at which they run. */
 export interface RootfsPlan {
@@ -15,12 +18,15 @@ export interface RootfsPlan {
   readonly enter: readonly Step[];
   /** When nothing must be written to it any more. */
   readonly close: readonly Step[];
+  /** Afterwards, on the host. */
+  readonly cleanup: readonly Step[];
 }
 
 /** Compiles `root` and `linux.rootfsPropagation`. `making` makes a mount of it (an overlay); without, the tree is there already. */
 export function compileRootfs(context: Context, making: readonly Step[], hasPivot: boolean): RootfsPlan {
   const { config, bundle } = context;
   const path = resolveHostPath(bundle, config.root?.path ?? "");
+  if (findNamespace(context.linux, "mount") === undefined) return compileSharedRootfs(context, path);
   return {
     open: [
       ...isolate(context, path),
@@ -38,6 +44,26 @@ export function compileRootfs(context: Context, making: readonly Step[], hasPivo
       ...ownPropagation(context),
     ],
     close: config.root?.readonly === true ? [step({ op: "rootfs-attributes", set: mountAttributes.readOnly }, "/root/readonly")] : [],
+    cleanup: [],
+  };
+}
+
+/**
+ * The container stays in its caller's mount namespace: its mounts are made on the host, all below one that is taken away at the end.
+ * SECURITY: a chroot is left by whoever has CAP_SYS_CHROOT, so this confines nobody; that is what the config asks for, and said.
+ */
+function compileSharedRootfs({ config, warn }: Context, path: string): RootfsPlan {
+  warn("/linux/namespaces has no mount namespace: the container sees the host's mounts, and a privileged one can leave its root");
+  const origin = byDefault("the container has no mount namespace of its own");
+  return {
+    open: [
+      step({ op: "bind", source: path, target: path, recursive: 1 }, "/root/path"),
+      step({ op: "propagation", path, flags: ms.private }, origin),
+      step({ op: "root", path }, "/root/path"),
+    ],
+    enter: [step({ op: "change-root" }, origin)],
+    close: config.root?.readonly === true ? [step({ op: "rootfs-attributes", set: mountAttributes.readOnly }, "/root/readonly")] : [],
+    cleanup: [step({ op: "unmount", target: path, flags: detach }, origin)],
   };
 }
 

@@ -1,15 +1,11 @@
 /** What the config may ask for and this version cannot do: refused by name, never passed over. */
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
-import { findNamespace, unsupported } from "./context.ts";
+import { unsupported } from "./context.ts";
 
 /** Refuses a config that asks for what is not done here. @throws CodedError `unsupported` naming the JSON Pointer. */
 export function refuseUnsupported(config: RuntimeConfig): void {
   if (config.vm !== undefined)
     throw unsupported("/vm", "containers run on this machine's kernel, and none of their own is started for them");
-  if (findNamespace(config.linux ?? {}, "mount") === undefined) {
-    // SECURITY: its mounts would be the host's and stay when it ends, and a chroot is left by whoever has CAP_SYS_CHROOT.
-    throw unsupported("/linux/namespaces", "without a mount namespace, the container's mounts would be made on the host and stay there");
-  }
 }
 
 /** Sections that only other platforms read: they may be there, and are nothing to this one. */
