@@ -229,7 +229,9 @@ function numberIn(text: string | undefined): bigint {
 /** Lines of a name and a number. */
 function keyed(text: string | undefined): Record<string, bigint> {
   const pairs = (text ?? "").split("\n").map((line) => line.split(" "));
-  return Object.fromEntries(pairs.flatMap(([name, value]) => (value !== undefined && /^\d+$/.test(value) ? [[name, BigInt(value)]] : [])));
+  return Object.fromEntries(
+    pairs.flatMap(([name = "", value = ""]): [string, bigint][] => (/^\d+$/.test(value) ? [[name, BigInt(value)]] : [])),
+  );
 }
 
 function withoutZeros<Key extends string>(numbers: Readonly<Record<Key, bigint | undefined>>): { readonly [K in Key]?: bigint } {

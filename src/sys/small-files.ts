@@ -66,11 +66,6 @@ export function listSubdirectories(path: string): string[] {
   );
 }
 
-/** The bytes of the file `path`; undefined when there is none. */
-export function readBytesIfThere(path: string): Buffer | undefined {
-  return absentAs(undefined, () => readFileSync(path));
-}
-
 /** The text of the regular file `path`; undefined when there is none. @throws CodedError `corrupt` for a file over 16 MiB */
 export function readTextIfThere(path: string): string | undefined {
   return absentAs(undefined, () => {

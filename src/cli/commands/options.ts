@@ -2,6 +2,7 @@
 import { CodedError } from "#base/errors.ts";
 import { parseSize } from "#base/units.ts";
 import { parseVolume, type ContainerRequest } from "#engine/containers/request.ts";
+import { parseSeccompProfile } from "#engine/containers/seccomp.ts";
 import { type OptionSpec, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 
@@ -24,6 +25,12 @@ export const containerOptions: readonly OptionSpec[] = [
   { name: "read-only", help: "make the root file system read-only" },
   { name: "rm", help: "remove the container when it ends" },
   { name: "tty", short: "t", help: "give it a terminal; with -i it is driven by yours" },
+  {
+    name: "security-opt",
+    value: "seccomp=FILE",
+    multiple: true,
+    help: "allow other system calls than Docker does; seccomp=unconfined allows all",
+  },
   { name: "user", short: "u", value: "USER[:GROUP]", help: "run as this user, by name or number" },
   { name: "volume", short: "v", value: "SOURCE:TARGET[:ro]", multiple: true, help: "show a host directory or file in the container" },
   { name: "workdir", short: "w", value: "DIR", help: "working directory in the container" },
@@ -55,6 +62,7 @@ export function containerRequest(context: CliContext, parsed: ParsedArguments): 
     ...(pids === undefined ? {} : { pidsLimit: parseNumber("--pids-limit", pids) }),
     ...(cpus === undefined ? {} : { cpus: parseNumber("--cpus", cpus) }),
     network: valueOf(parsed, "network") === "host" ? "host" : "none",
+    ...seccompOf(context, valuesOf(parsed, "security-opt")),
     autoRemove: parsed.switches.has("rm"),
     interactive: parsed.switches.has("interactive"),
     tty: parsed.switches.has("tty"),
@@ -74,6 +82,18 @@ function environmentOf(context: CliContext, parsed: ParsedArguments): string[] {
     const value = context.environment[entry];
     return value === undefined ? [] : [`${entry}=${value}`];
   });
+}
+
+function seccompOf(context: CliContext, entries: readonly string[]): Pick<ContainerRequest, "seccomp"> {
+  let found: Pick<ContainerRequest, "seccomp"> = {};
+  for (const entry of entries) {
+    const path = entry.startsWith("seccomp=") ? entry.slice("seccomp=".length) : "";
+    if (path === "") {
+      throw new CodedError("invalid-argument", `option --security-opt is ${JSON.stringify(entry)}, not seccomp=FILE or seccomp=unconfined`);
+    }
+    found = { seccomp: path === "unconfined" ? "unconfined" : parseSeccompProfile(context.readText(path), path) };
+  }
+  return found;
 }
 
 function labelsOf(entries: readonly string[]): Record<string, string> {

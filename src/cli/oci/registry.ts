@@ -15,6 +15,7 @@ const loaders: Readonly<Record<string, () => Promise<RuntimeCommand>>> = {
   exec: async () => (await import("./exec.ts")).execCommand,
   list: async () => (await import("./list.ts")).listCommand,
   ps: async () => (await import("./ps.ts")).psCommand,
+  events: async () => (await import("./events.ts")).eventsCommand,
   pause: async () => (await import("./freeze.ts")).pauseCommand,
   resume: async () => (await import("./freeze.ts")).resumeCommand,
   spec: async () => (await import("./spec.ts")).specCommand,

@@ -4,8 +4,9 @@
  * SPEC: image-spec conversion.md for what the image says; the defaults for the rest are Docker's, which is
  * what images are written for: its mounts, masked paths, fourteen capabilities and device rules.
  */
-import type { ConfigCapabilities, ConfigMount, ConfigNamespace, LinuxResources, RuntimeConfig } from "#spec/runtime-config.ts";
+import type { ConfigCapabilities, ConfigMount, ConfigNamespace, LinuxConfig, LinuxResources, RuntimeConfig } from "#spec/runtime-config.ts";
 import { CodedError } from "#base/errors.ts";
+import { defaultSeccompProfile } from "./seccomp.ts";
 import type { ContainerRequest } from "./request.ts";
 import type { ResolvedUser } from "./user.ts";
 
@@ -26,6 +27,8 @@ export interface ConfigInput {
   readonly image: ImageProcess;
   readonly user: ResolvedUser;
   readonly rootfs: string;
+  /** Node's word for the architecture, such as "x64". */
+  readonly machine: string;
   /** Host files shown as /etc/hosts and so on. */
   readonly files: { readonly hosts: string; readonly hostname: string; readonly resolvConf: string };
 }
@@ -94,6 +97,7 @@ export function makeRuntimeConfig(input: ConfigInput): RuntimeConfig {
       resources: resources(request),
       maskedPaths,
       readonlyPaths,
+      ...seccomp(input),
     },
   };
 }
@@ -127,6 +131,12 @@ function environment(request: ContainerRequest, image: ImageProcess, facts: { ho
 function capabilities(uid: number): ConfigCapabilities {
   const held = uid === 0 ? defaultCapabilities : [];
   return { bounding: defaultCapabilities, effective: held, permitted: held, inheritable: [], ambient: [] };
+}
+
+function seccomp({ request, machine }: ConfigInput): Pick<LinuxConfig, "seccomp"> {
+  if (request.seccomp === "unconfined") return {};
+  const profile = request.seccomp ?? defaultSeccompProfile(machine, defaultCapabilities);
+  return profile === undefined ? {} : { seccomp: profile };
 }
 
 function mounts(input: ConfigInput): ConfigMount[] {

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { stepsInOrder } from "#program/encode.ts";
 import type { Op } from "#program/ops.gen.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
@@ -69,10 +69,7 @@ test("what is not implemented is refused with its JSON Pointer", () => {
   const process = { cwd: "/", args: ["sh"] };
   const linux = { namespaces: [{ type: "mount" }] };
   const cases: [string, Config][] = [
-    ["/process/apparmorProfile", { process: { ...process, apparmorProfile: "x" } }],
-    ["/linux/seccomp", { linux: { ...linux, seccomp: { defaultAction: "SCMP_ACT_ALLOW" } } }],
     ["/linux/intelRdt", { linux: { ...linux, intelRdt: {} } }],
-    ["/linux/namespaces", { linux: { namespaces: [] } }],
     ["/mounts/0/options", { mounts: [{ destination: "/a", type: "proc", options: ["tmpcopyup"] }] }],
     ["/mounts/0/options", { mounts: [{ destination: "/a", source: "/srv", options: ["bind", "idmap"] }] }],
     ["/mounts/0/options", { mounts: [{ destination: "/a", source: "/srv", options: ["bind", "idmap=uids=0-1-1"] }] }],
@@ -202,4 +199,44 @@ test("mountPointOf() finds the mount that a path lies on", () => {
 
 test("normalizePath() never leads above the top", () => {
   expect(["/a//b/./c/", "a/../../b", "/..", ""].map(normalizePath)).toEqual(["/a/b/c", "/b", "/", "/"]);
+});
+
+describe("a system call filter", () => {
+  const rules = (action: string, ...names: string[]): Config => ({ defaultAction: "SCMP_ACT_ALLOW", syscalls: [{ names, action }] });
+  const withFilter = (seccomp: Config, process: Config = {}): ReturnType<typeof compile> =>
+    compile({ process: { cwd: "/", args: ["sh"], ...process }, linux: { namespaces: [{ type: "mount" }], seccomp } });
+
+  test("is kept as the last step before exec, whose right to load it lasts until then only without noNewPrivileges", () => {
+    for (const noNewPrivileges of [true, false]) {
+      const { ops } = withFilter(rules("SCMP_ACT_ERRNO", "getcwd"), { noNewPrivileges });
+      expect(ops.slice(-2).map(({ op }) => op)).toEqual(["seccomp", "exec"]);
+      expect(find(ops, "capabilities")[0]?.permitted).toBe(noNewPrivileges ? 0 : 2 ** 21);
+    }
+  });
+
+  test("is absent when the profile is empty", () => {
+    expect(find(withFilter({}).ops, "seccomp")).toEqual([]);
+    expect(find(withFilter({ defaultAction: "" }).ops, "seccomp")).toEqual([]);
+  });
+
+  test("takes the flags as given, but for those without meaning here, and SPEC_ALLOW when none are given", () => {
+    const flags = (...names: string[]): number | undefined =>
+      find(withFilter({ ...rules("SCMP_ACT_ERRNO", "getcwd"), flags: names }).ops, "seccomp")[0]?.flags;
+    expect(flags("SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")).toBe(2);
+    expect(flags()).toBe(0);
+    expect(find(withFilter(rules("SCMP_ACT_ERRNO", "getcwd")).ops, "seccomp")[0]?.flags).toBe(4);
+  });
+
+  test("with a listener is connected for before the clone, and needs sendmsg", () => {
+    const { ops } = withFilter({ ...rules("SCMP_ACT_NOTIFY", "mkdir"), listenerPath: "/run/agent", listenerMetadata: 'a"b' });
+    expect(ops.findIndex(({ op }) => op === "open-listener")).toBeLessThan(ops.findIndex(({ op }) => op === "clone"));
+    const state = JSON.parse(find(ops, "seccomp-listener")[0]?.message.join("7") ?? "") as Config;
+    expect(state).toMatchObject({
+      fds: ["seccompFd"],
+      pid: 7,
+      metadata: 'a"b',
+      state: { id: "c", status: "creating", pid: 7, bundle: "/b" },
+    });
+    expect(() => withFilter({ ...rules("SCMP_ACT_NOTIFY", "sendmsg"), listenerPath: "/run/agent" })).toThrow("sendmsg must be allowed");
+  });
 });

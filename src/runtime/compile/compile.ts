@@ -25,7 +25,7 @@ import { compileRootfs, type RootfsPlan } from "./rootfs.ts";
 import { compileScheduling } from "./scheduling.ts";
 import { compileSeccomp, type SeccompPlan } from "./seccomp/seccomp.ts";
 import { compileSupervision, type Supervision } from "./supervision.ts";
-import { compileTerminal, withListenVariables, type TerminalPlan } from "./terminal.ts";
+import { compileTerminal, listenVariables, type TerminalPlan } from "./terminal.ts";
 import { refuseUnsupported, warnOfOtherPlatforms } from "./unsupported.ts";
 
 /** What a container program is compiled from. */
@@ -78,11 +78,7 @@ export interface CompiledContainer {
  */
 export function compileContainer(input: ContainerInput): CompiledContainer {
   const { config, supervision } = input;
-  requireValidConfig(config);
-  refuseUnsupported(config);
-  // It may be missing until `start`, which must fail then; everything else starts at once.
-  if (config.process === undefined && supervision.kind !== "create")
-    throw unsupported("/process", "it is missing, and there is nothing to start");
+  checkInput(input);
   const warnings: string[] = [];
   const context = makeContext(input, (sentence) => warnings.push(sentence));
   warnOfOtherPlatforms(config, context.warn);
@@ -99,12 +95,8 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   });
   const terminal = config.process === undefined ? noTerminal : compileTerminal(context, config.process, { supervision });
   const cleanup = [...rootfs.cleanup, ...cgroup.cleanup, ...resctrl.cleanup];
-  const made: MadeForContainer = {
-    config,
-    cleanup,
-    cgroups: cgroup.directories,
-    rootfs: resolveHostPath(context.bundle, config.root?.path ?? ""),
-  };
+  const rootPath = resolveHostPath(context.bundle, config.root?.path ?? "");
+  const made: MadeForContainer = { config, cleanup, cgroups: cgroup.directories, rootfs: rootPath };
   const score = config.process?.oomScoreAdj;
   const main = [
     ...(input.begin?.(made) ?? []),
@@ -140,6 +132,14 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...compileChild(context, input, { rootfs, mounts, terminal, seccomp }),
   ];
   return { program: { main, cleanup: [...cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
+}
+
+function checkInput({ config, supervision }: ContainerInput): void {
+  requireValidConfig(config);
+  refuseUnsupported(config);
+  // It may be missing until `start`; everything else starts at once.
+  if (config.process === undefined && supervision.kind !== "create")
+    throw unsupported("/process", "it is missing, and there is nothing to start");
 }
 
 /** Hooks in the host's namespaces: the child waits for them with all mounts made, before it pivots. */
@@ -211,9 +211,7 @@ function compileChild(
       : []),
     ...compileHooks(context, "startContainer"),
     // Without one the child ends as soon as somebody starts it.
-    ...(config.process === undefined
-      ? []
-      : [compileExec({ ...process, env: [...withListenVariables(process.env ?? [], input.supervision.descriptors ?? {})] })]),
+    ...(config.process === undefined ? [] : [compileExec(process, listenVariables(input.supervision.descriptors ?? {}))]),
   ];
 }
 

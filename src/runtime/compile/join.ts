@@ -17,7 +17,7 @@ import { compileExec, compileSurroundings } from "./process.ts";
 import { compileExecAffinity, compileScheduling } from "./scheduling.ts";
 import { compileSeccomp } from "./seccomp/seccomp.ts";
 import { compileSupervision, type Supervision } from "./supervision.ts";
-import { compileTerminal, withListenVariables } from "./terminal.ts";
+import { compileTerminal, listenVariables } from "./terminal.ts";
 
 /** What a process is added with. */
 export interface JoinInput {
@@ -32,20 +32,8 @@ export interface JoinInput {
 
 /** Compiles the process. @throws CodedError `invalid-argument`, `unsupported` */
 export function compileJoin(input: JoinInput): Program {
-  const { record, files, process, facts, supervision, warn } = input;
-  const config = { ...record.config, process };
-  const linux = config.linux ?? {};
-  const context: Context = {
-    config,
-    linux,
-    id: record.id,
-    bundle: record.bundle,
-    facts,
-    isPrivileged: hasCapability(facts.capabilities.effective, "CAP_SYS_ADMIN"),
-    hasUserNamespace: findNamespace(linux, "user") !== undefined,
-    cgroupManager: "cgroupfs",
-    warn,
-  };
+  const { record, files, process, facts, supervision } = input;
+  const context = contextOf(input);
   const moments = compileSupervision(supervision, { poststart: [], hasTerminal: process.terminal === true });
   const terminal = compileTerminal(context, process, { supervision, console: false });
   const affinity = compileExecAffinity(process);
@@ -88,9 +76,25 @@ export function compileJoin(input: JoinInput): Program {
     ...compileCredentials(context, process),
     ...(process.noNewPrivileges === true ? [step({ op: "no-new-privileges" }, "/process/noNewPrivileges")] : []),
     ...seccomp.inChild,
-    compileExec({ ...process, env: [...withListenVariables(process.env ?? [], supervision.descriptors ?? {})] }),
+    compileExec(process, listenVariables(supervision.descriptors ?? {})),
   ];
   return { main, cleanup: [], children: [child] };
+}
+
+function contextOf({ record, process, facts, warn }: JoinInput): Context {
+  const config = { ...record.config, process };
+  const linux = config.linux ?? {};
+  return {
+    config,
+    linux,
+    id: record.id,
+    bundle: record.bundle,
+    facts,
+    isPrivileged: hasCapability(facts.capabilities.effective, "CAP_SYS_ADMIN"),
+    hasUserNamespace: findNamespace(linux, "user") !== undefined,
+    cgroupManager: "cgroupfs",
+    warn,
+  };
 }
 
 /** Joins those of the container's namespaces that `isWanted`; nothing when it has none of them. */

@@ -18,9 +18,10 @@ export function compileSurroundings({ rlimits = [], cwd, user }: ConfigProcess):
   ];
 }
 
-/** Compiles `process.args` and `process.env`. */
-export function compileExec({ args = [], env = [] }: ConfigProcess): Step {
-  return step({ op: "exec", candidates: executableCandidates(args[0] ?? "", env), argv: args, env }, "/process/args");
+/** Compiles `process.args` and `process.env`, to which `added` variables come. */
+export function compileExec({ args = [], env = [] }: ConfigProcess, added: readonly string[] = []): Step {
+  const candidates = executableCandidates(args[0] ?? "", env);
+  return step({ op: "exec", candidates, argv: args, env: [...env, ...added] }, "/process/args");
 }
 
 /** Finds out whether that can be executed, while there is still somebody to be told. */

@@ -79,7 +79,7 @@ function findNameProblems({ linux }: RuntimeConfig): Problem[] {
         `"${size}" is no size such as 2MB`,
       ),
     ),
-    ...(network.priorities ?? []).flatMap(({ name = "" }, index) =>
+    ...(network.priorities ?? []).flatMap(({ name }, index) =>
       problemIf(!/^[^\s/]{1,15}$/.test(name), `/linux/resources/network/priorities/${index}/name`, `"${name}" is no name of an interface`),
     ),
     ...Object.keys(rdma).flatMap((name) =>
@@ -111,7 +111,7 @@ function findBlockProblems({ linux }: RuntimeConfig): Problem[] {
       problemIf(weight !== 0 && (weight < 10 || weight > 1000), `${at}/${place}`, `${weight} is not from 10 to 1000`),
     ),
     ...keys.flatMap((key) =>
-      (blockIO[key] ?? []).flatMap(({ major = 0, minor = 0 }, index) =>
+      (blockIO[key] ?? []).flatMap(({ major, minor }, index) =>
         problemIf(major < 0 || minor < 0, `${at}/${key}/${index}`, `${major}:${minor} is no device number`),
       ),
     ),

@@ -30,7 +30,7 @@ function v1Limits(resources: LinuxResources, place: LimitPlace): Limit[] {
     ...v1BlockLimits(resources.blockIO ?? {}),
     ...hugePageLimits(resources, "limit_in_bytes"),
     ...limit("net_cls", "classid", { at: "network/classID", value: nonZero(network.classID) }),
-    ...(network.priorities ?? []).flatMap(({ name = "", priority = 0 }, index) =>
+    ...(network.priorities ?? []).flatMap(({ name, priority }, index) =>
       limit("net_prio", "ifpriomap", { at: `network/priorities/${index}`, value: `${name} ${priority}` }),
     ),
     ...rdmaLimits(resources),

@@ -59,11 +59,11 @@ function writeValues(writer: BackwardWriter, rules: readonly Rule[], { unmet, is
   if (first === undefined) return unmet;
   let place = unmet;
   for (const { conditions, answer } of rules) {
-    place = writer.branch("equal", Number((conditions[0]?.value ?? 0n) & narrow), writer.give(answer), place);
+    place = writer.branch("equal", Number((conditions[0]?.value ?? 0n) & narrow), { met: writer.give(answer), unmet: place });
   }
   place = writer.load(lowOffset(first), place);
   if (isNarrow) return place;
-  return writer.load(highOffset(first), writer.branch("equal", Number(first.value >> 32n), place, unmet));
+  return writer.load(highOffset(first), writer.branch("equal", Number(first.value >> 32n), { met: place, unmet }));
 }
 
 interface Ends extends Surroundings {
@@ -94,11 +94,11 @@ function writeEqual(writer: BackwardWriter, condition: Condition, { met, unmet, 
   const [lowMask, highMask] = [Number(mask & narrow), Number(mask >> 32n)];
   let place = met;
   if (lowMask !== 0) {
-    place = writer.branch("equal", Number(value & narrow), place, unmet);
+    place = writer.branch("equal", Number(value & narrow), { met: place, unmet });
     place = writeLoad(writer, lowOffset(condition), { mask: lowMask, next: place });
   }
   if (isNarrow || highMask === 0) return place;
-  place = writer.branch("equal", Number(value >> 32n), place, unmet);
+  place = writer.branch("equal", Number(value >> 32n), { met: place, unmet });
   return writeLoad(writer, highOffset(condition), { mask: highMask, next: place });
 }
 
@@ -109,10 +109,11 @@ function writeLoad(writer: BackwardWriter, offset: number, { mask, next }: { mas
 /** Above or at least: decided by the upper word, unless that is equal. */
 function writeOrdered(writer: BackwardWriter, condition: Condition, ends: Ends & { readonly comparison: Comparison }): Place {
   const { met, unmet, isNarrow, comparison } = ends;
-  const low = writer.load(lowOffset(condition), writer.branch(comparison, Number(condition.value & narrow), met, unmet));
+  const low = writer.load(lowOffset(condition), writer.branch(comparison, Number(condition.value & narrow), { met, unmet }));
   if (isNarrow) return low;
   const high = Number(condition.value >> 32n);
-  return writer.load(highOffset(condition), writer.branch("above", high, met, writer.branch("equal", high, low, unmet)));
+  const notAbove = writer.branch("equal", high, { met: low, unmet });
+  return writer.load(highOffset(condition), writer.branch("above", high, { met, unmet: notAbove }));
 }
 
 function lowOffset({ index }: Condition): number {

@@ -57,7 +57,7 @@ export function compileSeccompFilter(profile: Profile, machine: string): Uint8Ar
     });
   }
   let place = writer.give(foreign);
-  for (const { auditNumber, start } of trees) place = writer.branch("equal", auditNumber, start, place);
+  for (const { auditNumber, start } of trees) place = writer.branch("equal", auditNumber, { met: start, unmet: place });
   return writer.take(writer.load(architectureOffset, place));
 }
 
@@ -124,12 +124,12 @@ function writeTree(writer: BackwardWriter, ranges: readonly Range[], options: Tr
     // One number between two ranges alike takes one comparison.
     if (end - first === 3 && c?.fate === a.fate && c.start === b.start + 1) {
       const around = leaf(a);
-      return writer.branch("equal", b.start, leaf(b), around);
+      return writer.branch("equal", b.start, { met: leaf(b), unmet: around });
     }
     const middle = (first + end) >>> 1;
-    const upper = search(middle, end);
-    const lower = search(first, middle);
-    return writer.branch("atLeast", ranges[middle]?.start ?? 0, upper, lower);
+    const met = search(middle, end);
+    const unmet = search(first, middle);
+    return writer.branch("atLeast", ranges[middle]?.start ?? 0, { met, unmet });
   };
   return search(0, ranges.length);
 }

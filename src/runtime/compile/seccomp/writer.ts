@@ -49,12 +49,12 @@ export class BackwardWriter {
   }
 
   /** Goes on with `met` or `unmet`. */
-  branch(comparison: Comparison, value: number, met: Place, unmet: Place): Place {
+  branch(comparison: Comparison, value: number, { met, unmet }: { readonly met: Place; readonly unmet: Place }): Place {
     // The second may move the first away by one instruction, which "near" allows for.
     const nearUnmet = this.#bringNear(unmet);
     const nearMet = this.#bringNear(met);
     const end = this.#count;
-    return this.#put(code[comparison], value, end - nearMet, end - nearUnmet);
+    return this.#put(code[comparison], value, [end - nearMet, end - nearUnmet]);
   }
 
   /** The bytes of the program that starts at `start`, which was written last. @throws CodedError `unsupported` when it is too long */
@@ -83,7 +83,7 @@ export class BackwardWriter {
     return this.#words.length / 4;
   }
 
-  #put(operation: number, value: number, met = 0, unmet = 0): Place {
+  #put(operation: number, value: number, [met, unmet]: readonly [number, number] = [0, 0]): Place {
     this.#words.push(operation, met, unmet, value);
     return this.#count;
   }
