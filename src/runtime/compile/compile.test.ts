@@ -68,7 +68,6 @@ test("what is not implemented is refused with its JSON Pointer", () => {
   const linux = { namespaces: [{ type: "mount" }] };
   const cases: [string, Config][] = [
     ["/process/terminal", { process: { ...process, terminal: true } }],
-    ["/process/apparmorProfile", { process: { ...process, apparmorProfile: "x" } }],
     ["/hooks/poststop", { hooks: { poststop: [{ path: "/bin/true" }] } }],
     ["/linux/seccomp", { linux: { ...linux, seccomp: { defaultAction: "SCMP_ACT_ALLOW" } } }],
     ["/linux/intelRdt", { linux: { ...linux, intelRdt: {} } }],

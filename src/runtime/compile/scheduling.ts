@@ -87,7 +87,7 @@ const ioClassShift = 13;
 
 function compileIoPriority({ ioPriority }: ConfigProcess): Step[] {
   if (ioPriority === undefined) return [];
-  const { class: name = "", priority = 0 } = ioPriority;
+  const { class: name, priority } = ioPriority;
   return [step({ op: "io-priority", value: ((numberOf(ioClasses, name) ?? 0) << ioClassShift) | priority }, "/process/ioPriority")];
 }
 
