@@ -69,13 +69,13 @@ describe.skipIf(notRoot !== undefined)("ops on the process", () => {
       supervision: { kind: "create", fifo },
     });
     // Its outcome comes with the end of the container, which holds its output.
-    const { reports, outcome } = start(encodeProgram(program));
-    const created = (): number => reports().find(({ kind }) => kind === "created")?.value ?? 0;
+    const started = start(encodeProgram(program));
+    const created = (): number => started.reports().find(({ kind }) => kind === "created")?.value ?? 0;
     expect(await eventually(() => created() > 0)).toBe(true);
     const pid = created();
     expect(readFileSync(`/proc/${pid}/status`, "utf8")).toMatch(/^CapBnd:\s*0+$/m);
     closeSync(openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK));
-    expect((await outcome).exitCode).toBe(0);
+    expect((await started.outcome).exitCode).toBe(0);
     expect(await eventually(() => !isAlive(pid))).toBe(true);
   });
 });
