@@ -66,7 +66,6 @@ function compileMount(mount: Config, more?: Partial<ContainerInput>): Op[] {
 }
 
 test("what is not implemented is refused with its JSON Pointer", () => {
-  const process = { cwd: "/", args: ["sh"] };
   const linux = { namespaces: [{ type: "mount" }] };
   const cases: [string, Config][] = [
     ["/linux/intelRdt", { linux: { ...linux, intelRdt: {} } }],
