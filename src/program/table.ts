@@ -23,4 +23,12 @@ export type { FieldKind, OpDefinition, Place } from "./table/op.ts";
 /** Bumped whenever bytes change meaning; executor and encoder of different versions refuse each other. */
 export const formatVersion = 1;
 
-export const opTable: readonly OpDefinition[] = [...hostOps, ...fileOps, ...namespaceOps, ...mountOps, ...processOps, ...treeOps, ...terminalOps];
+export const opTable: readonly OpDefinition[] = [
+  ...hostOps,
+  ...fileOps,
+  ...namespaceOps,
+  ...mountOps,
+  ...processOps,
+  ...treeOps,
+  ...terminalOps,
+];

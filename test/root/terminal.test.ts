@@ -1,6 +1,6 @@
 /** Terminals and passed descriptors as users meet them: in a real terminal, beside the reference runtime where it can do the same. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Op } from "#program/ops.gen.ts";
 import { installed } from "../support/images/commands.ts";
@@ -8,7 +8,8 @@ import { failureOf, notRoot, run } from "./executor-harness.ts";
 import { type BundleConfig, hasRunc, makeBundle, runtimePath, unable, Workbench, writeConfig } from "./gantry-harness.ts";
 
 const helper = new URL("../support/terminal.py", import.meta.url).pathname;
-const missing = unable ?? (hasRunc ? undefined : "runc is not installed") ?? (installed("python3") ? undefined : "python3 is not installed");
+const missing =
+  unable ?? (hasRunc ? undefined : "runc is not installed") ?? (installed("python3") ? undefined : "python3 is not installed");
 const runtimes = [runtimePath, "runc"];
 
 /** The part of config.json that only these tests edit. */
@@ -27,7 +28,11 @@ interface Driven {
 }
 
 async function drive(acts: readonly Act[], command: readonly string[]): Promise<Driven> {
-  const child = Bun.spawn(["python3", helper, "drive", JSON.stringify(acts), ...command], { stdout: "pipe", stderr: "pipe", timeout: 30_000 });
+  const child = Bun.spawn(["python3", helper, "drive", JSON.stringify(acts), ...command], {
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: 30_000,
+  });
   const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   if (out === "") throw new Error(err);
   return JSON.parse(out) as Driven;
@@ -66,9 +71,12 @@ describe.skipIf(missing !== undefined)("a terminal", () => {
   ];
 
   test.each(runtimes)("%s gives the process a terminal of the caller's size, which is /dev/console and its own", async (runtime) => {
-    configure("busybox tty; busybox sleep 0.2; busybox stty size; echo console >/dev/console; echo tty >/dev/tty; busybox id -u; exit 7", (config) => {
-      config.process.user = { uid: 1000, gid: 1000 };
-    });
+    configure(
+      "busybox tty; busybox sleep 0.2; busybox stty size; echo console >/dev/console; echo tty >/dev/tty; busybox id -u; exit 7",
+      (config) => {
+        config.process.user = { uid: 1000, gid: 1000 };
+      },
+    );
     const ended = await drive([], command(runtime));
     expect(ended).toEqual({ text: "/dev/pts/0\r\n24 80\r\nconsole\r\ntty\r\n1000\r\n", code: 7, restored: true });
   });
@@ -96,18 +104,14 @@ describe.skipIf(missing !== undefined)("a terminal", () => {
     expect([text.length, text.endsWith("xend\r\n"), code]).toEqual([2_000_005, true, 0]);
   });
 
-  test("settings come back when the container is killed or cannot run", async () => {
-    configure("echo ready; busybox sleep 60");
-    const killed = await drive([["ready", "kill", 15]], command(runtimePath)).catch((error: unknown) => String(error));
-    // SIGTERM of a first process that does not handle it is dropped by the kernel, so the helper gives up on it.
-    expect(killed).toContain("did not end");
+  test("settings come back after a signal and when the program cannot run", async () => {
     configure("echo ready; trap 'exit 9' TERM; while true; do busybox sleep 0.05; done");
     expect(await drive([["ready", "kill", 15]], command(runtimePath))).toMatchObject({ code: 9, restored: true });
     configure("", (config) => {
       config.process.args = ["/none"];
     });
     expect(await drive([], command(runtimePath))).toMatchObject({ code: 1, restored: true });
-  }, 60_000);
+  });
 
   test("without a terminal outside, output comes through a pipe, and consoleSize counts", async () => {
     configure("busybox stty size", (config) => {
@@ -163,10 +167,15 @@ describe.skipIf(missing !== undefined)("a terminal", () => {
   test.each(runtimes)("%s passes on the descriptors asked for and no others", async (runtime) => {
     const path = join(bench.directory, "passed");
     writeFileSync(path, "passed");
-    configure("busybox cat <&3; for fd in /proc/self/fd/*; do echo ${fd##*/}; done | busybox grep -v '^[012]$' | busybox sort -n | busybox tr '\\n' ' '", (config) => {
-      config.process.terminal = false;
-    });
-    const inner = command(runtime, "--preserve-fds", "2").map((word) => `'${word}'`).join(" ");
+    configure(
+      "busybox cat <&3; for fd in /proc/self/fd/*; do echo ${fd##*/}; done | busybox grep -v '^[012]$' | busybox sort -n | busybox tr '\\n' ' '",
+      (config) => {
+        config.process.terminal = false;
+      },
+    );
+    const inner = command(runtime, "--preserve-fds", "2")
+      .map((word) => `'${word}'`)
+      .join(" ");
     const script = `exec 3<${path} 4</dev/null 5</etc/passwd 10</etc/hosts 251</etc/hosts; exec ${inner}`;
     const child = Bun.spawn(["bash", "-c", script], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
     const text = await new Response(child.stdout).text();
@@ -180,11 +189,15 @@ describe.skipIf(missing !== undefined)("a terminal", () => {
       config.process.args = ["/bin/busybox", "ls", "-l", "/proc/self/fd"];
     });
     const listed = async (options: string[], environment: string): Promise<string[]> => {
-      const inner = command(runtimePath, ...options).map((word) => `'${word}'`).join(" ");
+      const inner = command(runtimePath, ...options)
+        .map((word) => `'${word}'`)
+        .join(" ");
       const script = `exec 3</etc/hostname 4</dev/null 5</etc/passwd 6</etc/hosts 251</etc/hosts; ${environment} exec ${inner}`;
       const child = Bun.spawn(["bash", "-c", script], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-      // The last is the directory that ls reads; it is gone when the link is read.
-      return [...(await new Response(child.stdout).text()).matchAll(/ (\d+)(?: ->|$)/gm)].map(([, fd]) => fd ?? "").slice(3, -1);
+      const lines = (await new Response(child.stdout).text()).split("\n").filter((line) => line.startsWith("l"));
+      const fds = lines.map((line) => / (\d+)(?: ->.*)?$/.exec(line)?.[1] ?? line).sort((a, b) => Number(a) - Number(b));
+      // The last is the directory that ls reads itself.
+      return fds.slice(3, -1);
     };
     expect(await listed([], "")).toEqual([]);
     expect(await listed(["--preserve-fds", "1"], "")).toEqual(["3"]);
@@ -197,11 +210,19 @@ describe.skipIf(missing !== undefined)("a terminal", () => {
     configure("echo $LISTEN_FDS $LISTEN_PID", (config) => {
       config.process.terminal = false;
     });
-    const words = (...options: string[]): string => command(runtimePath, ...options).map((word) => `'${word}'`).join(" ");
-    const child = Bun.spawn(["bash", "-c", `exec 3</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec ${words()}`], { stdout: "pipe", stderr: "pipe" });
+    const words = (...options: string[]): string =>
+      command(runtimePath, ...options)
+        .map((word) => `'${word}'`)
+        .join(" ");
+    const child = Bun.spawn(["bash", "-c", `exec 3</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec ${words()}`], {
+      stdout: "pipe",
+      stderr: "pipe",
+    });
     expect(await new Response(child.stdout).text()).toBe("1 1\n");
     const refused = Bun.spawn(["bash", "-c", `exec 3>&-; exec ${words("--preserve-fds", "1")}`], { stdout: "pipe", stderr: "pipe" });
-    expect(await new Response(refused.stderr).text()).toContain("cannot pass on descriptor 3: bad file descriptor; the caller has not opened all of them");
+    expect(await new Response(refused.stderr).text()).toContain(
+      "cannot pass on descriptor 3: bad file descriptor (EBADF); the caller has not opened all of them",
+    );
     expect(await refused.exited).toBe(1);
   });
 
@@ -217,43 +238,51 @@ describe.skipIf(missing !== undefined)("a terminal", () => {
 });
 
 describe.skipIf(notRoot !== undefined || !installed("python3"))("a console socket", () => {
-  test.each(["short", "d".repeat(100)])("gets the master and its name (%#)", async (folder) => {
-    const bench = new Workbench();
-    try {
-      const directory = join(bench.directory, folder);
-      mkdirSync(directory);
-      const path = join(directory, "console");
-      const receiver = Bun.spawn(["python3", helper, "receive", path], { stdout: "pipe", stderr: "inherit" });
-      const deadline = performance.now() + 10_000;
-      while (!existsSync(path) && performance.now() < deadline) await Bun.sleep(10);
-      await Bun.sleep(50);
-      const main: Op[] = [
-        { op: "open-console", path },
-        { op: "clone", section: 2, flags: 0x0002_0000, cgroup: "" },
-        { op: "release-child" },
-        { op: "await-exec" },
-        { op: "supervise" },
-      ];
-      const child: Op[] = [
-        { op: "await-parent" },
-        { op: "propagation", path: "/", flags: 0x4_4000 },
-        { op: "mount-data", fstype: "devpts", source: "devpts", target: "/dev/pts", flags: 0, data: "newinstance,ptmxmode=0666" },
-        { op: "new-session" },
-        { op: "terminal", width: 70, height: 30, uid: 0, console: 0 },
-        { op: "exec", candidates: ["/bin/sh"], argv: ["sh", "-c", "stty size; echo ready; read x; echo got $x; sleep 0.2"], env: ["PATH=/bin:/usr/bin"] },
-      ];
-      expect(failureOf(await run(main, [], child))).toBeUndefined();
-      const text = await new Response(receiver.stdout).text();
-      const received = JSON.parse(text.slice(text.indexOf("{"))) as { name: string; text: string };
-      expect(received.name).toBe("/dev/pts/0");
-      expect(received.text).toBe("30 70\r\nready\r\nhello\r\ngot hello\r\n");
-    } finally {
-      bench.remove();
-    }
-  }, 30_000);
+  test.each(["short", "d".repeat(100)])(
+    "gets the master and its name (%#)",
+    async (folder) => {
+      const bench = new Workbench();
+      try {
+        const directory = join(bench.directory, folder);
+        mkdirSync(directory);
+        const path = join(directory, "console");
+        const receiver = Bun.spawn(["python3", helper, "receive", path], { stdout: "pipe", stderr: "inherit" });
+        const deadline = performance.now() + 10_000;
+        while (!existsSync(path) && performance.now() < deadline) await Bun.sleep(10);
+        await Bun.sleep(50);
+        const main: Op[] = [
+          { op: "open-console", path },
+          { op: "clone", section: 2, flags: 0x0002_0000, cgroup: "" },
+          { op: "release-child" },
+          { op: "await-exec" },
+          { op: "supervise" },
+        ];
+        const child: Op[] = [
+          { op: "await-parent" },
+          { op: "propagation", path: "/", flags: 0x4_4000 },
+          { op: "mount-data", fstype: "devpts", source: "devpts", target: "/dev/pts", flags: 0, data: "newinstance,ptmxmode=0666" },
+          { op: "new-session" },
+          { op: "terminal", width: 70, height: 30, uid: 0, console: 0 },
+          {
+            op: "exec",
+            candidates: ["/bin/sh"],
+            argv: ["sh", "-c", "stty size; echo ready; read x; echo got $x; sleep 0.2"],
+            env: ["PATH=/bin:/usr/bin"],
+          },
+        ];
+        expect(failureOf(await run(main, [], child))).toBeUndefined();
+        const text = await new Response(receiver.stdout).text();
+        const received = JSON.parse(text.slice(text.indexOf("{"))) as { name: string; text: string };
+        expect(received.name).toBe("/dev/pts/0");
+        expect(received.text).toBe("30 70\r\nready\r\nhello\r\ngot hello\r\n");
+      } finally {
+        bench.remove();
+      }
+    },
+    30_000,
+  );
 
   test("that nobody listens on is refused before anything is made", async () => {
     expect(failureOf(await run([{ op: "open-console", path: "/nonexistent/console" }]))).toEqual([0, 2]);
-    expect(readFileSync(helper, "utf8")).toContain("SCM_RIGHTS");
   });
 });

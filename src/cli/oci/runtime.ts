@@ -85,7 +85,8 @@ function bundleOptions({ program, global }: RuntimeContext, parsed: ParsedArgume
 /** The descriptors that `--preserve-fds` and socket activation pass on. @throws CodedError `invalid-argument` */
 function passedDescriptors(program: RuntimeProgram, parsed: ParsedArguments): PassedDescriptors {
   const preserved = valueOf(parsed, "preserve-fds") ?? "0";
-  if (!/^\d{1,9}$/.test(preserved)) throw new CodedError("invalid-argument", `option --preserve-fds is ${JSON.stringify(preserved)}, not a count`);
+  if (!/^\d{1,9}$/.test(preserved))
+    throw new CodedError("invalid-argument", `option --preserve-fds is ${JSON.stringify(preserved)}, not a count`);
   return { listening: program.listenDescriptors, preserved: Number(preserved) };
 }
 

@@ -124,7 +124,7 @@ function compileChild(
     ...(input.supervision.kind === "create"
       ? [step({ op: "await-start", path: input.supervision.fifo }, byDefault("the container is created; `start` lets it run"))]
       : []),
-    compileExec({ ...process, env: [...withListenVariables(process.env ?? [], input.supervision.descriptors ?? {})] }),
+    compileExec(withListenVariables(process, input.supervision.descriptors ?? {})),
   ];
 }
 

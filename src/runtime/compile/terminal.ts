@@ -61,9 +61,10 @@ export function compileTerminal(
   };
 }
 
-/** `env` with the variables of socket activation, which count from the container's point of view. @see sd_listen_fds(3) */
-export function withListenVariables(env: readonly string[], { listening = 0 }: PassedDescriptors): readonly string[] {
-  return listening === 0 ? env : [...env, `LISTEN_FDS=${listening}`, "LISTEN_PID=1"];
+/** The process with the variables of socket activation, which count from the container's point of view. @see sd_listen_fds(3) */
+export function withListenVariables(process: ConfigProcess, { listening = 0 }: PassedDescriptors): ConfigProcess {
+  const { env = [] } = process;
+  return listening === 0 ? process : { ...process, env: [...env, `LISTEN_FDS=${listening}`, "LISTEN_PID=1"] };
 }
 
 function checkConsoleSocket(hasTerminal: boolean, supervision: Supervision): void {
