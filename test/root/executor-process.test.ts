@@ -66,7 +66,7 @@ describe.skipIf(notRoot !== undefined)("ops on the process", () => {
       bundle: scratch.path,
       id: `no-process-${process.pid}`,
       facts: { ...readHostFacts(), cgroup: { version: "none", hierarchies: [] } },
-      supervision: { kind: "create", fifo },
+      supervision: { kind: "create", fifo, failure: `${fifo}.failed` },
     });
     // Its outcome comes with the end of the container, which holds its output.
     const started = start(encodeProgram(program));

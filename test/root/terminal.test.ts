@@ -1,6 +1,6 @@
 /** Terminals and passed descriptors as users meet them: in a real terminal, beside the reference runtime where it can do the same. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Op } from "#program/ops.gen.ts";
 import { installed } from "../support/images/commands.ts";
@@ -104,18 +104,14 @@ describe.skipIf(missing !== undefined)("a terminal", () => {
     expect([text.length, text.endsWith("xend\r\n"), code]).toEqual([2_000_005, true, 0]);
   });
 
-  test("settings come back when the container is killed or cannot run", async () => {
-    configure("echo ready; busybox sleep 60");
-    const killed = await drive([["ready", "kill", 15]], command(runtimePath)).catch((error: unknown) => String(error));
-    // SIGTERM of a first process that does not handle it is dropped by the kernel, so the helper gives up on it.
-    expect(killed).toContain("did not end");
+  test("settings come back after a signal and when the program cannot run", async () => {
     configure("echo ready; trap 'exit 9' TERM; while true; do busybox sleep 0.05; done");
     expect(await drive([["ready", "kill", 15]], command(runtimePath))).toMatchObject({ code: 9, restored: true });
     configure("", (config) => {
       config.process.args = ["/none"];
     });
     expect(await drive([], command(runtimePath))).toMatchObject({ code: 1, restored: true });
-  }, 60_000);
+  });
 
   test("without a terminal outside, output comes through a pipe, and consoleSize counts", async () => {
     configure("busybox stty size", (config) => {
@@ -198,8 +194,10 @@ describe.skipIf(missing !== undefined)("a terminal", () => {
         .join(" ");
       const script = `exec 3</etc/hostname 4</dev/null 5</etc/passwd 6</etc/hosts 251</etc/hosts; ${environment} exec ${inner}`;
       const child = Bun.spawn(["bash", "-c", script], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-      // The last is the directory that ls reads; it is gone when the link is read.
-      return [...(await new Response(child.stdout).text()).matchAll(/ (\d+)(?: ->|$)/gm)].map(([, fd]) => fd ?? "").slice(4, -1);
+      const lines = (await new Response(child.stdout).text()).split("\n").filter((line) => line.startsWith("l"));
+      const fds = lines.map((line) => / (\d+)(?: ->.*)?$/.exec(line)?.[1] ?? line).sort((a, b) => Number(a) - Number(b));
+      // The last is the directory that ls reads itself.
+      return fds.slice(3, -1);
     };
     expect(await listed([], "")).toEqual([]);
     expect(await listed(["--preserve-fds", "1"], "")).toEqual(["3"]);
@@ -286,6 +284,5 @@ describe.skipIf(notRoot !== undefined || !installed("python3"))("a console socke
 
   test("that nobody listens on is refused before anything is made", async () => {
     expect(failureOf(await run([{ op: "open-console", path: "/nonexistent/console" }]))).toEqual([0, 2]);
-    expect(readFileSync(helper, "utf8")).toContain("SCM_RIGHTS");
   });
 });

@@ -126,8 +126,8 @@ test("options of a file system on a bind mount are left out with a warning", () 
 });
 
 test("a relative destination is taken below / with a warning", () => {
-  const { ops, warnings } = compile({ mounts: [{ destination: "a/../b", type: "proc" }] });
-  expect(find(ops, "mount").map(({ target }) => target)).toEqual(["/b"]);
+  const { ops, warnings } = compile({ mounts: [{ destination: "a/../b", type: "tmpfs" }] });
+  expect(find(ops, "mount").map(({ target }) => target)).toContain("/b");
   expect(warnings.length).toBe(1);
 });
 
@@ -234,7 +234,7 @@ describe("a system call filter", () => {
       fds: ["seccompFd"],
       pid: 7,
       metadata: 'a"b',
-      state: { id: "c", status: "creating", pid: 7, bundle: "/b" },
+      state: { id: "c", status: "creating", pid: 7, bundle: "/srv/b" },
     });
     expect(() => withFilter({ ...rules("SCMP_ACT_NOTIFY", "sendmsg"), listenerPath: "/run/agent" })).toThrow("sendmsg must be allowed");
   });

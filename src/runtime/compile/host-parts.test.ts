@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import type { Op } from "#program/ops.gen.ts";
 import { stepsInOrder } from "#program/encode.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
+import { unknownCgroupFiles } from "../cgroup-facts.ts";
 import type { HostFacts } from "../facts.ts";
 import { compileContainer } from "./compile.ts";
 import { parseSchemata } from "./resctrl.ts";
@@ -19,6 +20,7 @@ const facts: HostFacts = {
   isDirectory: () => true,
   findCpuset: () => undefined,
   isSetgroupsDenied: () => false,
+  cgroupFiles: unknownCgroupFiles,
   readAppArmor: () => "off",
   isSelinuxEnabled: () => false,
   findResctrl: () => "/sys/fs/resctrl",
@@ -132,10 +134,10 @@ test("mounts are labelled where SELinux is, by the option that the annotation na
     find(compile({ mounts, annotations, linux: { mountLabel: "a:b,c" } }, { isSelinuxEnabled: () => isSelinux }).ops, "mount").map(
       (op) => op.options,
     );
-  expect(options(true)).toEqual([[], ["context=a:b,c"], []]);
-  expect(options(true, { "run.oci.mount_context_type": "rootcontext" })).toEqual([[], ["rootcontext=a:b,c"], []]);
+  expect(options(true)).toEqual([["context=a:b,c"]]);
+  expect(options(true, { "run.oci.mount_context_type": "rootcontext" })).toEqual([["rootcontext=a:b,c"]]);
   expect(() => options(true, { "run.oci.mount_context_type": "x" })).toThrow("cannot honour /annotations/run.oci.mount_context_type");
-  expect(options(false)).toEqual([[], [], []]);
+  expect(options(false)).toEqual([[]]);
   const { ops } = compile({ mounts, linux: { mountLabel: "l" } }, { isSelinuxEnabled: () => true });
   expect(find(ops, "label-directory")).toEqual([{ op: "label-directory", path: "/q", label: "l" }]);
 });
