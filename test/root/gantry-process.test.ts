@@ -174,14 +174,9 @@ describe.skipIf(whyNot !== undefined)("the process of a container", () => {
     expect(await groups({ "run.oci.keep_original_groups": "1" })).toBe("4242");
   });
 
-  test("a container without a process, or without a mount namespace, is refused by name", async () => {
+  test("a container without a process is refused by name", async () => {
     const without = await run("true", (config) => void delete (config as Partial<Config>).process);
     expect(without).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot honour /process: ") as string });
-    const shared = await run("true", (config) => {
-      config.hostname = "";
-      config.linux["namespaces"] = [{ type: "pid" }];
-    });
-    expect(shared).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot honour /linux/namespaces: ") as string });
   });
 
   test("intelRdt is refused by name where resctrl is not mounted", async () => {

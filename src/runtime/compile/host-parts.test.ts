@@ -131,13 +131,13 @@ test("mounts are labelled where SELinux is, by the option that the annotation na
     { destination: "/b", type: "bind", source: "/s" },
   ];
   const options = (isSelinux: boolean, annotations: Config = {}): (readonly string[])[] =>
-    find(compile({ mounts, annotations, linux: { mountLabel: "a:b,c" } }, { isSelinuxEnabled: () => isSelinux }).ops, "mount").map(
-      (op) => op.options,
+    compile({ mounts, annotations, linux: { mountLabel: "a:b,c" } }, { isSelinuxEnabled: () => isSelinux }).ops.flatMap((op) =>
+      op.op === "mount" || op.op === "new-filesystem" ? [op.options] : [],
     );
-  expect(options(true)).toEqual([["context=a:b,c"]]);
-  expect(options(true, { "run.oci.mount_context_type": "rootcontext" })).toEqual([["rootcontext=a:b,c"]]);
+  expect(options(true)).toEqual([[], ["context=a:b,c"], []]);
+  expect(options(true, { "run.oci.mount_context_type": "rootcontext" })).toEqual([[], ["rootcontext=a:b,c"], []]);
   expect(() => options(true, { "run.oci.mount_context_type": "x" })).toThrow("cannot honour /annotations/run.oci.mount_context_type");
-  expect(options(false)).toEqual([[]]);
+  expect(options(false)).toEqual([[], [], []]);
   const { ops } = compile({ mounts, linux: { mountLabel: "l" } }, { isSelinuxEnabled: () => true });
   expect(find(ops, "label-directory")).toEqual([{ op: "label-directory", path: "/q", label: "l" }]);
 });
