@@ -167,7 +167,9 @@ export function describeFailure(program: Program, { opIndex, errno }: { readonly
   const { op, origin } = step;
   const details: ErrorDetails = { opIndex, errno, op: op.op, origin };
   const where = origin.startsWith("/") ? ` (${origin})` : "";
-  if (op.op === "exec") return describeExecFailure(op, { errno, where, details });
+  // What is found before `start` reads as if it had been found by the exec itself.
+  const exec = op.op === "check-executable" ? stepsInOrder(program).find((one) => one.op.op === "exec")?.op : op;
+  if (exec?.op === "exec") return describeExecFailure(exec, { errno, where, details });
   const hint = hints.find((entry) => entry.op === op.op && entry.errno === errnoName(errno) && (entry.applies?.(op) ?? true));
   const because = hint === undefined ? describeErrno(errno) : `${describeErrno(errno)}; ${hint.says}`;
   return new CodedError(codeOfErrno(errno), `cannot ${phrase(op)}: ${because}${where}`, { details });
