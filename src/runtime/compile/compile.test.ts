@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { stepsInOrder } from "#program/encode.ts";
 import type { Op } from "#program/ops.gen.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
