@@ -231,7 +231,7 @@ describe("a system call filter", () => {
       fds: ["seccompFd"],
       pid: 7,
       metadata: 'a"b',
-      state: { id: "c", status: "creating", pid: 7, bundle: "/b" },
+      state: { id: "c", status: "creating", pid: 7 },
     });
     expect(() => withFilter({ ...rules("SCMP_ACT_NOTIFY", "sendmsg"), listenerPath: "/run/agent" })).toThrow("sendmsg must be allowed");
   });
