@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { encodeJson, findJsonFault, parseJson, type JsonValue } from "./json.ts";
+import { encodeJson, findJsonFault, parseJson, parseJsonKeepingDigits, type JsonValue } from "./json.ts";
 
 const parse = (text: string | Uint8Array, limits = { maxBytes: 1 << 20 }) =>
   parseJson(typeof text === "string" ? Buffer.from(text) : text, "manifest x", limits);
@@ -81,4 +81,15 @@ test("parseJson() reads what encodeJson() writes", () => {
       expect(parse(encodeJson(value), { maxBytes: 1 << 24 })).toEqual(JSON.parse(JSON.stringify(value)) as JsonValue),
     ),
   );
+});
+
+test("parseJsonKeepingDigits() gives integers that a number cannot hold as their digits, and leaves strings alone", () => {
+  const text = '{"a":18446744073709551615,"b":-9223372036854775808,"c":9007199254740991,"d":"x\\"12345678901234567890","e":[1e300,1.5]}';
+  expect(parseJsonKeepingDigits(text)).toEqual({
+    a: "18446744073709551615",
+    b: "-9223372036854775808",
+    c: 9007199254740991,
+    d: 'x"12345678901234567890',
+    e: [1e300, 1.5],
+  });
 });

@@ -13,8 +13,8 @@ export interface SystemCallInterface {
   readonly hasNarrowArguments: boolean;
   /** Whether socket and IPC calls can also be made through `socketcall` and `ipc`. */
   readonly multiplexes: boolean;
-  /** The numbers by name, without `base`; parsed when they are first asked for. */
-  readonly numbers: () => ReadonlyMap<string, number>;
+  /** The number of a call, without `base`; the table is parsed when it is first asked. */
+  readonly numberOf: (name: string) => number | undefined;
 }
 
 /** KERNEL: x86_64 and x32 share an audit number; numbers of x32 have this bit. @see __X32_SYSCALL_BIT */
@@ -27,7 +27,7 @@ const x86Family: readonly SystemCallInterface[] = [
     base: 0,
     hasNarrowArguments: false,
     multiplexes: false,
-    numbers: table(x86_64),
+    numberOf: table(x86_64),
   },
   {
     architecture: "SCMP_ARCH_X32",
@@ -35,9 +35,9 @@ const x86Family: readonly SystemCallInterface[] = [
     base: x32Bit,
     hasNarrowArguments: true,
     multiplexes: false,
-    numbers: table(x32),
+    numberOf: table(x32),
   },
-  { architecture: "SCMP_ARCH_X86", auditNumber: 0x4000_0003, base: 0, hasNarrowArguments: true, multiplexes: true, numbers: table(x86) },
+  { architecture: "SCMP_ARCH_X86", auditNumber: 0x4000_0003, base: 0, hasNarrowArguments: true, multiplexes: true, numberOf: table(x86) },
 ];
 
 const armFamily: readonly SystemCallInterface[] = [
@@ -47,9 +47,9 @@ const armFamily: readonly SystemCallInterface[] = [
     base: 0,
     hasNarrowArguments: false,
     multiplexes: false,
-    numbers: table(aarch64),
+    numberOf: table(aarch64),
   },
-  { architecture: "SCMP_ARCH_ARM", auditNumber: 0x4000_0028, base: 0, hasNarrowArguments: true, multiplexes: false, numbers: table(arm) },
+  { architecture: "SCMP_ARCH_ARM", auditNumber: 0x4000_0028, base: 0, hasNarrowArguments: true, multiplexes: false, numberOf: table(arm) },
 ];
 
 /**
@@ -63,47 +63,31 @@ export function interfacesOf(machine: string, asked: readonly SeccompArchitectur
   return family?.filter(({ architecture }, index) => index === 0 || asked.includes(architecture));
 }
 
-/** Numbers of calls inside `socketcall`. @see linux/net.h, SYS_* */
-const socketCalls =
-  "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg";
-/** Numbers of calls inside `ipc`. @see linux/ipc.h */
-const ipcCalls: ReadonlyMap<string, number> = new Map([
-  ["semop", 1],
-  ["semget", 2],
-  ["semctl", 3],
-  ["semtimedop", 4],
-  ["msgsnd", 11],
-  ["msgrcv", 12],
-  ["msgget", 13],
-  ["msgctl", 14],
-  ["shmat", 21],
-  ["shmdt", 22],
-  ["shmget", 23],
-  ["shmctl", 24],
+/** How a call is made through another: that one's name, and the value of its first argument. */
+export interface Multiplexer {
+  readonly name: "socketcall" | "ipc";
+  readonly call: number;
+}
+
+/** Calls that i386 can also make through another one. @see linux/net.h, SYS_*; linux/ipc.h */
+export const multiplexers: ReadonlyMap<string, Multiplexer> = new Map([
+  ...through("socketcall", 1, "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom"),
+  ...through("socketcall", 13, "shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg"),
+  ...through("ipc", 1, "semop semget semctl semtimedop"),
+  ...through("ipc", 11, "msgsnd msgrcv msgget msgctl"),
+  ...through("ipc", 21, "shmat shmdt shmget shmctl"),
 ]);
 
-/** How a call is made through another: that one's name, and the value of its first argument. */
-export function findMultiplexer(name: string): { readonly name: "socketcall" | "ipc"; readonly call: number } | undefined {
-  const socketCall = socketCalls.split(" ").indexOf(name) + 1;
-  if (socketCall > 0) return { name: "socketcall", call: socketCall };
-  const call = ipcCalls.get(name);
-  return call === undefined ? undefined : { name: "ipc", call };
+function through(name: Multiplexer["name"], first: number, calls: string): (readonly [string, Multiplexer])[] {
+  return calls.split(" ").map((call, index) => [call, { name, call: first + index }]);
 }
 
-function table(text: string): () => ReadonlyMap<string, number> {
-  let numbers: Map<string, number> | undefined;
-  return () => (numbers ??= parseTable(text));
-}
-
-/** Reads a text of syscalls.gen.ts. */
-function parseTable(text: string): Map<string, number> {
-  const numbers = new Map<string, number>();
-  let next = 0;
-  for (const word of text.trim().split(/\s/)) {
-    const first = word.charCodeAt(0);
-    // No name starts with a digit.
-    if (first >= 0x30 && first <= 0x39) next = Number(word);
-    else numbers.set(word, next++);
-  }
-  return numbers;
+function table(text: string): (name: string) => number | undefined {
+  let numbers: Readonly<Record<string, unknown>> | undefined;
+  return (name) => {
+    numbers ??= JSON.parse(text) as Readonly<Record<string, unknown>>;
+    // "constructor" and the like are no numbers.
+    const number = numbers[name];
+    return typeof number === "number" ? number : undefined;
+  };
 }

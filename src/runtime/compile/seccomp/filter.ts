@@ -65,17 +65,20 @@ export function compileSeccompFilter(profile: Profile, machine: string): Uint8Ar
 function findRanges(profile: Profile, faces: readonly SystemCallInterface[]): Range[] {
   const otherwise = defaultAnswer(profile);
   const ranges: Range[] = [];
+  let last: Range["fate"] | undefined;
   const from = (start: number, fate: Range["fate"]): void => {
-    if (ranges.at(-1)?.start === start) ranges.pop();
-    if (ranges.at(-1)?.fate !== fate) ranges.push({ start, fate });
+    if (fate !== last) ranges.push({ start, fate });
+    last = fate;
   };
   for (const face of faces) {
     const { calls, highest } = collectRules(profile.syscalls ?? [], face, otherwise);
-    from(face.base, otherwise);
-    for (const [number, rules] of [...calls].toSorted(([a], [b]) => a - b)) {
-      from(face.base + number, fateOf(rules));
-      from(face.base + number + 1, otherwise);
+    let next = 0;
+    for (const number of Uint32Array.from(calls.keys()).sort()) {
+      if (number > next) from(face.base + next, otherwise);
+      from(face.base + number, fateOf(calls.get(number) ?? []));
+      next = number + 1;
     }
+    if (next <= highest || !isYoungerMissing(profile, highest)) from(face.base + next, otherwise);
     if (isYoungerMissing(profile, highest)) from(face.base + highest + 1, missing);
   }
   if (faces.some(({ architecture }) => architecture === "SCMP_ARCH_X86_64") && faces.length === 1) {

@@ -6,7 +6,7 @@
  * @see seccomp_rule_add(3); runtime-spec config-linux.md#seccomp
  */
 import { seccompReturnValue, type SeccompAction, type SeccompArgument, type SeccompConfig, type SeccompSyscall } from "#spec/seccomp.ts";
-import { findMultiplexer, type SystemCallInterface } from "./architectures.ts";
+import { multiplexers, type SystemCallInterface } from "./architectures.ts";
 
 /** One comparison of an argument. A value is unsigned and has as many bits as the interface's arguments. */
 export interface Condition {
@@ -41,46 +41,44 @@ export function defaultAnswer(profile: SeccompConfig & { readonly defaultAction:
 
 /** Gathers the rules of `profile` for the calls of `face`. Names that it does not have are passed over. */
 export function collectRules(syscalls: readonly SeccompSyscall[], face: SystemCallInterface, otherwise: number): InterfaceRules {
-  const numbers = face.numbers();
-  const calls = new Map<number, Rule[]>();
+  const calls = new Map<number, CallRules>();
   let highest = 0;
   for (const { names, action, errnoRet, args = [] } of syscalls) {
     const answer = seccompReturnValue(action, errnoRet);
-    const alternatives = readConditions(args, face);
+    const added = readConditions(args, face).map((conditions) => ({ conditions, answer }));
     for (const name of names) {
-      const number = numbers.get(name);
-      if (number !== undefined && number > highest) highest = number;
+      const number = face.numberOf(name);
+      const multiplexer = face.multiplexes ? multiplexers.get(name) : undefined;
+      const through = multiplexer === undefined ? undefined : face.numberOf(multiplexer.name);
+      highest = Math.max(highest, number ?? 0, through ?? 0);
       if (answer === otherwise) continue;
-      for (const conditions of alternatives) {
-        if (face.multiplexes) addMultiplexed(calls, numbers, { name, conditions, answer });
-        if (number !== undefined) addRule(calls, number, { conditions, answer });
+      if (multiplexer !== undefined && through !== undefined) {
+        addRules(
+          calls,
+          through,
+          added.map(({ conditions }) => ({ conditions: multiplexed(conditions, multiplexer.call), answer })),
+        );
       }
+      if (number !== undefined) addRules(calls, number, added);
     }
   }
-  for (const rules of calls.values()) if (rules.length > 1) rules.sort(compareRules);
+  for (const [number, rules] of calls) if (rules.length > 1) calls.set(number, rules.toSorted(compareRules));
   return { calls, highest };
 }
 
-/** A call that can be made through another gets a rule there: its first argument tells it, in place of a condition on that. */
-function addMultiplexed(
-  calls: Map<number, Rule[]>,
-  numbers: ReadonlyMap<string, number>,
-  { name, conditions, answer }: Rule & { readonly name: string },
-): void {
-  const through = findMultiplexer(name);
-  const number = through === undefined ? undefined : numbers.get(through.name);
-  if (through === undefined || number === undefined) return;
-  const selects: Condition = { index: 0, operator: "SCMP_CMP_EQ", mask: narrow, value: BigInt(through.call) };
-  addRule(calls, number, { conditions: [selects, ...conditions.filter(({ index }) => index !== 0)], answer });
+/** The conditions of a call that is made through another: the first argument tells it, in place of a condition on that. */
+function multiplexed(conditions: readonly Condition[], call: number): readonly Condition[] {
+  const selects: Condition = { index: 0, operator: "SCMP_CMP_EQ", mask: narrow, value: BigInt(call) };
+  return [selects, ...conditions.filter(({ index }) => index !== 0)];
 }
 
-function addRule(calls: Map<number, Rule[]>, number: number, rule: Rule): void {
+/** Most calls have the one rule of a long list of names, which they then share. */
+function addRules(calls: Map<number, CallRules>, number: number, added: readonly Rule[]): void {
   const rules = calls.get(number);
-  if (rules === undefined) calls.set(number, [rule]);
-  else if (rule.conditions.length === 0) {
-    // The first without conditions stays.
-    if (rules[0]?.conditions.length !== 0) rules.splice(0, rules.length, rule);
-  } else if (rules[0]?.conditions.length !== 0) rules.push(rule);
+  const whole = added.find(({ conditions }) => conditions.length === 0);
+  if (rules === undefined) calls.set(number, whole === undefined || added.length === 1 ? added : [whole]);
+  else if (rules[0]?.conditions.length === 0) return; // Of rules without conditions the first stays.
+  else calls.set(number, whole === undefined ? [...rules, ...added] : [whole]);
 }
 
 const narrow = 0xffff_ffffn;

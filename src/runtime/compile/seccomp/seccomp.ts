@@ -67,7 +67,7 @@ function requireSendmsg(profile: Profile, machine: string): void {
   const [own] = interfacesOf(machine, []) ?? [];
   if (own === undefined) return;
   const { calls } = collectRules(profile.syscalls ?? [], own, defaultAnswer(profile));
-  const rules = calls.get(own.numbers().get("sendmsg") ?? -1) ?? [{ conditions: [], answer: defaultAnswer(profile) }];
+  const rules = calls.get(own.numberOf("sendmsg") ?? -1) ?? [{ conditions: [], answer: defaultAnswer(profile) }];
   const allowing = [seccompReturnValue("SCMP_ACT_ALLOW"), seccompReturnValue("SCMP_ACT_LOG")];
   const isAllowed = rules.every(({ conditions, answer }) => conditions.length === 0 && allowing.includes(answer));
   if (!isAllowed) throw unsupported(`${at}/syscalls`, "with SCMP_ACT_NOTIFY, sendmsg must be allowed: the listener is handed over by it");

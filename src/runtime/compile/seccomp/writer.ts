@@ -19,12 +19,12 @@ export type Place = number;
 const offsetLimit = 255;
 /** KERNEL: BPF_MAXINSNS. */
 const instructionLimit = 4096;
-const instructionBytes = 8;
 
 /** Writes one program. */
 export class BackwardWriter {
-  /** Four numbers of each instruction: code, jt, jf, K. */
-  readonly #words: number[] = [];
+  /** The two words of each instruction: code, jt and jf in the one, K in the other. */
+  readonly #heads: number[] = [];
+  readonly #values: number[] = [];
   readonly #answers = new Map<number, Place>();
 
   /** A place where the filter ends with `value`. */
@@ -67,24 +67,22 @@ export class BackwardWriter {
         `cannot honour /linux/seccomp: the filter has ${count} instructions, and the kernel takes ${instructionLimit}`,
       );
     }
-    const bytes = Buffer.alloc(count * instructionBytes);
-    for (let place = 1; place <= count; place++) {
-      const at = (count - place) * instructionBytes;
-      const word = (place - 1) * 4;
-      bytes.writeUInt16LE(this.#words[word] ?? 0, at);
-      bytes.writeUInt8(this.#words[word + 1] ?? 0, at + 2);
-      bytes.writeUInt8(this.#words[word + 2] ?? 0, at + 3);
-      bytes.writeUInt32LE(this.#words[word + 3] ?? 0, at + 4);
+    // As everywhere in programs, little endian, which all machines are that the executor is built for.
+    const words = new Uint32Array(count * 2);
+    for (let index = 0; index < count; index++) {
+      words[index * 2] = this.#heads[count - 1 - index] ?? 0;
+      words[index * 2 + 1] = this.#values[count - 1 - index] ?? 0;
     }
-    return bytes;
+    return Buffer.from(words.buffer);
   }
 
   get #count(): number {
-    return this.#words.length / 4;
+    return this.#heads.length;
   }
 
   #put(operation: number, value: number, [met, unmet]: readonly [number, number] = [0, 0]): Place {
-    this.#words.push(operation, met, unmet, value);
+    this.#heads.push(operation | (met << 16) | (unmet << 24));
+    this.#values.push(value);
     return this.#count;
   }
 
@@ -101,8 +99,7 @@ export class BackwardWriter {
   /** A place that a conditional jump reaches and that leads to `place`: it itself, another end like it, or a long jump. */
   #bringNear(place: Place): Place {
     if (this.#isNear(place)) return place;
-    const word = (place - 1) * 4;
-    if (this.#words[word] === code.give) return this.give(this.#words[word + 3] ?? 0);
+    if (this.#heads[place - 1] === code.give) return this.give(this.#values[place - 1] ?? 0);
     return this.#put(code.jump, this.#count - place);
   }
 }
