@@ -46,6 +46,7 @@ function refusesNewVersion(path: string, directory: string): boolean {
     ociVersion: "1.3.0",
     process: { cwd: "/", args: ["/no-such-program"], user: { uid: 0, gid: 0 } },
     root: { path: "rootfs" },
+    mounts: [{ destination: "/proc", type: "proc", source: "proc" }],
     linux: { namespaces: [{ type: "mount" }, { type: "pid" }] },
   };
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
