@@ -74,7 +74,12 @@ function collect(stream: Readable): { text: () => string } {
 
 function lastLines(path: string, count: number): string {
   try {
-    return readFileSync(path, "latin1").replaceAll(/\x1b\[[0-9;?]*[A-Za-z]|\r/g, "").trimEnd().split("\n").slice(-count).join("\n");
+    return readFileSync(path, "latin1")
+      .replaceAll(/\x1b\[[0-9;?]*[A-Za-z]|\r/g, "")
+      .trimEnd()
+      .split("\n")
+      .slice(-count)
+      .join("\n");
   } catch {
     return "(it has none)";
   }

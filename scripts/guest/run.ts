@@ -65,7 +65,10 @@ const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
 function scriptOf(options: Options, command: readonly string[]): string {
   const { columns, rows } = process.stdout;
-  const size = options.shell && process.stdout.isTTY ? `stty cols ${columns} rows ${rows}; export TERM=${quote(process.env["TERM"] ?? "vt100")}; ` : "";
+  const size =
+    options.shell && process.stdout.isTTY
+      ? `stty cols ${columns} rows ${rows}; export TERM=${quote(process.env["TERM"] ?? "vt100")}; `
+      : "";
   const words = command.length > 0 ? command : options.shell ? ["bash"] : rootSuite;
   return `${size}exec ${words.map(quote).join(" ")}`;
 }
