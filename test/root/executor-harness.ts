@@ -9,6 +9,7 @@ import { encodeOp, type Op } from "#program/ops.gen.ts";
 import { RecordWriter } from "#program/record-writer.ts";
 import { decodeReports, type Report } from "#program/reports.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";
+import { patient } from "../support/slowness.ts";
 
 /** Why these tests cannot run here; undefined when they can. */
 export const notRoot: string | undefined =
@@ -16,9 +17,10 @@ export const notRoot: string | undefined =
 
 /** Set to 1 to run the tests with the build that has ASan and UBSan. */
 const isSanitized = process.env["GANTRY_SANITIZE"] === "1";
-let built: string | undefined;
+/** A machine without a compiler names an executor that is built. */
+let built = process.env["GANTRY_TEST_EXECUTOR"];
 
-/** A path of the executor, which is built on first use. It is a file without a name: nothing is left when this process is killed. */
+/** A path of the executor, which is built on first use. Then it is a file without a name: nothing is left when this process is killed. */
 export function executorPath(): string {
   if (built !== undefined) return built;
   using scratch = scratchDirectory();
@@ -150,7 +152,7 @@ export function makeRootfs(path: string): void {
 
 /** Waits until `condition` holds. @throws after ten seconds, naming what was waited for */
 export async function until(what: string, condition: () => boolean): Promise<void> {
-  const end = performance.now() + 10_000;
+  const end = performance.now() + patient(10_000);
   while (!condition()) {
     if (performance.now() > end) throw new Error(`waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -4,8 +4,9 @@ import { chmodSync, cpSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { installed } from "../support/images/commands.ts";
 import { allCgroups, cgroupsSince, execute, gantryPath, hasRunc, makeBundle, runtimePath, unable, Workbench } from "./gantry-harness.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(60_000));
 if (unable !== undefined) console.log(`skipped: ${unable}`);
 const bench = unable === undefined ? new Workbench() : (undefined as unknown as Workbench);
 const commands = ["run", "ps", "rm", "load", "images", "rmi", "inspect", "explain", "verify", "completion"];

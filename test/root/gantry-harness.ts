@@ -6,6 +6,7 @@ import { installed, tool } from "../support/images/commands.ts";
 import { LayoutWriter } from "../support/images/layout-writer.ts";
 import { tar } from "../support/images/tar-writer.ts";
 import { tinyLayer } from "../support/images/tiny.ts";
+import { patient } from "../support/slowness.ts";
 
 const built = new URL("../../dist/", import.meta.url).pathname;
 export const gantryPath = `${built}gantry`;
@@ -32,13 +33,13 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Runs a program to its end, for at most 30 seconds. */
+/** Runs a program to its end, for at most 30 seconds (more on a slow machine). */
 export async function execute(command: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const child = Bun.spawn([...command], {
     stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
     stdout: "pipe",
     stderr: "pipe",
-    timeout: 30_000,
+    timeout: patient(30_000),
     killSignal: "SIGKILL",
     env: { ...process.env, ...options.env },
   });
@@ -90,7 +91,7 @@ export class Workbench {
   /** Starts a container that stays, with standard output to read; waits until it has written its first line. */
   async start(name: string, script: string, ...options: readonly string[]): Promise<StartedContainer> {
     const words = this.command("run", "--name", name, ...options, "tiny", "/bin/busybox", "sh", "-c", script);
-    const process = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 30_000, killSignal: "SIGKILL" });
+    const process = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: patient(30_000), killSignal: "SIGKILL" });
     const reader = process.stdout.getReader();
     let text = "";
     while (!text.includes("\n")) {
@@ -216,7 +217,7 @@ export function processesOf(directory: string): string[] {
 
 /** Waits until `isSo`, for at most `limitMs`. Returns whether it came to be. */
 export async function eventually(isSo: () => boolean | Promise<boolean>, limitMs = 5000): Promise<boolean> {
-  const end = performance.now() + limitMs;
+  const end = performance.now() + patient(limitMs);
   while (!(await isSo())) {
     if (performance.now() > end) return false;
     await Bun.sleep(20);

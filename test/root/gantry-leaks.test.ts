@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { allCgroups, cgroupsSince, eventually, execute, machineState, processesOf, unable, Workbench } from "./gantry-harness.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(60_000));
 if (unable !== undefined) console.log(`skipped: ${unable}`);
 const bench = unable === undefined ? new Workbench() : (undefined as unknown as Workbench);
 
