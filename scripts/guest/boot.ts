@@ -20,8 +20,17 @@ export interface Boot {
 
 /** Pure cgroup v2; of the security modules AppArmor; after a panic qemu ends (with -no-reboot). */
 const kernelWords = [
-  ...["root=/dev/vda", "rw", "console=ttyS0", "quiet", "panic=-1", "gantry.guest"],
-  ...["systemd.unified_cgroup_hierarchy=1", "systemd.show_status=0", "apparmor=1", "security=apparmor", "mitigations=off"],
+  "root=/dev/vda",
+  "rw",
+  "console=ttyS0",
+  "quiet",
+  "panic=-1",
+  "gantry.guest",
+  "systemd.unified_cgroup_hierarchy=1",
+  "systemd.show_status=0",
+  "apparmor=1",
+  "security=apparmor",
+  "mitigations=off",
 ];
 
 function disk(path: string, id: string): string[] {
@@ -92,8 +101,10 @@ function lastLines(path: string, count: number): string {
 export async function runCommand(boot: Boot, limitMs: number): Promise<number> {
   const log = join(boot.scratch, "console.log");
   const ports = ["stdout", "stderr", "result"].flatMap((name, index) => [
-    // A pipe of node's is a socket pair: descriptor 3 and up in qemu.
-    ...["-chardev", `socket,id=${name},fd=${index + 3}`, "-device", `virtserialport,chardev=${name},name=${name}`],
+    "-chardev",
+    `socket,id=${name},fd=${index + 3}`,
+    "-device",
+    `virtserialport,chardev=${name},name=${name}`,
   ]);
   const command = [...machine(boot, []), "-serial", `file:${log}`, "-device", "virtio-serial-pci", ...ports];
   const child = start(command, boot.scratch, ["ignore", "pipe", "pipe", "pipe", "pipe", "pipe"]);
