@@ -49,9 +49,13 @@ function unit(description: string, lines: readonly string[]): string {
     "ConditionKernelCommandLine=gantry.guest",
     ...lines,
     // The runtimes under test make cgroups; as many processes and files as they like.
-    ...["Type=exec", "Delegate=yes", "TasksMax=infinity", "LimitNOFILE=524288"],
+    "Type=exec",
+    "Delegate=yes",
+    "TasksMax=infinity",
+    "LimitNOFILE=524288",
     "ExecStopPost=/usr/bin/systemctl poweroff --no-block",
-    ...["[Install]", "WantedBy=multi-user.target"],
+    "[Install]",
+    "WantedBy=multi-user.target",
   ].join("\n")}\n`;
 }
 
@@ -64,13 +68,18 @@ function guestFiles(): Record<string, string> {
       "ConditionKernelCommandLine=!gantry.shell",
       "After=multi-user.target",
       "[Service]",
-      ...[`ExecStart=${program}`, "StandardOutput=journal+console"],
+      `ExecStart=${program}`,
+      "StandardOutput=journal+console",
     ]),
     "/etc/systemd/system/gantry-shell.service": unit("A shell on the host's terminal", [
       "ConditionKernelCommandLine=gantry.shell",
       "After=multi-user.target",
       "[Service]",
-      ...[`ExecStart=${program} shell`, "TTYPath=/dev/ttyS0", "StandardInput=tty-force", "StandardOutput=tty", "StandardError=tty"],
+      `ExecStart=${program} shell`,
+      "TTYPath=/dev/ttyS0",
+      "StandardInput=tty-force",
+      "StandardOutput=tty",
+      "StandardError=tty",
     ]),
     "/etc/hostname": "guest\n",
   };
@@ -108,10 +117,15 @@ function buildImage(directory: string, wanted: readonly string[]): void {
     writeFileSync(join(bootFiles, "conf.d", "gantry"), "MODULES=list\n");
     writeFileSync(join(bootFiles, "modules"), `${bootModules.join("\n")}\n`);
     runTool([
-      ...["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", `--include=${wanted.join(",")}`],
+      "mmdebstrap",
+      "--mode=root",
+      "--variant=minbase",
+      "--format=directory",
+      `--include=${wanted.join(",")}`,
       ...["doc", "man", "locale", "info"].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
       `--essential-hook=mkdir -p "$1/etc/initramfs-tools" && cp -r "${bootFiles}/." "$1/etc/initramfs-tools/"`,
-      ...["bookworm", tree],
+      "bookworm",
+      tree,
     ]);
     addFiles(tree);
     for (const name of ["vmlinuz", "initrd.img"]) {
