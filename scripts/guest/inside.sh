@@ -9,6 +9,12 @@ export PATH=/project/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:
 # No compiler lives here, and the CPU is emulated.
 export GANTRY_TEST_EXECUTOR=/project/dist/gantry-executor GANTRY_TEST_SLOWNESS="${GANTRY_TEST_SLOWNESS:-5}"
 
+# The ports come with a driver of their own, which a busy host may load late.
+tries=0
+while [ "$1" != shell ] && [ ! -e "$ports/result" ] && [ $tries -lt 60 ]; do
+	sleep 1
+	tries=$((tries + 1))
+done
 mkdir -p /project
 mount "$disks-project" /project && cd /project || exit 1
 if [ "$1" = shell ]; then

@@ -36,6 +36,7 @@ function allStages(): Stage[] {
     check("executor", "sh", "scripts/check-executor.sh"),
     bunTest({ name: "root", suite: "fast", ...needsRoot }, "test/root/"),
     bunTest({ name: "acceptance", suite: "slow", limitMs: 12 * minuteMs, ...needsRoot }, "test/acceptance/"),
+    bunTest({ name: "interop", suite: "slow", ...needsRoot }, "test/interop/"),
     { ...check("fuzz-c", "sh", "executor/fuzz.sh", "60"), suite: "slow" },
   ];
 }
