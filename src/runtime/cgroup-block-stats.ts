@@ -45,7 +45,9 @@ export function readBlockCounters(
   if (isUnified) return parseUnified(read("io", "io.stat") ?? "");
   for (const group of v1Groups) {
     // A scheduler that no device uses has files too, with nothing but a total.
-    const found = group.map(([key, file]) => [key, parseV1(read("blkio", file) ?? "")] as const).filter(([, counters]) => counters.length > 0);
+    const found = group
+      .map(([key, file]) => [key, parseV1(read("blkio", file) ?? "")] as const)
+      .filter(([, counters]) => counters.length > 0);
     if (found.length > 0) return Object.fromEntries(found);
   }
   return {};

@@ -90,19 +90,31 @@ export function formatStats(value: unknown): string {
 function v1Cpu(read: Read): ContainerStats["cpu"] {
   const ticks = keyed(read("cpuacct", "cpuacct.stat"));
   const stat = keyed(read("cpu", "cpu.stat"));
-  const columns = (read("cpuacct", "cpuacct.usage_all") ?? "").trim().split("\n").slice(1).map((line) => line.split(" ").map(BigInt));
+  const columns = (read("cpuacct", "cpuacct.usage_all") ?? "")
+    .trim()
+    .split("\n")
+    .slice(1)
+    .map((line) => line.split(" ").map(BigInt));
   return {
     usage: {
       ...withoutZeros({ total: numberIn(read("cpuacct", "cpuacct.usage")) }),
       ...lists({
-        percpu: (read("cpuacct", "cpuacct.usage_percpu") ?? "").trim().split(" ").filter((word) => word !== "").map(BigInt),
+        percpu: (read("cpuacct", "cpuacct.usage_percpu") ?? "")
+          .trim()
+          .split(" ")
+          .filter((word) => word !== "")
+          .map(BigInt),
         percpu_kernel: columns.map(([, , system = 0n]) => system),
         percpu_user: columns.map(([, user = 0n]) => user),
       }),
       kernel: (ticks["system"] ?? 0n) * nanosPerTick,
       user: (ticks["user"] ?? 0n) * nanosPerTick,
     },
-    throttling: withoutZeros({ periods: stat["nr_periods"], throttledPeriods: stat["nr_throttled"], throttledTime: stat["throttled_time"] }),
+    throttling: withoutZeros({
+      periods: stat["nr_periods"],
+      throttledPeriods: stat["nr_throttled"],
+      throttledTime: stat["throttled_time"],
+    }),
   };
 }
 
@@ -111,7 +123,11 @@ function unifiedCpu(read: Read): ContainerStats["cpu"] {
   const nanos = (name: string): bigint => (stat[name] ?? 0n) * 1000n;
   return {
     usage: { ...withoutZeros({ total: nanos("usage_usec") }), kernel: nanos("system_usec"), user: nanos("user_usec") },
-    throttling: withoutZeros({ periods: stat["nr_periods"], throttledPeriods: stat["nr_throttled"], throttledTime: nanos("throttled_usec") }),
+    throttling: withoutZeros({
+      periods: stat["nr_periods"],
+      throttledPeriods: stat["nr_throttled"],
+      throttledTime: nanos("throttled_usec"),
+    }),
   };
 }
 
@@ -119,7 +135,11 @@ function v1Memory(read: Read): ContainerStats["memory"] {
   const raw = keyed(read("memory", "memory.stat"));
   const entry = (name: string): MemoryEntry => {
     const of = (what: string): bigint => numberIn(read("memory", `memory.${name}${what}`));
-    return { limit: of("limit_in_bytes"), ...withoutZeros({ usage: of("usage_in_bytes"), max: of("max_usage_in_bytes") }), failcnt: of("failcnt") };
+    return {
+      limit: of("limit_in_bytes"),
+      ...withoutZeros({ usage: of("usage_in_bytes"), max: of("max_usage_in_bytes") }),
+      failcnt: of("failcnt"),
+    };
   };
   return {
     ...withoutZeros({ cache: raw["cache"] }),
@@ -186,7 +206,9 @@ function hugePages(read: Read, directory: string | undefined, isUnified: boolean
       if (prefix === undefined) return [];
       const usage = numberIn(read("hugetlb", `${prefix}.${usageFile}`));
       const max = isUnified ? 0n : numberIn(read("hugetlb", `${prefix}.max_usage_in_bytes`));
-      const failcnt = isUnified ? (keyed(read("hugetlb", `hugetlb.${size}.events`))["max"] ?? 0n) : numberIn(read("hugetlb", `${prefix}.failcnt`));
+      const failcnt = isUnified
+        ? (keyed(read("hugetlb", `hugetlb.${size}.events`))["max"] ?? 0n)
+        : numberIn(read("hugetlb", `${prefix}.failcnt`));
       return [[size, { ...withoutZeros({ usage, max }), failcnt }] as const];
     }),
   );
@@ -211,9 +233,13 @@ function keyed(text: string | undefined): Record<string, bigint> {
 }
 
 function withoutZeros<Key extends string>(numbers: Readonly<Record<Key, bigint | undefined>>): { readonly [K in Key]?: bigint } {
-  return Object.fromEntries(Object.entries<bigint | undefined>(numbers).filter(([, value]) => (value ?? 0n) !== 0n)) as { [K in Key]?: bigint };
+  return Object.fromEntries(Object.entries<bigint | undefined>(numbers).filter(([, value]) => (value ?? 0n) !== 0n)) as {
+    [K in Key]?: bigint;
+  };
 }
 
 function lists<Key extends string>(all: Readonly<Record<Key, readonly bigint[]>>): { readonly [K in Key]?: readonly bigint[] } {
-  return Object.fromEntries(Object.entries<readonly bigint[]>(all).filter(([, list]) => list.length > 0)) as { [K in Key]?: readonly bigint[] };
+  return Object.fromEntries(Object.entries<readonly bigint[]>(all).filter(([, list]) => list.length > 0)) as {
+    [K in Key]?: readonly bigint[];
+  };
 }

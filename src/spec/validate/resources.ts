@@ -73,7 +73,11 @@ function findNameProblems({ linux }: RuntimeConfig): Problem[] {
   const sizes = hugepageLimits.map(({ pageSize }) => pageSize);
   return [
     ...sizes.flatMap((size, index) =>
-      problemIf(!/^[1-9]\d{0,3}[KMG]B$/.test(size), `/linux/resources/hugepageLimits/${index}/pageSize`, `"${size}" is no size such as 2MB`),
+      problemIf(
+        !/^[1-9]\d{0,3}[KMG]B$/.test(size),
+        `/linux/resources/hugepageLimits/${index}/pageSize`,
+        `"${size}" is no size such as 2MB`,
+      ),
     ),
     ...(network.priorities ?? []).flatMap(({ name = "" }, index) =>
       problemIf(!/^[^\s/]{1,15}$/.test(name), `/linux/resources/network/priorities/${index}/name`, `"${name}" is no name of an interface`),
@@ -95,9 +99,17 @@ function findBlockProblems({ linux }: RuntimeConfig): Problem[] {
       [`weightDevice/${index}/leafWeight`, leafWeight],
     ]),
   ];
-  const keys = ["weightDevice", "throttleReadBpsDevice", "throttleWriteBpsDevice", "throttleReadIOPSDevice", "throttleWriteIOPSDevice"] as const;
+  const keys = [
+    "weightDevice",
+    "throttleReadBpsDevice",
+    "throttleWriteBpsDevice",
+    "throttleReadIOPSDevice",
+    "throttleWriteIOPSDevice",
+  ] as const;
   return [
-    ...weights.flatMap(([place, weight = 0]) => problemIf(weight !== 0 && (weight < 10 || weight > 1000), `${at}/${place}`, `${weight} is not from 10 to 1000`)),
+    ...weights.flatMap(([place, weight = 0]) =>
+      problemIf(weight !== 0 && (weight < 10 || weight > 1000), `${at}/${place}`, `${weight} is not from 10 to 1000`),
+    ),
     ...keys.flatMap((key) =>
       (blockIO[key] ?? []).flatMap(({ major = 0, minor = 0 }, index) =>
         problemIf(major < 0 || minor < 0, `${at}/${key}/${index}`, `${major}:${minor} is no device number`),

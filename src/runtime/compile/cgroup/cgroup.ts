@@ -76,10 +76,7 @@ function compileByHand(context: Context): CgroupPlan {
     cloneInto: unifiedPath,
     afterClone: [],
     inChild: joinHierarchies(directories, origin),
-    cleanup: [
-      ...directories.map(({ path }) => step({ op: "remove-cgroup", path }, origin)),
-      ...compileParentRemoval(context, directories),
-    ],
+    cleanup: [...directories.map(({ path }) => step({ op: "remove-cgroup", path }, origin)), ...compileParentRemoval(context, directories)],
   };
 }
 
@@ -90,7 +87,8 @@ function compileBySystemd(context: Context): CgroupPlan {
   const directories = cgroupDirectories(context);
   requireUnused(context, directories);
   const unifiedPath = directories.find(({ hierarchy }) => hierarchy === undefined)?.path;
-  const isSystemds = ({ hierarchy }: CgroupDirectory): boolean => (hierarchy === undefined ? facts.cgroup.version === "v2" : hierarchy.name === "systemd");
+  const isSystemds = ({ hierarchy }: CgroupDirectory): boolean =>
+    hierarchy === undefined ? facts.cgroup.version === "v2" : hierarchy.name === "systemd";
   const ours = directories.filter((directory) => !isSystemds(directory));
   return {
     directories,

@@ -106,7 +106,12 @@ export function enableControllers({ facts, linux, isPrivileged }: Context, path:
     return [
       ...(required.length === 0
         ? []
-        : [step({ op: "write", path: file, data: list(required), fsMagic: 0 }, byDefault("a cgroup can limit only what its parent hands down"))]),
+        : [
+            step(
+              { op: "write", path: file, data: list(required), fsMagic: 0 },
+              byDefault("a cgroup can limit only what its parent hands down"),
+            ),
+          ]),
       ...(wished.length === 0
         ? []
         : [
@@ -135,7 +140,10 @@ export function compileOwnership(context: Context, path: string | undefined): St
   );
   const uid = hostId(linux.uidMappings ?? [], config.process?.user?.uid ?? 0);
   if (index === -1 || uid === undefined) return [];
-  const listed = facts.cgroupFiles.read("/sys/kernel/cgroup/delegate")?.split("\n").filter((name) => /^[a-z_.]+$/.test(name));
+  const listed = facts.cgroupFiles
+    .read("/sys/kernel/cgroup/delegate")
+    ?.split("\n")
+    .filter((name) => /^[a-z_.]+$/.test(name));
   const origin = `/mounts/${index}`;
   return [path, ...(listed ?? delegatedFiles).map((name) => `${path}/${name}`)].map((file) =>
     step({ op: "change-owner", path: file, uid, gid: keepOwner }, origin),

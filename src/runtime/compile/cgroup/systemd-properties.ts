@@ -71,7 +71,8 @@ export function listToMask(list: string): Uint8Array {
   const bytes: number[] = [];
   for (const part of list.split(",")) {
     const [first = Number.NaN, last = first] = part.trim().split("-").map(Number);
-    if (!(first >= 0 && last >= first && last < 65536)) throw new CodedError("invalid-spec", `cannot use "${list}": it is no list such as 0-3,7`);
+    if (!(first >= 0 && last >= first && last < 65536))
+      throw new CodedError("invalid-spec", `cannot use "${list}": it is no list such as 0-3,7`);
     for (let bit = first; bit <= last; bit++) {
       while (bytes.length <= bit >> 3) bytes.push(0);
       bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) | (1 << (bit & 7));
@@ -154,7 +155,10 @@ export function annotatedProperties(annotations: Readonly<Record<string, string>
     const name = key.slice(annotationPrefix.length);
     const value = parseVariant(text.trim());
     if (!/^[A-Z][A-Za-z]{3,}$/.test(name) || value === undefined) {
-      throw new CodedError("invalid-spec", `cannot use /annotations/${key.replaceAll("~", "~0").replaceAll("/", "~1")}: "${text}" is no value of a unit's property`);
+      throw new CodedError(
+        "invalid-spec",
+        `cannot use /annotations/${key.replaceAll("~", "~0").replaceAll("/", "~1")}: "${text}" is no value of a unit's property`,
+      );
     }
     if (!name.endsWith("Sec") || name.endsWith("USec")) return [{ name, value }];
     const seconds = value.type === "u" ? BigInt(value.value) : value.type === "t" ? value.value : undefined;

@@ -47,7 +47,8 @@ function memoryAndSwap(memory: NonNullable<LinuxResources["memory"]>, { read }: 
   const file = "memsw.limit_in_bytes";
   const swapLimit = limit("memory", file, { at: "memory/swap", value: both, mayBeMissing: true });
   // No limit for memory alone means none for both; kernels may be told at boot not to count swap.
-  if (wanted === -1 && both === undefined) return [...limit("memory", file, { at: "memory/limit", value: -1, tolerates: "missing" }), ...memoryLimit];
+  if (wanted === -1 && both === undefined)
+    return [...limit("memory", file, { at: "memory/limit", value: -1, tolerates: "missing" }), ...memoryLimit];
   const current = Number(read?.("memory", "memory.limit_in_bytes") ?? Number.NaN);
   const isGrowing = wanted !== undefined && both !== undefined && (both === -1 || current < both);
   return isGrowing ? [...swapLimit, ...memoryLimit] : [...memoryLimit, ...swapLimit];
@@ -68,7 +69,9 @@ function cpuLimits(cpu: NonNullable<LinuxResources["cpu"]>, { read }: LimitPlace
     // An idle cgroup takes no shares.
     ...(cpu.idle === 0 ? idle : []),
     ...limit("cpu", "shares", { at: "cpu/shares", value: nonZero(cpu.shares) }),
-    ...(isQuotaChange ? [...limit("cpu", "cfs_burst_us", { ...burst, ...tried }), ...limit("cpu", "cfs_period_us", { ...period, ...tried })] : limit("cpu", "cfs_period_us", period)),
+    ...(isQuotaChange
+      ? [...limit("cpu", "cfs_burst_us", { ...burst, ...tried }), ...limit("cpu", "cfs_period_us", { ...period, ...tried })]
+      : limit("cpu", "cfs_period_us", period)),
     ...limit("cpu", "cfs_quota_us", quota),
     ...(isQuotaChange ? limit("cpu", "cfs_period_us", period) : []),
     ...limit("cpu", "cfs_burst_us", burst),

@@ -15,7 +15,8 @@ type Memory = NonNullable<LinuxResources["memory"]>;
 export function compileV2Limits(resources: LinuxResources, place: LimitPlace, warn: (sentence: string) => void): Step[] {
   const { memory = {}, cpu = {}, network = {} } = resources;
   if (memory.swappiness !== undefined) warn("ignored /linux/resources/memory/swappiness: cgroup v2 has no swappiness");
-  if (memory.disableOOMKiller === true) warn("ignored /linux/resources/memory/disableOOMKiller: cgroup v2 cannot switch the OOM killer off");
+  if (memory.disableOOMKiller === true)
+    warn("ignored /linux/resources/memory/disableOOMKiller: cgroup v2 cannot switch the OOM killer off");
   for (const key of ["kernel", "kernelTCP"] as const) {
     if (nonZero(memory[key]) !== undefined) warn(`ignored /linux/resources/memory/${key}: cgroup v2 has no such limit`);
   }
@@ -86,7 +87,10 @@ export function swapWithoutMemory(limitBytes: number | undefined, { swap, limit:
 function cpuLimits(cpu: NonNullable<LinuxResources["cpu"]>, read: LimitPlace["read"]): Limit[] {
   const [shares, quota, period] = [nonZero(cpu.shares), nonZero(cpu.quota), nonZero(cpu.period)];
   const [currentQuota = "max"] = (read?.("cpu", "cpu.max") ?? "max").trim().split(" ");
-  const budget = quota === undefined && period === undefined ? undefined : [orMax(quota) ?? currentQuota, period ?? ""].map(formatNumber).join(" ").trimEnd();
+  const budget =
+    quota === undefined && period === undefined
+      ? undefined
+      : [orMax(quota) ?? currentQuota, period ?? ""].map(formatNumber).join(" ").trimEnd();
   const burst = { at: "cpu/burst", value: cpu.burst, mayBeMissing: true };
   const idle = limit("cpu", "idle", { at: "cpu/idle", value: cpu.idle, mayBeMissing: true });
   return [
