@@ -71,9 +71,9 @@ export function marshalCall(call: DbusCall): DbusMessage {
   message.uint32(body.size).uint32(call.serial);
   message.array(8, () => {
     message.headerField(field.path, "o", call.path);
-    message.headerField(field.destination, "s", call.destination);
     message.headerField(field.interface, "s", call.interface);
     message.headerField(field.member, "s", call.member);
+    message.headerField(field.destination, "s", call.destination);
     if (call.body.length > 0) message.headerField(field.signature, "g", call.body.map(({ type }) => signatures[type]).join(""));
   });
   message.align(8);
