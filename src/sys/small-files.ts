@@ -12,6 +12,7 @@ import {
   readlinkSync,
   renameSync,
   rmdirSync,
+  statSync,
   symlinkSync,
   unlinkSync,
   utimesSync,
@@ -22,6 +23,11 @@ import { ownerName } from "./owner.ts";
 
 /** Most bytes that a file of state may have. */
 const maxTextBytes = 16 << 20;
+
+/** True when `path` is a directory, links followed. */
+export function isDirectoryAt(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
 
 /** Makes the directory and its missing parents; one that exists is kept as it is. */
 export function makeDirectory(path: string, mode = 0o700): void {
