@@ -231,7 +231,7 @@ struct op_remove_cgroup {
 	const char *path;
 };
 
-/* Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881). */
+/* Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881). */
 struct op_write {
 	const char *path;
 	const char *data;

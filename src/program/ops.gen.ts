@@ -114,7 +114,7 @@ export interface RemoveCgroupOp {
   readonly path: string;
 }
 
-/** Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881). */
+/** Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881). */
 export interface WriteOp {
   readonly op: "write";
   readonly path: string;

@@ -108,7 +108,7 @@ const hints: readonly {
     applies: (op) => op.op === "write" && op.path.startsWith("/proc/sys/"),
     says: "the kernel has no such parameter, or not in this namespace",
   },
-  { op: "write", errno: "EXDEV", says: "the file does not lie on the file system that it should" },
+  { op: "write", errno: "EXDEV", says: "the file does not lie on the file system that it should, or something is mounted over it" },
   { op: "rlimit", errno: "EPERM", says: "raising a hard limit needs CAP_SYS_RESOURCE" },
   {
     op: "mount",
