@@ -457,6 +457,15 @@ export interface NewFilesystemOp {
   readonly otherwise: string;
 }
 
+/** Sets and clears MOUNT_ATTR_* of the mount in `slot`, and of those below it if `recursive`, before anybody can see it or swap its place. */
+export interface SlotAttributesOp {
+  readonly op: "slot-attributes";
+  readonly slot: number;
+  readonly set: number;
+  readonly clear: number;
+  readonly recursive: number;
+}
+
 /** Copies what is in the directory `path` into the mount in `slot`: owners, modes, extended attributes, links and times; not what is mounted below. With `itself` the directory's own attributes too. */
 export interface CopyUpOp {
   readonly op: "copy-up";
@@ -929,6 +938,7 @@ export type Op =
   | IdMapOp
   | AttachOp
   | NewFilesystemOp
+  | SlotAttributesOp
   | CopyUpOp
   | CopyModeOp
   | ReconfigureOp
@@ -1308,6 +1318,13 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.texts(op.options);
       writer.u64(op.attributes);
       writer.text(op.otherwise);
+      break;
+    case "slot-attributes":
+      writer.begin(165);
+      writer.u32(op.slot);
+      writer.u64(op.set);
+      writer.u64(op.clear);
+      writer.u32(op.recursive);
       break;
     case "copy-up":
       writer.begin(136);

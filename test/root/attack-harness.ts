@@ -6,7 +6,6 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { installed } from "../support/images/commands.ts";
 import { type Ended, execute, hasRunc, makeBundle, runtimePath, unable, Workbench, writeConfig } from "./gantry-harness.ts";
 
 /** What is attacked. */
@@ -16,9 +15,6 @@ export const subject: string = process.env["RUNTIME"] ?? runtimePath;
 export const whyNot: string | undefined =
   unable ?? (hasRunc ? undefined : "runc is not installed: the test bundles start from its config.json");
 if (whyNot !== undefined) console.log(`skipped: ${whyNot}`);
-
-/** Whether `runc` and `crun` can be asked how they do it. */
-export const peers: readonly string[] = ["runc", "crun"].filter((name) => whyNot === undefined && installed(name));
 
 export interface Mount {
   destination: string;

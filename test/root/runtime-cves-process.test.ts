@@ -23,7 +23,7 @@ const hunt = `
     for p in /proc/[0-9]*; do
       p=\${p#/proc/}
       case " $known " in *" $p "*) continue;; esac
-      comm=\$(cat /proc/$p/comm 2>/dev/null)
+      comm=$(cat /proc/$p/comm 2>/dev/null)
       case "$comm" in busybox|sh|cat|sleep|readlink|ls|"") continue;; esac
       known="$known $p"
       echo "saw $comm"
@@ -73,17 +73,6 @@ describe.skipIf(whyNot !== undefined)("a neighbour in the same pid namespace", (
   });
 });
 
-describe.skipIf(whyNot !== undefined)("CVE-2019-5736", () => {
-  test("an image whose program is a link to /proc/self/exe runs nothing of the host's with its own files", async () => {
-    await using target = new Target("", ({ process }) => (process.args = ["/bin/gantry-runtime", "run", "x"]));
-    symlinkSync("/proc/self/exe", join(target.rootfs, "bin/gantry-runtime"));
-    writeFileSync(join(target.rootfs, "gantry"), "#!/bin/sh\necho pid $$ uid $(id -u) $(ls -d /bin/busybox)\n", { mode: 0o755 });
-    const before = Bun.hash(readFileSync(subject));
-    await target.run();
-    expect(Bun.hash(readFileSync(subject))).toBe(before);
-  });
-});
-
 describe.skipIf(whyNot !== undefined)("descriptors and directories of the host", () => {
   test("CVE-2024-21626: a descriptor that the caller leaks is no working directory", async () => {
     await using target = new Target("cat mark", ({ process }) => (process.cwd = "/proc/self/fd/7"));
@@ -122,7 +111,11 @@ describe.skipIf(whyNot !== undefined)("descriptors and directories of the host",
     const list = "echo $(ls /proc/self/fd/); ls -l /proc/self/fd/";
     await using target = new Target(`${list}; exec /bin/busybox sleep 100`);
     await target.fromShell(`exec 7<${target.outside} 11<${target.outside}; exec >${target.output} 2>&1 </dev/null`, [
-      ...["run", "--detach", "--bundle", target.bundle, target.id],
+      "run",
+      "--detach",
+      "--bundle",
+      target.bundle,
+      target.id,
     ]);
     expect(await eventually(() => readFileSync(target.output, "utf8").includes("->"))).toBe(true);
     // The fourth is that of the directory which ls reads.
@@ -190,8 +183,8 @@ describe.skipIf(whyNot !== undefined)("privileges", () => {
     await using target = new Target(`cat /proc/self/uid_map; ${status}`, (config) => {
       config.linux.namespaces.push({ type: "user" });
       config.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
-      // As text 2 ^ 16 bytes and a few; what is left of that after an overflow is the map of the host's root.
-      config.linux.uidMappings = Array.from({ length: 5000 }, (_, index) => ({ containerID: index, hostID: 100_000 + index, size: 1 }));
+      // As text 2 ^ 16 bytes and 134, which is twelve whole lines: a map that the kernel takes, and not the one asked for.
+      config.linux.uidMappings = Array.from({ length: 4770 }, (_, index) => ({ containerID: index, hostID: 100_000 + index, size: 1 }));
     });
     chmodSync(target.directory, 0o755);
     const { code, stdout } = await target.run();
