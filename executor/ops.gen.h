@@ -130,6 +130,7 @@ enum op_code {
 	OP_WRITE_AND_AWAIT = 143,
 	OP_SIGNAL_CGROUP = 144,
 	OP_REMOVE_EMPTY_CGROUP = 145,
+	OP_MAKE_CPUSET = 170,
 };
 
 /* Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit. */
@@ -222,7 +223,7 @@ struct op_report {
 	uint32_t value;
 };
 
-/* Makes the cgroup directory `path` and its missing parents; one that exists is kept. */
+/* Makes the cgroup directory `path` and its missing parents, which get the sticky bit as a mark; one that exists is kept. */
 struct op_make_cgroup {
 	const char *path;
 };
@@ -889,8 +890,14 @@ struct op_signal_cgroup {
 	uint32_t signal;
 };
 
-/* Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success. */
+/* Removes the cgroup `path` if it is empty and was made as another's missing parent (`make-cgroup`); all else is left, and a missing one is success. */
 struct op_remove_empty_cgroup {
+	const char *path;
+};
+
+/* As `make-cgroup`, and each cpuset from below `top` down to `path` that has no CPUs or no memory nodes gets its parent's. */
+struct op_make_cpuset {
+	const char *top;
 	const char *path;
 };
 
@@ -1152,6 +1159,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_REMOVE_EMPTY_CGROUP:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MAKE_CPUSET:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	default:
 		return 0;
 	}
@@ -1281,6 +1290,7 @@ union any_op {
 	struct op_write_and_await write_and_await_;
 	struct op_signal_cgroup signal_cgroup_;
 	struct op_remove_empty_cgroup remove_empty_cgroup_;
+	struct op_make_cpuset make_cpuset_;
 };
 
 /* X(code, name) for every op: dispatchers and checks are made from this list, so none can miss one. */
@@ -1407,7 +1417,8 @@ union any_op {
 	X(OP_CHANGE_OWNER, change_owner) \
 	X(OP_WRITE_AND_AWAIT, write_and_await) \
 	X(OP_SIGNAL_CGROUP, signal_cgroup) \
-	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup)
+	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup) \
+	X(OP_MAKE_CPUSET, make_cpuset)
 
 /* Decoders: true when the record's body holds exactly these fields and nothing else. */
 static inline bool decode_lock(struct reader *r, struct op_lock *op)
@@ -2292,6 +2303,13 @@ static inline bool decode_signal_cgroup(struct reader *r, struct op_signal_cgrou
 static inline bool decode_remove_empty_cgroup(struct reader *r, struct op_remove_empty_cgroup *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_make_cpuset(struct reader *r, struct op_make_cpuset *op)
+{
+	return take_text(r, &op->top) &&
+	       take_text(r, &op->path) &&
 	       at_end(r);
 }
 

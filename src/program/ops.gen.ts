@@ -102,7 +102,7 @@ export interface ReportOp {
   readonly value: number;
 }
 
-/** Makes the cgroup directory `path` and its missing parents; one that exists is kept. */
+/** Makes the cgroup directory `path` and its missing parents, which get the sticky bit as a mark; one that exists is kept. */
 export interface MakeCgroupOp {
   readonly op: "make-cgroup";
   readonly path: string;
@@ -863,9 +863,16 @@ export interface SignalCgroupOp {
   readonly signal: number;
 }
 
-/** Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success. */
+/** Removes the cgroup `path` if it is empty and was made as another's missing parent (`make-cgroup`); all else is left, and a missing one is success. */
 export interface RemoveEmptyCgroupOp {
   readonly op: "remove-empty-cgroup";
+  readonly path: string;
+}
+
+/** As `make-cgroup`, and each cpuset from below `top` down to `path` that has no CPUs or no memory nodes gets its parent's. */
+export interface MakeCpusetOp {
+  readonly op: "make-cpuset";
+  readonly top: string;
   readonly path: string;
 }
 
@@ -993,7 +1000,8 @@ export type Op =
   | ChangeOwnerOp
   | WriteAndAwaitOp
   | SignalCgroupOp
-  | RemoveEmptyCgroupOp;
+  | RemoveEmptyCgroupOp
+  | MakeCpusetOp;
 
 /** Appends the record of `op` to `writer`. */
 export function encodeOp(writer: RecordWriter, op: Op): void {
@@ -1617,6 +1625,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       break;
     case "remove-empty-cgroup":
       writer.begin(145);
+      writer.text(op.path);
+      break;
+    case "make-cpuset":
+      writer.begin(170);
+      writer.text(op.top);
       writer.text(op.path);
       break;
   }

@@ -30,6 +30,7 @@ const hints: readonly {
   { op: "clone", errno: "EBUSY", says: "the cgroup hands controllers down, so it can hold no processes" },
   { op: "make-cgroup", errno: "EACCES", says: "this part of the tree is not delegated to us" },
   { op: "make-cgroup", errno: "EAGAIN", says: "a cgroup above allows no more below it (cgroup.max.descendants)" },
+  { op: "make-cpuset", errno: "EACCES", says: "this part of the tree is not delegated to us" },
   { op: "systemd-call", errno: "ENOENT", says: "systemd does not listen there" },
   { op: "systemd-call", errno: "ECONNREFUSED", says: "systemd does not listen there" },
   { op: "systemd-call", errno: "EEXIST", says: "a unit of that name exists" },

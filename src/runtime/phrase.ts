@@ -29,6 +29,7 @@ const phrases: Phrases = {
   report: ({ value }) => `report ${value} to the caller`,
   setsid: () => "start a new session for the monitor",
   "make-cgroup": ({ path }) => `make the cgroup ${path}`,
+  "make-cpuset": ({ path }) => `make the cgroup ${path} with its parent's CPUs and memory nodes`,
   "remove-cgroup": ({ path }) => `remove the cgroup ${path}`,
   write: ({ path, data }) => `write ${quoted(data)} to ${path}`,
   "copy-file": ({ source, target }) => `copy ${source} to ${target}`,
@@ -159,7 +160,7 @@ const phrases: Phrases = {
   "change-owner": ({ path, uid }) => `give ${path} to user ${uid}`,
   "write-and-await": ({ path, data, answer, expected }) => `write ${quoted(data)} to ${path} until ${answer} says ${quoted(expected)}`,
   "signal-cgroup": ({ path, signal }) => `send signal ${signal} to all processes in ${path}`,
-  "remove-empty-cgroup": ({ path }) => `remove the cgroup ${path} if it is empty`,
+  "remove-empty-cgroup": ({ path }) => `remove the cgroup ${path} if it was made as a parent and is empty`,
   "remove-tree": ({ path }) => `remove ${path} and all below it`,
 };
 

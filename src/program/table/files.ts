@@ -7,7 +7,7 @@ export const fileOps: readonly OpDefinition[] = [
     code: 20,
     in: anywhere,
     fields: { path: "text" },
-    does: "Makes the cgroup directory `path` and its missing parents; one that exists is kept.",
+    does: "Makes the cgroup directory `path` and its missing parents, which get the sticky bit as a mark; one that exists is kept.",
   },
   {
     name: "remove-cgroup",
