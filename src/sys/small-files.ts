@@ -98,11 +98,6 @@ export function writeTextAtomic(path: string, text: string, mode = 0o600): void 
   renameSync(temporary, path);
 }
 
-/** Writes to a file that exists: a setting of the kernel. */
-export function writeSetting(path: string, text: string): void {
-  writeFileSync(path, text, { flag: "r+" });
-}
-
 /** Writes a file that must not exist yet; for files in a directory that nobody else sees yet. */
 export function writeNewText(path: string, text: string, mode = 0o600): void {
   writeFileSync(path, text, { mode, flag: "wx" });
