@@ -1,7 +1,7 @@
 /** One repository of one registry: manifests, tags, and the requests that blobs and referrers are built of. */
 import { CodedError } from "#base/errors.ts";
 import { parseJsonNode } from "#base/json-node.ts";
-import { digestAlgorithm, digestOf, findDigestFault, verifyBytes, type Digest, type DigestAlgorithm } from "#spec/digest.ts";
+import { digestAlgorithm, digestOf, findDigestFault, verifyBytes, type Digest } from "#spec/digest.ts";
 import { manifestLimits, parseManifestOrIndex, type Descriptor, type Index, type Manifest } from "#spec/image.ts";
 import { documentKind, mediaTypes } from "#spec/media-type.ts";
 import { isTag } from "#spec/reference.ts";
@@ -9,6 +9,7 @@ import type { Authenticator } from "./auth.ts";
 import { foreignText, maxErrorBytes, refusedError } from "./errors.ts";
 import { nextLink } from "./link.ts";
 import type { Clock } from "./ports.ts";
+import { retryDelayMs } from "./retry.ts";
 import type { HttpRequest, HttpResponse, Transport } from "./transport.ts";
 
 /** Where a repository is and who talks to it. */
@@ -24,6 +25,7 @@ export interface ClientOptions {
   readonly transport: Transport;
   readonly auth: Authenticator;
   readonly clock: Clock;
+  readonly random: () => number;
   readonly onWarning: (text: string) => void;
 }
 
@@ -68,7 +70,14 @@ export class RepositoryClient {
   /** X1: whether the registry is one and takes our credentials. @throws CodedError `permission-denied`, `unavailable`, `unsupported` */
   async ping(): Promise<void> {
     const url = new URL("v2/", this.#options.base);
-    const request = { method: "GET", to: url, action: "pull", scopes: [], doing: `log in at ${this.registry}`, isRepeatable: true } as const;
+    const request = {
+      method: "GET",
+      to: url,
+      action: "pull",
+      scopes: [],
+      doing: `log in at ${this.registry}`,
+      isRepeatable: true,
+    } as const;
     const response = await this.#sendWith(request, []);
     if (response.status !== 200) throw await this.refused(response, request.doing);
     await response.discard();
@@ -95,7 +104,10 @@ export class RepositoryClient {
     const digest = this.#verifyManifest(reference, bytes, { response, expected });
     const mediaType = documentTypeOf(response, bytes, `manifest ${reference} of ${this.name}`);
     if (expected !== undefined && expected.mediaType !== mediaType) {
-      throw new CodedError("corrupt", `cannot ${doing}: it is of the type "${foreignText(mediaType)}", but what refers to it says "${expected.mediaType}"`);
+      throw new CodedError(
+        "corrupt",
+        `cannot ${doing}: it is of the type "${foreignText(mediaType)}", but what refers to it says "${expected.mediaType}"`,
+      );
     }
     const document = parseManifestOrIndex(bytes, mediaType, `manifest ${digest} of ${this.name}`);
     return { descriptor: { mediaType, digest, size: bytes.length }, bytes, document };
@@ -117,7 +129,11 @@ export class RepositoryClient {
     const digest = isTag(reference) ? (response.header("docker-content-digest") ?? "") : reference;
     const size = Number(response.header("content-length") ?? Number.NaN);
     const mediaType = contentType(response);
-    const isComplete = response.status === 200 && findDigestFault(digest) === undefined && Number.isSafeInteger(size) && documentKind(mediaType) !== undefined;
+    const isComplete =
+      response.status === 200 &&
+      findDigestFault(digest) === undefined &&
+      Number.isSafeInteger(size) &&
+      documentKind(mediaType) !== undefined;
     if (isComplete) return { mediaType, digest: digest as Digest, size };
     // P4: registries that do not know HEAD, or forget half of the answer.
     try {
@@ -145,7 +161,10 @@ export class RepositoryClient {
     await response.discard();
     const said = response.header("docker-content-digest");
     if (said !== undefined && said !== "" && said !== descriptor.digest && said.startsWith(`${digestAlgorithm(descriptor.digest)}:`))
-      throw new CodedError("corrupt", `cannot ${doing}: ${this.registry} says that it has stored ${foreignText(said)}, not ${descriptor.digest}`);
+      throw new CodedError(
+        "corrupt",
+        `cannot ${doing}: ${this.registry} says that it has stored ${foreignText(said)}, not ${descriptor.digest}`,
+      );
     return { subjectNoted: response.header("oci-subject") !== undefined };
   }
 
@@ -167,7 +186,9 @@ export class RepositoryClient {
     const doing = `list the tags of ${this.name}`;
     const tags = new Set<string>();
     for await (const page of this.pages("tags/list", doing)) {
-      const list = parseJsonNode(await page.bytes(maxTagPageBytes), `the list of tags of ${this.name}`, { maxBytes: maxTagPageBytes }).get("tags");
+      const list = parseJsonNode(await page.bytes(maxTagPageBytes), `the list of tags of ${this.name}`, { maxBytes: maxTagPageBytes }).get(
+        "tags",
+      );
       for (const tag of list.optional((node) => node.items()) ?? []) tags.add(tag.string());
     }
     return [...tags];
@@ -176,7 +197,7 @@ export class RepositoryClient {
   /** The pages of a list, by their Link headers; each page must be read. @throws CodedError `invalid-spec` when they go round in circles */
   async *pages(path: string, doing: string): AsyncGenerator<HttpResponse, void, undefined> {
     const seen = new Set<string>();
-    for (let next: string | URL | undefined = path; next !== undefined; ) {
+    for (let next: string | URL | undefined = path; next !== undefined;) {
       const response: HttpResponse = await this.send({ method: "GET", to: next, action: "pull", doing, isRepeatable: true });
       if (response.status !== 200) throw await this.refused(response, doing);
       yield response;
@@ -200,6 +221,20 @@ export class RepositoryClient {
     const authenticated = await auth.hasCredentials().catch(() => false);
     const { status, header } = response;
     return refusedError({ doing, registry: this.registry, status, header, body, nowMs: clock.now(), authenticated });
+  }
+
+  /** Waits before another attempt at something of several requests; false when there were enough. */
+  async pause(attempts: number): Promise<boolean> {
+    const { clock, random } = this.#options;
+    const delayMs = retryDelayMs({ attempts, nowMs: clock.now(), random: random() });
+    if (delayMs === undefined) return false;
+    await clock.sleep(delayMs);
+    return true;
+  }
+
+  /** P7: sends a request to wherever a descriptor's `urls` lead, as nobody. */
+  sendForeign(request: Omit<HttpRequest, "authorization" | "method">): Promise<HttpResponse> {
+    return this.#options.transport.send({ ...request, method: "GET" });
   }
 
   /** The URL of a path below the repository. */
@@ -229,7 +264,8 @@ export class RepositoryClient {
   #warnOf(response: HttpResponse): void {
     const header = response.header("warning") ?? "";
     if (header === "" || header.length > 16_384) return;
-    for (const [, text = ""] of header.matchAll(/299 - "((?:[^"\\]|\\.)*)"/g)) this.#options.onWarning(foreignText(text.replace(/\\(.)/g, "$1")));
+    for (const [, text = ""] of header.matchAll(/299 - "((?:[^"\\]|\\.)*)"/g))
+      this.#options.onWarning(foreignText(text.replace(/\\(.)/g, "$1")));
   }
 
   /** The digest of what came, checked against all that is known of it. */
@@ -243,9 +279,12 @@ export class RepositoryClient {
     const saidAlgorithm = said === undefined ? "" : said.slice(0, said.indexOf(":"));
     // P2: a digest that is said must be right, whether or not it is the one that was asked for.
     if (said !== undefined && (saidAlgorithm === "sha256" || saidAlgorithm === "sha512")) {
-      const actual = digestOf(bytes, saidAlgorithm as DigestAlgorithm);
+      const actual = digestOf(bytes, saidAlgorithm);
       if (actual !== said)
-        throw new CodedError("corrupt", `cannot accept manifest ${reference} of ${this.name}: ${this.registry} says ${foreignText(said)}, but it is ${actual}`);
+        throw new CodedError(
+          "corrupt",
+          `cannot accept manifest ${reference} of ${this.name}: ${this.registry} says ${foreignText(said)}, but it is ${actual}`,
+        );
     }
     return isTag(reference) ? digestOf(bytes) : (reference as Digest);
   }
@@ -265,13 +304,16 @@ function documentTypeOf(response: HttpResponse, bytes: Uint8Array, document: str
   const kind = documentKind(type);
   if (kind === "manifest" || kind === "index") return type;
   if (/^application\/vnd\.docker\.distribution\.manifest\.v1\+(?:json|prettyjws)$/.test(type)) {
-    throw new CodedError("unsupported", `cannot read ${document}: it is of docker's first form (schema 1), which has no digests of its layers' content; its image must be pushed anew`);
+    throw new CodedError(
+      "unsupported",
+      `cannot read ${document}: it is of docker's first form (schema 1), which has no digests of its layers' content; its image must be pushed anew`,
+    );
   }
-  const node = parseJsonNode(bytes, document, manifestLimits);
-  if (node.get("schemaVersion").value === 1)
-    throw new CodedError("unsupported", `cannot read ${document}: it is of docker's first form (schema 1); its image must be pushed anew`);
-  const own = node.get("mediaType").optional((value) => value.string());
   const isGeneric = type === "" || type === "application/json" || type === "text/plain" || type === "application/octet-stream";
-  if (isGeneric && own !== undefined && documentKind(own) !== undefined) return own;
+  const node = isGeneric ? parseJsonNode(bytes, document, manifestLimits) : undefined;
+  if (node?.get("schemaVersion").value === 1)
+    throw new CodedError("unsupported", `cannot read ${document}: it is of docker's first form (schema 1); its image must be pushed anew`);
+  const own = node?.get("mediaType").optional((value) => value.string());
+  if (own !== undefined && documentKind(own) !== undefined) return own;
   throw new CodedError("unsupported", `cannot read ${document}: it is of the type "${foreignText(type)}", which is no manifest's`);
 }

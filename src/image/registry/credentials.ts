@@ -37,11 +37,7 @@ const limits = { maxBytes: 4 << 20, maxDepth: 16 };
 const helperName = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 /** Finds what is to be used for `repository` (`team/app`, or "" for the registry as such) at `registry` (host and port). */
-export async function findCredentials(
-  sources: CredentialSources,
-  registry: string,
-  repository: string,
-): Promise<Credentials | undefined> {
+export async function findCredentials(sources: CredentialSources, registry: string, repository: string): Promise<Credentials | undefined> {
   for (const path of sources.files) {
     const bytes = await sources.readFile(path);
     const file = bytes === undefined ? undefined : parseCredentialFile(bytes, path);
@@ -142,12 +138,6 @@ export function withCredentials({ document }: CredentialFile, registry: string, 
   const auths = document["auths"];
   const others = Object.fromEntries(Object.entries(isObject(auths) ? auths : {}).filter(([name]) => normalKey(name) !== registry));
   return { ...document, auths: credentials === undefined ? others : { ...others, [registry]: entryOf(credentials) } };
-}
-
-/** Whether `file` holds an entry for exactly `registry`. */
-export function hasEntry({ document }: CredentialFile, registry: string): boolean {
-  const auths = document["auths"];
-  return isObject(auths) && Object.keys(auths).some((name) => normalKey(name) === registry);
 }
 
 function entryOf(credentials: Credentials): JsonObject {

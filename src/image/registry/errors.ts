@@ -78,7 +78,10 @@ function explain(refusal: Refusal, faults: readonly RegistryFault[]): { code: Er
       return { code: "unavailable", fact: `the rate limit of ${registry} is reached${limitOf(refusal)}` };
     default:
       if (status >= 500) return { code: "unavailable", fact: `${registry} has trouble of its own (HTTP status ${status})` };
-      return { code: faults[0]?.code === "UNSUPPORTED" ? "unsupported" : "invalid-argument", fact: `${registry} answers HTTP status ${status}` };
+      return {
+        code: faults[0]?.code === "UNSUPPORTED" ? "unsupported" : "invalid-argument",
+        fact: `${registry} answers HTTP status ${status}`,
+      };
   }
 }
 
@@ -114,7 +117,10 @@ export function unreachableError(doing: string, host: string, cause: unknown): C
   const fact = isCertificate
     ? `the certificate of ${host} is not trusted: ${foreignText(message || code)} (its authority belongs into certs.d, or use --insecure)`
     : `${host} cannot be reached: ${foreignText(message || code || "the connection failed")}`;
-  return new CodedError("unavailable", `cannot ${doing}: ${fact}`, { details: { reason: isCertificate ? "certificate" : "network" }, cause });
+  return new CodedError("unavailable", `cannot ${doing}: ${fact}`, {
+    details: { reason: isCertificate ? "certificate" : "network" },
+    cause,
+  });
 }
 
 /** Node hides the reason below "fetch failed". */

@@ -8,7 +8,9 @@ const maxHeaderLength = 16 << 10;
 export function nextLink(response: HttpResponse, doing: string): URL | undefined {
   const header = response.header("link") ?? "";
   if (header.length > maxHeaderLength) throw new CodedError("invalid-spec", `cannot ${doing}: its Link header is too long`);
-  for (const [, target = "", parameters = ""] of header.matchAll(/<([^<>]*)>((?:\s*;\s*[A-Za-z0-9*!#$&+.^_`|~-]+(?:\s*=\s*(?:"[^"]*"|[^\s",;]+))?)*)/g)) {
+  for (const [, target = "", parameters = ""] of header.matchAll(
+    /<([^<>]*)>((?:\s*;\s*[A-Za-z0-9*!#$&+.^_`|~-]+(?:\s*=\s*(?:"[^"]*"|[^\s",;]+))?)*)/g,
+  )) {
     if (!/;\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?![^\s;]))/i.test(parameters)) continue;
     if (!URL.canParse(target, response.url)) throw new CodedError("invalid-spec", `cannot ${doing}: its Link header leads nowhere`);
     const next = new URL(target, response.url);

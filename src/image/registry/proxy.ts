@@ -1,5 +1,4 @@
 /** Which proxy a request goes through, by the environment, as curl and Go's programs read it. */
-import { isIP } from "node:net";
 
 /** The part of the environment that is read; names in lower case come first. */
 export type ProxyEnvironment = Readonly<Record<string, string | undefined>>;
@@ -16,7 +15,7 @@ export function proxyFor(url: URL, environment: ProxyEnvironment): string | fals
 export function isLoopback(hostname: string): boolean {
   const name = bare(hostname);
   if (name === "localhost" || name.endsWith(".localhost") || name === "::1") return true;
-  return isIP(name) === 4 && name.startsWith("127.");
+  return isAddress4(name) && name.startsWith("127.");
 }
 
 /** NO_PROXY: `*`, host names with all below them, addresses, address ranges (`10.0.0.0/8`), each with a port or without. */
@@ -29,19 +28,23 @@ function isExempt(url: URL, list: string): boolean {
     .some((entry) => {
       if (entry === "*") return true;
       if (entry.includes("/")) return isInRange(host, entry);
-      const [, name = "", wantedPort] = /^(.*?)(?::([0-9]+))?$/.exec(isIP(entry) === 6 ? `[${entry}]` : entry) ?? [];
+      const [, name = "", wantedPort] = /^(.*?)(?::([0-9]+))?$/.exec(/^[0-9a-f]*:[0-9a-f]*:/i.test(entry) ? `[${entry}]` : entry) ?? [];
       if (wantedPort !== undefined && wantedPort !== port) return false;
       const domain = bare(name).replace(/^\*?\./, "");
-      return host === domain || (isIP(host) === 0 && host.endsWith(`.${domain}`));
+      return host === domain || (!isAddress4(host) && host.endsWith(`.${domain}`));
     });
 }
 
 function isInRange(host: string, range: string): boolean {
   const [network = "", bits = ""] = range.split("/");
   const length = Number(bits);
-  if (isIP(host) !== 4 || isIP(network) !== 4 || !/^[0-9]{1,2}$/.test(bits) || length > 32) return false;
+  if (!isAddress4(host) || !isAddress4(network) || !/^[0-9]{1,2}$/.test(bits) || length > 32) return false;
   const shift = 2 ** (32 - length);
   return Math.floor(numberOf(host) / shift) === Math.floor(numberOf(network) / shift);
+}
+
+function isAddress4(text: string): boolean {
+  return /^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$/.test(text) && text.split(".").every((part) => Number(part) < 256);
 }
 
 function numberOf(address: string): number {

@@ -61,7 +61,7 @@ export class Registries {
   /** The repository that `name` (with its domain) names. */
   async repository(name: string): Promise<RepositoryClient> {
     const { domain = "", path } = splitName(name);
-    return this.#client(domain, path, name);
+    return this.#client(domain, path);
   }
 
   /** Where `name` is pulled from: its mirrors, then the registry itself. */
@@ -69,20 +69,19 @@ export class Registries {
     const { domain = "", path } = splitName(name);
     const { mirrors } = this.#settingsFor(await this.#readSettings(), domain);
     const places = mirrors.map((mirror) => splitName(`${mirror}/${path}`));
-    return await Promise.all(
-      [...places, { domain, path }].map((place) => this.#client(place.domain ?? "", place.path, `${place.domain ?? ""}/${place.path}`)),
-    );
+    return await Promise.all([...places, { domain, path }].map((place) => this.#client(place.domain ?? "", place.path)));
   }
 
   /** Checks that the registry answers and, when `credentials` are given, that it takes them. @throws CodedError `permission-denied`, `unavailable` */
   async ping(registry: string, credentials?: Credentials): Promise<void> {
-    const client = await this.#client(registry, "", registry, credentials);
+    const client = await this.#client(registry, "", credentials);
     await client.ping();
   }
 
-  async #client(registry: string, path: string, name: string, given?: Credentials): Promise<RepositoryClient> {
+  async #client(registry: string, path: string, given?: Credentials): Promise<RepositoryClient> {
+    const name = path === "" ? registry : `${registry}/${path}`;
     const { base, transport } = await this.#connect(registry);
-    const { clock, credentials } = this.#options;
+    const { clock, random, credentials } = this.#options;
     const auth = new Authenticator({
       transport,
       clock,
@@ -90,7 +89,17 @@ export class Registries {
       name: registry,
       credentials: () => (given === undefined ? findCredentials(credentials, registry, path) : Promise.resolve(given)),
     });
-    return new RepositoryClient({ base, path, name, registry, transport, auth, clock, onWarning: (text) => this.#warn(registry, text) });
+    return new RepositoryClient({
+      base,
+      path,
+      name,
+      registry,
+      transport,
+      auth,
+      clock,
+      random,
+      onWarning: (text) => this.#warn(registry, text),
+    });
   }
 
   #connect(registry: string): Promise<Connection> {
@@ -159,7 +168,12 @@ async function chooseScheme(transport: Transport, base: URL): Promise<URL> {
   const plain = new URL(base);
   plain.protocol = "http:";
   const ask = async (url: URL): Promise<boolean> => {
-    const response = await transport.send({ method: "GET", url: new URL("v2/", url).href, doing: `reach ${base.host}`, isRepeatable: false });
+    const response = await transport.send({
+      method: "GET",
+      url: new URL("v2/", url).href,
+      doing: `reach ${base.host}`,
+      isRepeatable: false,
+    });
     await response.discard();
     return response.status === 200 || response.status === 401;
   };

@@ -126,6 +126,7 @@ export async function readTls(
 
 async function readText(files: FilePort, path: string): Promise<string> {
   const bytes = await files.readFile(path);
-  if (bytes === undefined) throw new CodedError("not-found", `cannot read ${path}: there is no such file, but the settings of a registry need it`);
+  if (bytes === undefined)
+    throw new CodedError("not-found", `cannot read ${path}: there is no such file, but the settings of a registry need it`);
   return Buffer.from(bytes).toString("utf8");
 }

@@ -192,7 +192,10 @@ class FetchedResponse implements HttpResponse {
     const encoding = this.header("content-encoding");
     if (encoding !== undefined && encoding !== "identity") {
       controller.abort();
-      throw new CodedError("invalid-spec", `cannot ${request.doing}: the answer is encoded as ${foreignText(encoding)}, which nobody asked for`);
+      throw new CodedError(
+        "invalid-spec",
+        `cannot ${request.doing}: the answer is encoded as ${foreignText(encoding)}, which nobody asked for`,
+      );
     }
     const reader = this.#response.body?.getReader();
     if (reader === undefined) return;
@@ -253,7 +256,8 @@ function redirectTarget(request: HttpRequest, response: HttpResponse): string {
   const refused = (fact: string): CodedError =>
     new CodedError("invalid-spec", `cannot ${request.doing}: the redirect from ${new URL(response.url).host} ${fact}`);
   const location = response.header("location");
-  if (location === undefined || location.length > maxLocationLength || !URL.canParse(location, response.url)) throw refused("leads nowhere");
+  if (location === undefined || location.length > maxLocationLength || !URL.canParse(location, response.url))
+    throw refused("leads nowhere");
   const from = new URL(response.url);
   const to = new URL(location, from);
   if (to.protocol !== "https:" && to.protocol !== "http:") throw refused(`leads to a ${foreignText(to.protocol)} address`);
