@@ -1,12 +1,12 @@
 /** Wires the `gantry-runtime` command to this process, which the executor started and whose program it waits for (executor/front.c). */
-import { appendFileSync, closeSync, readFileSync, realpathSync, statSync, writeSync } from "node:fs";
+import { appendFileSync, closeSync, readFileSync, realpathSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
 import { encodeProgram } from "#program/encode.ts";
-import type { CompilerFile } from "#runtime/cache/entry.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
+import { findCompilerFile } from "./compiler-file.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
 import { runOther } from "./run-other.ts";
 
@@ -63,14 +63,6 @@ function listenDescriptors(): number {
   const meant = Number(process.env["LISTEN_PID"]);
   const count = Number(process.env["LISTEN_FDS"]);
   return (meant === process.ppid || meant === process.pid) && Number.isSafeInteger(count) && count > 0 ? count : 0;
-}
-
-/** What the executor's front does not look for need not be kept either (executor/front.c). */
-function findCompilerFile(): CompilerFile | undefined {
-  if (process.geteuid?.() !== 0 || (process.env["GANTRY_NO_CACHE"] ?? "") !== "" || process.env["LISTEN_FDS"] !== undefined)
-    return undefined;
-  const { ino, size, ctimeNs } = statSync(process.execPath, { bigint: true });
-  return { ino, size, changedNs: ctimeNs };
 }
 
 function read<Value>(verb: string, path: string, access: () => Value): Value {

@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { cgroupFilesOf } from "../cgroup-facts.ts";
 import { answersOf, parseMountinfo, readHostFacts, type HostFacts } from "../facts.ts";
-import { machine, type Machine } from "../machine.ts";
+import { machine as thisMachine, type Machine } from "../machine.ts";
 import type { Check } from "./entry.ts";
 
 /** A question and its answer. Which files cgroups have (`cgroup-file`) does not change while a kernel runs. */
@@ -23,7 +23,7 @@ export interface RecordedFacts {
 }
 
 /** Reads the facts of this machine and notes what is asked. @throws CodedError as `readHostFacts` */
-export function recordFacts(): RecordedFacts {
+export function recordFacts(machine: Machine = thisMachine): RecordedFacts {
   const asked: Asked[] = [];
   let isComplete = true;
   const note = <Answer extends Asked["answer"]>(kind: Asked["kind"], path: string, answer: Answer): Answer => {
@@ -107,6 +107,6 @@ function mountChecks({ cgroup: { version, hierarchies, unified } }: HostFacts): 
   return [
     ...checks,
     { kind: "content", path: "/proc/self/cgroup", content: own },
-    ...(controllers === undefined ? [] : [{ kind: "content" as const, path: controllers, content: machine.read(controllers) }]),
+    ...(controllers === undefined ? [] : [{ kind: "content" as const, path: controllers, content: thisMachine.read(controllers) }]),
   ];
 }
