@@ -1,7 +1,7 @@
 /*
  * `create` and `run` without the compiler: the program of an earlier container of the same kind, if nothing is different but names.
  *
- *     ROOT/@programs/HASH      one entry: header, the request's normal form, where names go, checks, program
+ *     /run/gantry-cache/HASH      one entry: header, the request's normal form, where names go, checks, program
  *
  * An entry is used when its form is this request's byte for byte, its checksum is right, the compiler is the same file, and every
  * fact about the machine that it was compiled for still holds (checks.c). The compiler writes entries, after it has delivered.
@@ -11,7 +11,8 @@
  */
 #include "cached.h"
 
-#define DIRECTORY "/@programs"
+#define DIRECTORY "/run/gantry-cache"
+#define DIRECTORY_VARIABLE "GANTRY_CACHE="
 #define ENTRY_LIMIT (2u << 20)
 #define CONFIG_LIMIT (256u << 10)
 #define NAME_BYTES 16
@@ -38,27 +39,22 @@ struct hole {
 };
 
 static struct normal_form form;
-static uint8_t entry[ENTRY_LIMIT] __attribute__((aligned(8)));
+static uint8_t entry[ENTRY_LIMIT + 4] __attribute__((aligned(8)));
 static char config[CONFIG_LIMIT];
 
-/* Two sums of 32 bits over `size` bytes, as if zeros followed up to a multiple of 4. */
-static uint64_t sum_of(const void *bytes, size_t size)
+/* Two sums of 32 bits over `size` bytes, as if zeros followed up to a multiple of 4. They are aligned, and there is room for those. */
+static uint64_t sum_of(uint8_t *bytes, uint32_t size)
 {
-	const uint8_t *at = bytes;
-	uint32_t a = 0x9e3779b1u ^ (uint32_t)size;
+	const uint32_t *words = (const uint32_t *)(void *)bytes;
+	uint32_t a = 0x9e3779b1u ^ size;
 	uint32_t b = 0x85ebca77u;
 
-	while (size > 0) {
-		size_t count = size < 4 ? size : 4;
-		uint32_t word = 0;
-
-		memcpy(&word, at, count);
-		a = (a ^ word) * 0x9e3779b1u;
+	memset(bytes + size, 0, -size & 3);
+	for (uint32_t i = 0; i < (size + 3) / 4; i++) {
+		a = (a ^ words[i]) * 0x9e3779b1u;
 		a ^= a >> 15;
-		b = (b + word) * 0xc2b2ae3du;
+		b = (b + words[i]) * 0xc2b2ae3du;
 		b ^= b >> 13;
-		at += count;
-		size -= count;
 	}
 	return (uint64_t)b << 32 | a;
 }
@@ -100,15 +96,12 @@ static bool form_of(const struct call *call)
 }
 
 /* Opens the entry whose name is `sum` in hexadecimal digits. */
-static int open_entry(const char *root, uint64_t sum)
+static int open_entry(char **envp, uint64_t sum)
 {
-	char path[PATH_BYTES];
+	const char *path = find_variable(envp, DIRECTORY_VARIABLE);
 	char name[NAME_BYTES + 1] = { 0 };
-	size_t at = 0;
 
-	if (!append(path, &at, root) || !append(path, &at, DIRECTORY))
-		return -ENAMETOOLONG;
-	int directory OWNED = SYS(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	int directory OWNED = SYS(openat, AT_FDCWD, path == NULL ? DIRECTORY : path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 	TRY(directory);
 	if (!is_ours(directory, S_IFDIR, 077))
 		return -EPERM;
@@ -176,13 +169,13 @@ int open_cached(const struct call *call, char **envp, int compiler)
 	uint32_t program_size = 0;
 	int size;
 
-	if (!call->makes || has_variable(envp, "LISTEN_FDS=") || !form_of(call))
+	if (!call->makes || find_variable(envp, "LISTEN_FDS=") != NULL || !form_of(call))
 		return -1;
-	int file OWNED = open_entry(call->root, sum_of(form.bytes, form.size));
+	int file OWNED = open_entry(envp, sum_of((uint8_t *)form.bytes, form.size));
 	if (file < 0 || !is_ours(file, S_IFREG, 077))
 		return -1;
 	int used OWNED = SYS(dup, file);
-	size = read_file(file, (char *)entry, sizeof(entry));
+	size = read_file(file, (char *)entry, ENTRY_LIMIT);
 	file = -1;
 	program = size < 0 ? NULL : program_in((uint32_t)size, compiler, &program_size);
 	if (program == NULL)

@@ -15,7 +15,7 @@ struct name {
 
 /* Its names point into what it was made from. */
 struct normal_form {
-	char bytes[FORM_LIMIT];
+	char bytes[FORM_LIMIT + 4] __attribute__((aligned(8)));
 	uint32_t size;
 	struct name names[NAME_LIMIT];
 	uint32_t name_count;

@@ -166,13 +166,13 @@ bool parse_call(char **words, struct call *call)
 	return *words == NULL && call->signal != 0;
 }
 
-/* True when a variable of this name ("NAME=") is set to anything. */
-bool has_variable(char **envp, const char *name)
+/* The value of the variable `name` ("NAME="); NULL when it is missing or empty. */
+const char *find_variable(char **envp, const char *name)
 {
 	size_t size = strlen(name);
 
 	for (; *envp != NULL; envp++)
 		if (strlen(*envp) > size && memcmp(*envp, name, size) == 0)
-			return true;
-	return false;
+			return *envp + size;
+	return NULL;
 }

@@ -110,7 +110,7 @@ struct call {
 
 /* call.c */
 bool parse_call(char **words, struct call *call);
-bool has_variable(char **envp, const char *name);
+const char *find_variable(char **envp, const char *name);
 
 /* prepared.c */
 bool append(char *path, size_t *at, const char *text);

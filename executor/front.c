@@ -178,7 +178,7 @@ bool find_prepared(char **argv, char **envp)
 	/* Started by ourselves, the words have been looked at. */
 	if (argv[0][0] >= '0' && argv[0][0] <= '9')
 		return false;
-	front_understands = SYS(geteuid) == 0 && !has_variable(envp, OFF_VARIABLE) && parse_call(argv + 1, &front_call) &&
+	front_understands = SYS(geteuid) == 0 && find_variable(envp, OFF_VARIABLE) == NULL && parse_call(argv + 1, &front_call) &&
 			    make_log(&front_call);
 	if (!front_understands)
 		return false;

@@ -80,7 +80,7 @@ static int number_of(struct normal_form *form, const char *text, size_t size)
 
 static bool put(struct normal_form *form, const char *bytes, size_t size)
 {
-	if (size > sizeof(form->bytes) - form->size)
+	if (size > FORM_LIMIT - form->size)
 		return false;
 	memcpy(form->bytes + form->size, bytes, size);
 	form->size += (uint32_t)size;
@@ -137,9 +137,10 @@ bool normalize(struct normal_form *form, const char *text, size_t length, bool i
 		}
 		if (is_json && in_string && *text == '\\')
 			taken = escape_at(text, end);
-		if (!put(form, text, taken))
+		if (taken > FORM_LIMIT - form->size)
 			return false;
-		text += taken;
+		for (; taken > 0; taken--)
+			form->bytes[form->size++] = *text++;
 	}
 	return true;
 }

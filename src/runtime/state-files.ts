@@ -39,8 +39,3 @@ export function stateFiles(directory: string): StateFiles {
 export function preparedProgramPath(directory: string, verb: PreparedVerb): string {
   return join(directory, `${verb}.program`);
 }
-
-/** Where compiled programs are kept for other containers; no container can have this name. */
-export function programDirectory(stateRoot: string): string {
-  return join(stateRoot, "@programs");
-}

@@ -1,6 +1,6 @@
 /** What the commands of `gantry-runtime` get, and what a command is. */
 import type { Program } from "#program/encode.ts";
-import type { CompilerFile } from "#runtime/cache/entry.ts";
+import type { ProgramCache } from "#runtime/cache/store.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import type { Command, CommandShape, ParsedArguments } from "../command.ts";
 import type { GlobalSettings } from "./global-options.ts";
@@ -26,8 +26,8 @@ export interface RuntimeProgram {
   /** Hands the encoded program to the executor that waits for it, once. */
   readonly deliver: (program: Uint8Array) => void;
   readonly readConfig: (bundle: string) => BundleConfig;
-  /** The compiler's own file, when programs may be kept; undefined when they may not. */
-  readonly compilerFile: () => CompilerFile | undefined;
+  /** Where programs may be kept for other containers; undefined when they may not. */
+  readonly findCache: () => ProgramCache | undefined;
   /** Absolute path of a directory, links followed. @throws CodedError `not-found` */
   readonly resolveBundle: (bundle: string) => string;
   /** Absolute path; nothing needs to be there. */

@@ -72,14 +72,14 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
     },
   };
   const compiled = compileBundle(options);
-  const compiler = program.compilerFile();
+  const cache = program.findCache();
   const words = callWords(context, parsed, options);
   // What was warned of would not be told again.
   const isSilent = !hasWarned || (words?.isTold === false && !context.global.switches.has("debug"));
-  if (compiler !== undefined && words !== undefined && isSilent) {
+  if (cache !== undefined && words !== undefined && isSilent) {
     context.whenDelivered(async (bytes) => {
       const { keepProgram } = await import("#runtime/cache/store.ts");
-      keepProgram({ words, configText, options, recorded, program: bytes, compiler });
+      keepProgram(cache.directory, { words, configText, options, recorded, program: bytes, compiler: cache.compiler });
     });
   }
   return compiled;

@@ -20,7 +20,6 @@ import {
   writeTextAtomic,
 } from "#sys/small-files.ts";
 import { compileBundle, type BundleOptions } from "../run.ts";
-import { programDirectory } from "../state-files.ts";
 import { encodeChecks, encodeEntry, entryName, type CompilerFile, type Entry } from "./entry.ts";
 import { findHoles } from "./holes.ts";
 import { checksOf, replayFacts, type RecordedFacts } from "./recorder.ts";
@@ -37,6 +36,13 @@ export interface CompiledRequest {
   readonly compiler: CompilerFile;
 }
 
+/** Where programs are kept, and who has compiled them. */
+export interface ProgramCache {
+  /** Absolute path; what is above it must be there. */
+  readonly directory: string;
+  readonly compiler: CompilerFile;
+}
+
 /** How many programs are kept; those that were not used for longest go first. */
 const entryLimit = 64;
 const entryLimitBytes = 2 << 20;
@@ -44,8 +50,7 @@ const entryLimitBytes = 2 << 20;
 const wordCount = 8;
 
 /** Keeps the program of a request, unless it cannot be said for which other containers it would be good. */
-export function keepProgram(request: CompiledRequest): void {
-  const directory = programDirectory(request.options.stateRoot);
+export function keepProgram(directory: string, request: CompiledRequest): void {
   const entry = makeEntry(request);
   if (entry === undefined || !makeDirectory(directory)) return;
   const bytes = encodeEntry(entry);
