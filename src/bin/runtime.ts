@@ -1,7 +1,7 @@
 /** Wires the `gantry-runtime` command to this process, which the executor started and whose program it waits for (executor/front.c). */
 import { appendFileSync, closeSync, readFileSync, realpathSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
-import { CodedError } from "#base/errors.ts";
+import { CodedError, isSystemError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
 import { encodeProgram } from "#program/encode.ts";
 import { nowMs } from "#sys/clock.ts";
@@ -18,9 +18,14 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
   const parent = process.ppid;
   let delivered = false;
   const deliver = (program: Uint8Array): void => {
-    for (let written = 0; written < program.length;) written += writeSync(programFd, program, written);
-    closeSync(programFd);
     delivered = true;
+    try {
+      for (let written = 0; written < program.length;) written += writeSync(programFd, program, written);
+      closeSync(programFd);
+    } catch (error) {
+      // The executor was killed: nobody waits any more, and nothing was done.
+      if (!isSystemError(error) || error.code !== "EPIPE") throw error;
+    }
   };
   const exitCode = await runRuntime(words, {
     version,

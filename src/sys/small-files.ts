@@ -12,6 +12,7 @@ import {
   readlinkSync,
   renameSync,
   rmdirSync,
+  type Stats,
   symlinkSync,
   unlinkSync,
   utimesSync,
@@ -68,12 +69,28 @@ export function listSubdirectories(path: string): string[] {
 
 /** The text of the regular file `path`; undefined when there is none. @throws CodedError `corrupt` for a file over 16 MiB */
 export function readTextIfThere(path: string): string | undefined {
+  return readRegular(path, () => undefined);
+}
+
+/**
+ * The same of a file that nobody but this user could have written: what is read there is acted upon.
+ * @throws CodedError `permission-denied` when it is another's, or others may write to it
+ */
+export function readOwnTextIfThere(path: string): string | undefined {
+  return readRegular(path, ({ uid, mode }) => {
+    if (uid !== process.geteuid?.()) throw new CodedError("permission-denied", `cannot use ${path}: it belongs to another user`);
+    if ((mode & 0o022) !== 0) throw new CodedError("permission-denied", `cannot use ${path}: others may write to it`);
+  });
+}
+
+function readRegular(path: string, check: (stats: Stats) => void): string | undefined {
   return absentAs(undefined, () => {
     const fd = openSync(path, "r");
     try {
       const stats = fstatSync(fd);
       if (!stats.isFile() || stats.size > maxTextBytes)
         throw new CodedError("corrupt", `cannot read ${path}: it is no file of at most ${maxTextBytes} bytes`);
+      check(stats);
       return readFileSync(fd, "utf8");
     } finally {
       closeSync(fd);
@@ -102,11 +119,6 @@ export function writeTextAtomic(path: string, text: string | Uint8Array, mode = 
   const temporary = `${path}.${ownerName()}`;
   writeFileSync(temporary, text, { mode, flag: "wx" });
   renameSync(temporary, path);
-}
-
-/** Writes to a file that exists: a setting of the kernel. */
-export function writeSetting(path: string, text: string): void {
-  writeFileSync(path, text, { flag: "r+" });
 }
 
 /** Writes a file that must not exist yet; for files in a directory that nobody else sees yet. */

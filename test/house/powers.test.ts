@@ -21,6 +21,7 @@ const doors: ReadonlyArray<{ readonly path: string; readonly power: string; read
   { path: "src/program/spawn-node.ts", power: "node:child_process", because: "starts the executor" },
   { path: "src/image/blob/", power: "node:fs", because: "blobs are streamed through open files, which sys/ has no words for" },
   { path: "src/image/source/", power: "node:fs", because: "image archives are read at positions of open files" },
+  { path: "src/image/target/", power: "node:fs", because: "archives are written as streams, and a stranger's layout is left as it was" },
   { path: "src/image/layout.ts", power: "node:fs", because: "an OCI layout is files and folders" },
   { path: "src/image/verify.ts", power: "node:fs", because: "walks the layout that it checks" },
   { path: "src/runtime/machine.ts", power: "node:fs", because: "answers what the compiler asks about files" },

@@ -2,6 +2,7 @@
 import type { Descriptor } from "#spec/image.ts";
 import { isTag, parseReference, formatReference, withDefaultTag } from "#spec/reference.ts";
 import { refNameAnnotation } from "../layout.ts";
+import { isReferrersTag } from "../referrers.ts";
 import type { SourceImage } from "./source.ts";
 
 /** containerd and docker write the whole reference here, and only the tag into ref.name. */
@@ -11,6 +12,7 @@ const imageNameAnnotation = "io.containerd.image.name";
 export function namedImages(entries: readonly Descriptor[]): SourceImage[] {
   const images = new Map<string, { names: string[]; tag: string | undefined; descriptor: Descriptor }>();
   for (const descriptor of entries) {
+    if (isReferrersTag(descriptor.annotations?.[refNameAnnotation] ?? "")) continue;
     const image = images.get(descriptor.digest) ?? { names: [], tag: undefined, descriptor };
     images.set(descriptor.digest, image);
     const { name, tag } = nameIn(descriptor);
