@@ -93,14 +93,13 @@ describe.skipIf(compiler === null)(`the executor's normal form${compiler === nul
   }
 
   test("is ours, byte for byte, for any text", () => {
-    const built = Bun.spawnSync([
-      "cc",
-      ...["-std=gnu17", "-g", "-fsanitize=address,undefined", "-DGANTRY_HOSTED", `-I${root}/executor`, "-o", program],
-      ...[`${root}/test/support/normal-form.c`, `${root}/executor/normal.c`],
-    ]);
+    const options = ["-std=gnu17", "-g", "-fsanitize=address,undefined", "-DGANTRY_HOSTED", `-I${root}/executor`];
+    const sources = [`${root}/test/support/normal-form.c`, `${root}/executor/normal.c`];
+    const built = Bun.spawnSync(["cc", ...options, "-o", program, ...sources]);
     expect(built.stderr.toString()).toBe("");
-    const hex = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 1, maxLength: 70 });
-    const sized64 = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 64, maxLength: 64 });
+    const digit = fc.constantFrom("0", "1", "5", "9", "a", "b", "e", "f");
+    const hex = fc.string({ unit: digit, minLength: 1, maxLength: 70 });
+    const sized64 = fc.string({ unit: digit, minLength: 64, maxLength: 64 });
     const piece = fc.oneof(
       hex,
       sized64,

@@ -43,8 +43,14 @@ function requestOf(name: string, number: 0 | 1, manager: BundleOptions["cgroupMa
     warn: () => undefined,
   };
   const words: CompiledRequest["words"] = {
-    ...{ verb: "create" as const, switches: manager === "systemd" ? "s" : "", isTold: false, preservedFds: "", consoleSocket: "" },
-    ...{ root: options.stateRoot, bundle: options.bundle, pidFile: options.pidFile ?? "" },
+    verb: "create",
+    switches: manager === "systemd" ? "s" : "",
+    isTold: false,
+    root: options.stateRoot,
+    preservedFds: "",
+    pidFile: options.pidFile ?? "",
+    consoleSocket: "",
+    bundle: options.bundle,
   };
   return { words, configText: text, options, recorded, program: encodeProgram(compileBundle(options)), compiler };
 }

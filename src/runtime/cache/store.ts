@@ -66,7 +66,9 @@ export function makeEntry({ words, configText, options, recorded, program, compi
   if (form === undefined || checks === undefined) return undefined;
   const others = otherNames(form.names);
   const replayed = replayFacts(recorded);
-  const renamed = encodeProgram(compileBundle(renameOptions(options, form, others, replayed)));
+  const renamed = encodeProgram(
+    compileBundle({ ...options, ...renamedOptions(form, others), facts: replayed.facts, warn: () => undefined }),
+  );
   const renamedChecks = checksOf(replayed);
   if (renamedChecks === undefined) return undefined;
   const encoded = encodeChecks(checks);
@@ -75,24 +77,15 @@ export function makeEntry({ words, configText, options, recorded, program, compi
   return holes === undefined ? undefined : { form, compiler, checks: encoded, program, holes };
 }
 
-function renameOptions(options: BundleOptions, { form }: NormalForm, others: readonly string[], { facts }: RecordedFacts): BundleOptions {
+/** What a request says of the container, with other names. */
+function renamedOptions({ form }: NormalForm, others: readonly string[]): Partial<BundleOptions> {
   const [id = ""] = others;
   const texts = expand(form, others).slice(id.length).split("\0");
   const [, , , stateRoot = "", , pidFile = "", consoleSocket = "", bundle = ""] = texts.map((text) =>
     Buffer.from(text, "latin1").toString(),
   );
   const config = parseRuntimeConfig(parseJsonKeepingDigits(Buffer.from(texts.slice(wordCount).join("\0"), "latin1").toString()));
-  return {
-    ...options,
-    id,
-    stateRoot,
-    bundle,
-    config,
-    facts,
-    ...(pidFile === "" ? {} : { pidFile }),
-    ...(consoleSocket === "" ? {} : { consoleSocket }),
-    warn: () => undefined,
-  };
+  return { id, stateRoot, bundle, config, ...(pidFile === "" ? {} : { pidFile }), ...(consoleSocket === "" ? {} : { consoleSocket }) };
 }
 
 /** False when programs may not be kept there: who could write to the directory could have them run. */
