@@ -1,9 +1,9 @@
 /** Published weaknesses of container runtimes, attacked: paths, mounts and /proc. Guards and CVEs are told in docs/security.md. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installed } from "../support/images/commands.ts";
-import { type AttackConfig, type Mount, removeTargets, subject, Target, whyNot } from "./attack-harness.ts";
+import { type AttackConfig, grant, type Mount, removeTargets, subject, Target, whyNot } from "./attack-harness.ts";
 import { execute } from "./gantry-harness.ts";
 
 setDefaultTimeout(60_000);
@@ -234,6 +234,28 @@ describe.skipIf(whyNot !== undefined)("a volume that changes when the mounts are
     writeFileSync(join(target.outside, "mark"), "of the host");
     const { stdout } = await target.fromShell(`exec 7<${target.outside}`, ["run", "--bundle", target.bundle, target.id]);
     expect(stdout).not.toContain("of the host");
+  });
+});
+
+describe.skipIf(whyNot !== undefined || !existsSync("/dev/fuse"))("devices", () => {
+  const allow = { allow: true, type: "c", major: 10, minor: 229, access: "rw" };
+  test.each([
+    ["no rules", {}, "refused"],
+    ["no list of rules", undefined, "refused"],
+    ["a rule about another device", { devices: [{ ...allow, minor: 200 }] }, "refused"],
+    ["a rule about it", { devices: [allow] }, "opened"],
+    ["a rule about everything", { devices: [{ allow: true, access: "rwm" }] }, "opened"],
+  ])("GHSA-g54h-m393-cpwq: a container that is given %s opens other devices of the host only by rules", async (_, resources, expected) => {
+    await using target = new Target(
+      "mknod /dev/probe c 10 229; if (: </dev/probe) 2>/dev/null; then echo opened; else echo refused; fi",
+      (config) => {
+        grant(config, "CAP_MKNOD");
+        if (resources === undefined) delete config.linux.resources;
+        else config.linux.resources = resources;
+      },
+    );
+    symlinkSync("busybox", join(target.rootfs, "bin/mknod"));
+    expect((await target.run()).stdout).toBe(`${expected}\n`);
   });
 });
 
