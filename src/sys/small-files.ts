@@ -114,8 +114,14 @@ export function ownerOf(path: string): number | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.uid;
 }
 
+/** True when the path is a directory that belongs to us and that nobody else may enter. */
+export function isPrivateDirectory(path: string): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats?.isDirectory() === true && stats.uid === process.geteuid?.() && (stats.mode & 0o077) === 0;
+}
+
 /** Writes `path` so that a reader sees the old content or the new, never a part. */
-export function writeTextAtomic(path: string, text: string, mode = 0o600): void {
+export function writeTextAtomic(path: string, text: string | Uint8Array, mode = 0o600): void {
   const temporary = `${path}.${ownerName()}`;
   writeFileSync(temporary, text, { mode, flag: "wx" });
   renameSync(temporary, path);
