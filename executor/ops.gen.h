@@ -74,6 +74,7 @@ enum op_code {
 	OP_ID_MAP = 133,
 	OP_ATTACH = 134,
 	OP_NEW_FILESYSTEM = 135,
+	OP_SLOT_ATTRIBUTES = 165,
 	OP_COPY_UP = 136,
 	OP_COPY_MODE = 137,
 	OP_RECONFIGURE = 138,
@@ -129,6 +130,7 @@ enum op_code {
 	OP_WRITE_AND_AWAIT = 143,
 	OP_SIGNAL_CGROUP = 144,
 	OP_REMOVE_EMPTY_CGROUP = 145,
+	OP_MAKE_CPUSET = 170,
 };
 
 /* Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit. */
@@ -221,7 +223,7 @@ struct op_report {
 	uint32_t value;
 };
 
-/* Makes the cgroup directory `path` and its missing parents; one that exists is kept. */
+/* Makes the cgroup directory `path` and its missing parents, which get the sticky bit as a mark; one that exists is kept. */
 struct op_make_cgroup {
 	const char *path;
 };
@@ -231,7 +233,7 @@ struct op_remove_cgroup {
 	const char *path;
 };
 
-/* Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881). */
+/* Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881). */
 struct op_write {
 	const char *path;
 	const char *data;
@@ -530,6 +532,14 @@ struct op_new_filesystem {
 	char **options; /* ends in NULL */
 	uint64_t attributes;
 	const char *otherwise;
+};
+
+/* Sets and clears MOUNT_ATTR_* of the mount in `slot`, and of those below it if `recursive`, before anybody can see it or swap its place. */
+struct op_slot_attributes {
+	uint32_t slot;
+	uint64_t set;
+	uint64_t clear;
+	uint32_t recursive;
 };
 
 /* Copies what is in the directory `path` into the mount in `slot`: owners, modes, extended attributes, links and times; not what is mounted below. With `itself` the directory's own attributes too. */
@@ -880,8 +890,14 @@ struct op_signal_cgroup {
 	uint32_t signal;
 };
 
-/* Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success. */
+/* Removes the cgroup `path` if it is empty and was made as another's missing parent (`make-cgroup`); all else is left, and a missing one is success. */
 struct op_remove_empty_cgroup {
+	const char *path;
+};
+
+/* As `make-cgroup`, and each cpuset from below `top` down to `path` that has no CPUs or no memory nodes gets its parent's. */
+struct op_make_cpuset {
+	const char *top;
 	const char *path;
 };
 
@@ -1031,6 +1047,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_NEW_FILESYSTEM:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SLOT_ATTRIBUTES:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_COPY_UP:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_COPY_MODE:
@@ -1141,6 +1159,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_REMOVE_EMPTY_CGROUP:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MAKE_CPUSET:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	default:
 		return 0;
 	}
@@ -1214,6 +1234,7 @@ union any_op {
 	struct op_id_map id_map_;
 	struct op_attach attach_;
 	struct op_new_filesystem new_filesystem_;
+	struct op_slot_attributes slot_attributes_;
 	struct op_copy_up copy_up_;
 	struct op_copy_mode copy_mode_;
 	struct op_reconfigure reconfigure_;
@@ -1269,6 +1290,7 @@ union any_op {
 	struct op_write_and_await write_and_await_;
 	struct op_signal_cgroup signal_cgroup_;
 	struct op_remove_empty_cgroup remove_empty_cgroup_;
+	struct op_make_cpuset make_cpuset_;
 };
 
 /* X(code, name) for every op: dispatchers and checks are made from this list, so none can miss one. */
@@ -1340,6 +1362,7 @@ union any_op {
 	X(OP_ID_MAP, id_map) \
 	X(OP_ATTACH, attach) \
 	X(OP_NEW_FILESYSTEM, new_filesystem) \
+	X(OP_SLOT_ATTRIBUTES, slot_attributes) \
 	X(OP_COPY_UP, copy_up) \
 	X(OP_COPY_MODE, copy_mode) \
 	X(OP_RECONFIGURE, reconfigure) \
@@ -1394,7 +1417,8 @@ union any_op {
 	X(OP_CHANGE_OWNER, change_owner) \
 	X(OP_WRITE_AND_AWAIT, write_and_await) \
 	X(OP_SIGNAL_CGROUP, signal_cgroup) \
-	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup)
+	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup) \
+	X(OP_MAKE_CPUSET, make_cpuset)
 
 /* Decoders: true when the record's body holds exactly these fields and nothing else. */
 static inline bool decode_lock(struct reader *r, struct op_lock *op)
@@ -1865,6 +1889,15 @@ static inline bool decode_new_filesystem(struct reader *r, struct op_new_filesys
 	       at_end(r);
 }
 
+static inline bool decode_slot_attributes(struct reader *r, struct op_slot_attributes *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_u64(r, &op->set) &&
+	       take_u64(r, &op->clear) &&
+	       take_u32(r, &op->recursive) &&
+	       at_end(r);
+}
+
 static inline bool decode_copy_up(struct reader *r, struct op_copy_up *op)
 {
 	return take_u32(r, &op->slot) &&
@@ -2270,6 +2303,13 @@ static inline bool decode_signal_cgroup(struct reader *r, struct op_signal_cgrou
 static inline bool decode_remove_empty_cgroup(struct reader *r, struct op_remove_empty_cgroup *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_make_cpuset(struct reader *r, struct op_make_cpuset *op)
+{
+	return take_text(r, &op->top) &&
+	       take_text(r, &op->path) &&
 	       at_end(r);
 }
 
