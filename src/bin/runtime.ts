@@ -7,7 +7,7 @@ import { encodeProgram } from "#program/encode.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
-import { runOther } from "./run-other.ts";
+import { findProgram, listEnvironment, runOther } from "./run-other.ts";
 
 /** Where the executor reads its program. */
 const programFd = 3;
@@ -34,6 +34,8 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
     },
     readText: (path) => read("read", path, () => readFileSync(path === "-" ? 0 : path, "utf8")),
     runOther,
+    findProgram,
+    environment: listEnvironment(),
     pause: async (ms) => {
       await Bun.sleep(ms);
       return process.ppid === parent;

@@ -12,6 +12,7 @@ import {
   readlinkSync,
   renameSync,
   rmdirSync,
+  statSync,
   symlinkSync,
   unlinkSync,
   utimesSync,
@@ -84,6 +85,16 @@ export function readTextIfThere(path: string): string | undefined {
 /** When the file was last written; undefined when it does not exist. */
 export function modifiedAt(path: string): Date | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.mtime;
+}
+
+/** Whether the path is a directory, links followed; undefined when nothing is there. */
+export function isDirectory(path: string): boolean | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory();
+}
+
+/** The inode number of what `path` leads to, links followed; undefined when nothing is there. */
+export function findInode(path: string): bigint | undefined {
+  return statSync(path, { throwIfNoEntry: false, bigint: true })?.ino;
 }
 
 /** The user id of the owner of `path`; undefined when nothing is there. */
