@@ -96,7 +96,7 @@ export function readDescriptors(path: string): string[] {
 /** The lines of criu's log that say what went wrong, as one; empty when there are none. */
 export function criuErrors(workPath: string, log: string): string {
   const lines = (readTextIfThere(join(workPath, log)) ?? "").split("\n").filter((line) => line.includes("Error ("));
-  // It complains of a limit that it would have liked to raise, and goes on.
-  const grave = lines.filter((line) => !line.includes("RLIMIT_NOFILE"));
+  // It complains of what it would have liked to have, and goes on.
+  const grave = lines.filter((line) => !line.includes("RLIMIT_NOFILE") && !line.includes("Unable to create tun"));
   return grave.map((line) => line.replace(/^\([0-9.]+\)\s*(?:\d+:\s*)?/, "")).join("; ");
 }

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import type { Program, Step } from "#program/encode.ts";
-import { isDirectory } from "#sys/small-files.ts";
+import { isDirectory, pathExists } from "#sys/small-files.ts";
 import { resolveHostPath } from "./compile/context.ts";
 import { descriptorsFile } from "./compile/criu/dump.ts";
 import type { CriuOptions } from "./compile/criu/request.ts";
@@ -26,6 +26,8 @@ export interface RestoreOptions extends Omit<BundleOptions, "mode"> {
 export function compileRestoredBundle(options: RestoreOptions): Program {
   const { id, bundle, config, mode, call, facts, cgroupManager, warn } = options;
   const files = stateFiles(join(options.stateRoot, checkContainerId(id)));
+  if (pathExists(files.directory))
+    throw new CodedError("already-exists", `cannot restore container ${JSON.stringify(id)}: a container with that id exists`);
   if (isDirectory(call.imagePath) !== true)
     throw new CodedError("not-found", `cannot restore container ${JSON.stringify(id)}: there is no image directory ${call.imagePath}`);
   const rootfs = resolveHostPath(bundle, config.root?.path ?? "");

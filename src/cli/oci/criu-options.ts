@@ -89,8 +89,8 @@ export function describeCriuFailure(
   { verb, id, workPath, log }: { readonly verb: string; readonly id: string; readonly workPath: string; readonly log: string },
   { program, ...failure }: FailedOp & { readonly program: Program },
 ): Error {
-  if (program.main[failure.opIndex]?.op.op !== "await-criu") return describeFailure(program, failure);
-  const why = criuErrors(workPath, log);
-  if (why === "") return describeFailure(program, failure);
+  const error = describeFailure(program, failure);
+  if (program.main[failure.opIndex]?.op.op !== "await-criu") return error;
+  const why = criuErrors(workPath, log) || error.message.replace(/^.*?: /, "");
   return new CodedError("unavailable", `cannot ${verb} container ${JSON.stringify(id)}: criu failed: ${why} (see ${workPath}/${log})`);
 }

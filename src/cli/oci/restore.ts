@@ -1,6 +1,4 @@
 /** `restore`: a container from the files that `checkpoint` wrote. */
-import { CodedError } from "#base/errors.ts";
-import { errnoName } from "#program/failure.ts";
 import { restoreLog } from "#runtime/compile/criu/restore.ts";
 import { readHostFacts } from "#runtime/facts.ts";
 import { compileRestoredBundle } from "#runtime/restore.ts";
@@ -29,8 +27,6 @@ export const restoreCommand: ProgramCommand = {
   compile,
   describe: (context, parsed, failure) => {
     const id = parsed.operands[0] ?? "";
-    if (failure.program.main[failure.opIndex]?.op.op === "claim" && errnoName(failure.errno) === "EEXIST")
-      return new CodedError("already-exists", `cannot restore container ${JSON.stringify(id)}: a container with that id exists`);
     return describeCriuFailure({ verb: "restore", id, workPath: criuCallOf(context, parsed).workPath, log: restoreLog }, failure);
   },
 };
