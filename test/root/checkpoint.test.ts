@@ -360,11 +360,11 @@ describe.skipIf(reason !== undefined)(`checkpoint and restore${skipped(reason)}`
     expect(readdirSync(join(one.directory, "state"))).toEqual([]);
     expect(one.counted()).toBe(before);
   });
+});
 
-  test("podman's questions are answered as it expects", async () => {
-    expect((await execute([runtimePath, "checkpoint", "--help"])).code).toBe(0);
-    const { code, stderr } = await execute([runtimePath, "restore", "--lsm-mount-context"]);
-    expect(code).not.toBe(0);
-    expect(stderr).toContain("flag needs an argument");
-  });
+test.skipIf(unable !== undefined)(`podman's questions are answered as it expects${skipped(unable)}`, async () => {
+  expect((await execute([runtimePath, "checkpoint", "--help"])).code).toBe(0);
+  const { code, stderr } = await execute([runtimePath, "restore", "--lsm-mount-context"]);
+  expect(code).not.toBe(0);
+  expect(stderr).toContain("flag needs an argument");
 });
