@@ -74,6 +74,7 @@ enum op_code {
 	OP_ID_MAP = 133,
 	OP_ATTACH = 134,
 	OP_NEW_FILESYSTEM = 135,
+	OP_SLOT_ATTRIBUTES = 165,
 	OP_COPY_UP = 136,
 	OP_COPY_MODE = 137,
 	OP_RECONFIGURE = 138,
@@ -134,6 +135,7 @@ enum op_code {
 	OP_WRITE_AND_AWAIT = 143,
 	OP_SIGNAL_CGROUP = 144,
 	OP_REMOVE_EMPTY_CGROUP = 145,
+	OP_MAKE_CPUSET = 170,
 };
 
 /* Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit. */
@@ -226,7 +228,7 @@ struct op_report {
 	uint32_t value;
 };
 
-/* Makes the cgroup directory `path` and its missing parents; one that exists is kept. */
+/* Makes the cgroup directory `path` and its missing parents, which get the sticky bit as a mark; one that exists is kept. */
 struct op_make_cgroup {
 	const char *path;
 };
@@ -236,7 +238,7 @@ struct op_remove_cgroup {
 	const char *path;
 };
 
-/* Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881). */
+/* Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881). */
 struct op_write {
 	const char *path;
 	const char *data;
@@ -535,6 +537,14 @@ struct op_new_filesystem {
 	char **options; /* ends in NULL */
 	uint64_t attributes;
 	const char *otherwise;
+};
+
+/* Sets and clears MOUNT_ATTR_* of the mount in `slot`, and of those below it if `recursive`, before anybody can see it or swap its place. */
+struct op_slot_attributes {
+	uint32_t slot;
+	uint64_t set;
+	uint64_t clear;
+	uint32_t recursive;
 };
 
 /* Copies what is in the directory `path` into the mount in `slot`: owners, modes, extended attributes, links and times; not what is mounted below. With `itself` the directory's own attributes too. */
@@ -912,8 +922,14 @@ struct op_signal_cgroup {
 	uint32_t signal;
 };
 
-/* Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success. */
+/* Removes the cgroup `path` if it is empty and was made as another's missing parent (`make-cgroup`); all else is left, and a missing one is success. */
 struct op_remove_empty_cgroup {
+	const char *path;
+};
+
+/* As `make-cgroup`, and each cpuset from below `top` down to `path` that has no CPUs or no memory nodes gets its parent's. */
+struct op_make_cpuset {
+	const char *top;
 	const char *path;
 };
 
@@ -1063,6 +1079,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_NEW_FILESYSTEM:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SLOT_ATTRIBUTES:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_COPY_UP:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_COPY_MODE:
@@ -1183,6 +1201,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_REMOVE_EMPTY_CGROUP:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MAKE_CPUSET:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	default:
 		return 0;
 	}
@@ -1256,6 +1276,7 @@ union any_op {
 	struct op_id_map id_map_;
 	struct op_attach attach_;
 	struct op_new_filesystem new_filesystem_;
+	struct op_slot_attributes slot_attributes_;
 	struct op_copy_up copy_up_;
 	struct op_copy_mode copy_mode_;
 	struct op_reconfigure reconfigure_;
@@ -1316,6 +1337,7 @@ union any_op {
 	struct op_write_and_await write_and_await_;
 	struct op_signal_cgroup signal_cgroup_;
 	struct op_remove_empty_cgroup remove_empty_cgroup_;
+	struct op_make_cpuset make_cpuset_;
 };
 
 /* X(code, name) for every op: dispatchers and checks are made from this list, so none can miss one. */
@@ -1387,6 +1409,7 @@ union any_op {
 	X(OP_ID_MAP, id_map) \
 	X(OP_ATTACH, attach) \
 	X(OP_NEW_FILESYSTEM, new_filesystem) \
+	X(OP_SLOT_ATTRIBUTES, slot_attributes) \
 	X(OP_COPY_UP, copy_up) \
 	X(OP_COPY_MODE, copy_mode) \
 	X(OP_RECONFIGURE, reconfigure) \
@@ -1446,7 +1469,8 @@ union any_op {
 	X(OP_CHANGE_OWNER, change_owner) \
 	X(OP_WRITE_AND_AWAIT, write_and_await) \
 	X(OP_SIGNAL_CGROUP, signal_cgroup) \
-	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup)
+	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup) \
+	X(OP_MAKE_CPUSET, make_cpuset)
 
 /* Decoders: true when the record's body holds exactly these fields and nothing else. */
 static inline bool decode_lock(struct reader *r, struct op_lock *op)
@@ -1917,6 +1941,15 @@ static inline bool decode_new_filesystem(struct reader *r, struct op_new_filesys
 	       at_end(r);
 }
 
+static inline bool decode_slot_attributes(struct reader *r, struct op_slot_attributes *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_u64(r, &op->set) &&
+	       take_u64(r, &op->clear) &&
+	       take_u32(r, &op->recursive) &&
+	       at_end(r);
+}
+
 static inline bool decode_copy_up(struct reader *r, struct op_copy_up *op)
 {
 	return take_u32(r, &op->slot) &&
@@ -2354,6 +2387,13 @@ static inline bool decode_signal_cgroup(struct reader *r, struct op_signal_cgrou
 static inline bool decode_remove_empty_cgroup(struct reader *r, struct op_remove_empty_cgroup *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_make_cpuset(struct reader *r, struct op_make_cpuset *op)
+{
+	return take_text(r, &op->top) &&
+	       take_text(r, &op->path) &&
 	       at_end(r);
 }
 

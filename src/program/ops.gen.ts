@@ -102,7 +102,7 @@ export interface ReportOp {
   readonly value: number;
 }
 
-/** Makes the cgroup directory `path` and its missing parents; one that exists is kept. */
+/** Makes the cgroup directory `path` and its missing parents, which get the sticky bit as a mark; one that exists is kept. */
 export interface MakeCgroupOp {
   readonly op: "make-cgroup";
   readonly path: string;
@@ -114,7 +114,7 @@ export interface RemoveCgroupOp {
   readonly path: string;
 }
 
-/** Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881). */
+/** Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881). */
 export interface WriteOp {
   readonly op: "write";
   readonly path: string;
@@ -455,6 +455,15 @@ export interface NewFilesystemOp {
   readonly options: readonly string[];
   readonly attributes: number;
   readonly otherwise: string;
+}
+
+/** Sets and clears MOUNT_ATTR_* of the mount in `slot`, and of those below it if `recursive`, before anybody can see it or swap its place. */
+export interface SlotAttributesOp {
+  readonly op: "slot-attributes";
+  readonly slot: number;
+  readonly set: number;
+  readonly clear: number;
+  readonly recursive: number;
 }
 
 /** Copies what is in the directory `path` into the mount in `slot`: owners, modes, extended attributes, links and times; not what is mounted below. With `itself` the directory's own attributes too. */
@@ -886,9 +895,16 @@ export interface SignalCgroupOp {
   readonly signal: number;
 }
 
-/** Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success. */
+/** Removes the cgroup `path` if it is empty and was made as another's missing parent (`make-cgroup`); all else is left, and a missing one is success. */
 export interface RemoveEmptyCgroupOp {
   readonly op: "remove-empty-cgroup";
+  readonly path: string;
+}
+
+/** As `make-cgroup`, and each cpuset from below `top` down to `path` that has no CPUs or no memory nodes gets its parent's. */
+export interface MakeCpusetOp {
+  readonly op: "make-cpuset";
+  readonly top: string;
   readonly path: string;
 }
 
@@ -961,6 +977,7 @@ export type Op =
   | IdMapOp
   | AttachOp
   | NewFilesystemOp
+  | SlotAttributesOp
   | CopyUpOp
   | CopyModeOp
   | ReconfigureOp
@@ -1020,7 +1037,8 @@ export type Op =
   | ChangeOwnerOp
   | WriteAndAwaitOp
   | SignalCgroupOp
-  | RemoveEmptyCgroupOp;
+  | RemoveEmptyCgroupOp
+  | MakeCpusetOp;
 
 /** Appends the record of `op` to `writer`. */
 export function encodeOp(writer: RecordWriter, op: Op): void {
@@ -1346,6 +1364,13 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.u64(op.attributes);
       writer.text(op.otherwise);
       break;
+    case "slot-attributes":
+      writer.begin(165);
+      writer.u32(op.slot);
+      writer.u64(op.set);
+      writer.u64(op.clear);
+      writer.u32(op.recursive);
+      break;
     case "copy-up":
       writer.begin(136);
       writer.u32(op.slot);
@@ -1659,6 +1684,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       break;
     case "remove-empty-cgroup":
       writer.begin(145);
+      writer.text(op.path);
+      break;
+    case "make-cpuset":
+      writer.begin(170);
+      writer.text(op.top);
       writer.text(op.path);
       break;
   }

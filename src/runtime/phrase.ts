@@ -29,6 +29,7 @@ const phrases: Phrases = {
   report: ({ value }) => `report ${value} to the caller`,
   setsid: () => "start a new session for the monitor",
   "make-cgroup": ({ path }) => `make the cgroup ${path}`,
+  "make-cpuset": ({ path }) => `make the cgroup ${path} with its parent's CPUs and memory nodes`,
   "remove-cgroup": ({ path }) => `remove the cgroup ${path}`,
   write: ({ path, data }) => `write ${quoted(data)} to ${path}`,
   "copy-file": ({ source, target }) => `copy ${source} to ${target}`,
@@ -59,12 +60,7 @@ const phrases: Phrases = {
   bind: ({ source, target, recursive }) => `bind ${source} at ${target}${recursive === 0 ? "" : " (with the mounts below)"}`,
   "mount-data": ({ fstype, target, data }) => `mount ${fstype} at ${target}${parenthesized([data])}`,
   "mount-attributes": ({ target, set, clear, propagation, recursive }) => {
-    const words = [
-      ...attributeNames(set & ~attr.atimeMask),
-      ...clearedNames(clear),
-      ...atimeName(set, clear),
-      ...(propagation === 0 ? [] : [propagationName(propagation)]),
-    ];
+    const words = [...changedNames(set, clear), ...(propagation === 0 ? [] : [propagationName(propagation)])];
     return `change the mount ${target}${recursive === 0 ? "" : " and those below"}${parenthesized(words)}`;
   },
   unmount: ({ target }) => `unmount ${target}`,
@@ -84,6 +80,8 @@ const phrases: Phrases = {
   "open-user-namespace": ({ slot, path }) => `open the user namespace ${path} as ${slot}`,
   "id-map": ({ slot, namespace, recursive }) =>
     `map the ids of ${mountName(slot)}${recursive === 0 ? "" : " and those below"} by the user namespace ${namespace}`,
+  "slot-attributes": ({ slot, set, clear, recursive }) =>
+    `change ${mountName(slot)}${recursive === 0 ? "" : " and those below"}${parenthesized(changedNames(set, clear))}`,
   attach: ({ slot, target }) => `put ${mountName(slot)} at ${target}`,
   "new-filesystem": ({ slot, fstype, options, attributes, otherwise }) =>
     `make ${fstype}${otherwise === "" ? "" : ` (or, where that is refused, open ${otherwise})`} as ${mountName(slot)}${parenthesized([...attributeNames(attributes), ...options])}`,
@@ -167,7 +165,7 @@ const phrases: Phrases = {
   "change-owner": ({ path, uid }) => `give ${path} to user ${uid}`,
   "write-and-await": ({ path, data, answer, expected }) => `write ${quoted(data)} to ${path} until ${answer} says ${quoted(expected)}`,
   "signal-cgroup": ({ path, signal }) => `send signal ${signal} to all processes in ${path}`,
-  "remove-empty-cgroup": ({ path }) => `remove the cgroup ${path} if it is empty`,
+  "remove-empty-cgroup": ({ path }) => `remove the cgroup ${path} if it was made as a parent and is empty`,
   "remove-tree": ({ path }) => `remove ${path} and all below it`,
 };
 
@@ -206,6 +204,10 @@ const clearedWords: readonly (readonly [bit: number, word: string])[] = [
   [attr.noDirAtime, "diratime"],
   [attr.noSymFollow, "symfollow"],
 ];
+
+function changedNames(set: number, clear: number): string[] {
+  return [...attributeNames(set & ~attr.atimeMask), ...clearedNames(clear), ...atimeName(set, clear)];
+}
 
 function clearedNames(mask: number): string[] {
   return clearedWords.filter(([bit]) => (mask & bit) !== 0).map(([, word]) => word);

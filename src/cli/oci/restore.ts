@@ -39,7 +39,7 @@ function compile(context: RuntimeContext, parsed: ParsedArguments): ReturnType<P
   return compileRestoredBundle({
     id: parsed.operands[0] ?? "",
     bundle,
-    config: program.readConfig(bundle),
+    config: program.readConfig(bundle).config,
     facts: readHostFacts(),
     stateRoot: stateRootOf(context),
     mode: parsed.switches.has("detach") ? "run-detached" : "run",
