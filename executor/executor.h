@@ -89,8 +89,36 @@ bool find_prepared(char **argv, char **envp);
 void reap_compiler(void);
 void tell_by_compiler(uint32_t index, uint32_t error);
 
+/* A call of the front, as far as it is understood without the compiler; texts that were not given are NULL. */
+struct call {
+	const char *root;
+	const char *verb;
+	const char *id;
+	const char *log;
+	const char *log_level;
+	uint32_t signal;
+	bool force;
+	/* `create` or `run`, to which the rest belongs. */
+	bool makes;
+	const char *bundle;
+	const char *pid_file;
+	const char *console_socket;
+	const char *preserved_fds;
+	/* One letter for each that matters, in the order given. */
+	char switches[8];
+};
+
+/* call.c */
+bool parse_call(char **words, struct call *call);
+const char *find_variable(char **envp, const char *name);
+
 /* prepared.c */
-int open_prepared(char **argv, char **envp);
+bool append(char *path, size_t *at, const char *text);
+bool is_ours(int fd, uint32_t kind, uint32_t forbidden);
+int open_prepared(const struct call *call);
+
+/* cached.c */
+int open_cached(const struct call *call, char **envp, int compiler);
 
 /* child.c */
 bool find_child_failure(int *error);

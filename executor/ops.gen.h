@@ -74,6 +74,7 @@ enum op_code {
 	OP_ID_MAP = 133,
 	OP_ATTACH = 134,
 	OP_NEW_FILESYSTEM = 135,
+	OP_SLOT_ATTRIBUTES = 165,
 	OP_COPY_UP = 136,
 	OP_COPY_MODE = 137,
 	OP_RECONFIGURE = 138,
@@ -232,7 +233,7 @@ struct op_remove_cgroup {
 	const char *path;
 };
 
-/* Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881). */
+/* Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881). */
 struct op_write {
 	const char *path;
 	const char *data;
@@ -531,6 +532,14 @@ struct op_new_filesystem {
 	char **options; /* ends in NULL */
 	uint64_t attributes;
 	const char *otherwise;
+};
+
+/* Sets and clears MOUNT_ATTR_* of the mount in `slot`, and of those below it if `recursive`, before anybody can see it or swap its place. */
+struct op_slot_attributes {
+	uint32_t slot;
+	uint64_t set;
+	uint64_t clear;
+	uint32_t recursive;
 };
 
 /* Copies what is in the directory `path` into the mount in `slot`: owners, modes, extended attributes, links and times; not what is mounted below. With `itself` the directory's own attributes too. */
@@ -1038,6 +1047,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_NEW_FILESYSTEM:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SLOT_ATTRIBUTES:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_COPY_UP:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_COPY_MODE:
@@ -1223,6 +1234,7 @@ union any_op {
 	struct op_id_map id_map_;
 	struct op_attach attach_;
 	struct op_new_filesystem new_filesystem_;
+	struct op_slot_attributes slot_attributes_;
 	struct op_copy_up copy_up_;
 	struct op_copy_mode copy_mode_;
 	struct op_reconfigure reconfigure_;
@@ -1350,6 +1362,7 @@ union any_op {
 	X(OP_ID_MAP, id_map) \
 	X(OP_ATTACH, attach) \
 	X(OP_NEW_FILESYSTEM, new_filesystem) \
+	X(OP_SLOT_ATTRIBUTES, slot_attributes) \
 	X(OP_COPY_UP, copy_up) \
 	X(OP_COPY_MODE, copy_mode) \
 	X(OP_RECONFIGURE, reconfigure) \
@@ -1873,6 +1886,15 @@ static inline bool decode_new_filesystem(struct reader *r, struct op_new_filesys
 	       take_texts(r, &op->options) &&
 	       take_u64(r, &op->attributes) &&
 	       take_text(r, &op->otherwise) &&
+	       at_end(r);
+}
+
+static inline bool decode_slot_attributes(struct reader *r, struct op_slot_attributes *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_u64(r, &op->set) &&
+	       take_u64(r, &op->clear) &&
+	       take_u32(r, &op->recursive) &&
 	       at_end(r);
 }
 

@@ -6,6 +6,7 @@ import { runRuntime } from "#cli/oci/runtime.ts";
 import { encodeProgram } from "#program/encode.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
+import { findCache } from "./cache.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
 import { runOther } from "./run-other.ts";
 
@@ -30,6 +31,7 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
     version,
     deliver,
     readConfig: readBundleConfig,
+    findCache,
     resolveBundle: (path) => read("open bundle", path, () => realpathSync(path)),
     resolvePath: (path) => resolve(path),
     write: (text) => writeStandard(1, text),

@@ -114,7 +114,7 @@ export interface RemoveCgroupOp {
   readonly path: string;
 }
 
-/** Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881). */
+/** Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881). */
 export interface WriteOp {
   readonly op: "write";
   readonly path: string;
@@ -455,6 +455,15 @@ export interface NewFilesystemOp {
   readonly options: readonly string[];
   readonly attributes: number;
   readonly otherwise: string;
+}
+
+/** Sets and clears MOUNT_ATTR_* of the mount in `slot`, and of those below it if `recursive`, before anybody can see it or swap its place. */
+export interface SlotAttributesOp {
+  readonly op: "slot-attributes";
+  readonly slot: number;
+  readonly set: number;
+  readonly clear: number;
+  readonly recursive: number;
 }
 
 /** Copies what is in the directory `path` into the mount in `slot`: owners, modes, extended attributes, links and times; not what is mounted below. With `itself` the directory's own attributes too. */
@@ -936,6 +945,7 @@ export type Op =
   | IdMapOp
   | AttachOp
   | NewFilesystemOp
+  | SlotAttributesOp
   | CopyUpOp
   | CopyModeOp
   | ReconfigureOp
@@ -1316,6 +1326,13 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.texts(op.options);
       writer.u64(op.attributes);
       writer.text(op.otherwise);
+      break;
+    case "slot-attributes":
+      writer.begin(165);
+      writer.u32(op.slot);
+      writer.u64(op.set);
+      writer.u64(op.clear);
+      writer.u32(op.recursive);
       break;
     case "copy-up":
       writer.begin(136);

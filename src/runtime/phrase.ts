@@ -60,12 +60,7 @@ const phrases: Phrases = {
   bind: ({ source, target, recursive }) => `bind ${source} at ${target}${recursive === 0 ? "" : " (with the mounts below)"}`,
   "mount-data": ({ fstype, target, data }) => `mount ${fstype} at ${target}${parenthesized([data])}`,
   "mount-attributes": ({ target, set, clear, propagation, recursive }) => {
-    const words = [
-      ...attributeNames(set & ~attr.atimeMask),
-      ...clearedNames(clear),
-      ...atimeName(set, clear),
-      ...(propagation === 0 ? [] : [propagationName(propagation)]),
-    ];
+    const words = [...changedNames(set, clear), ...(propagation === 0 ? [] : [propagationName(propagation)])];
     return `change the mount ${target}${recursive === 0 ? "" : " and those below"}${parenthesized(words)}`;
   },
   unmount: ({ target }) => `unmount ${target}`,
@@ -85,6 +80,8 @@ const phrases: Phrases = {
   "open-user-namespace": ({ slot, path }) => `open the user namespace ${path} as ${slot}`,
   "id-map": ({ slot, namespace, recursive }) =>
     `map the ids of ${mountName(slot)}${recursive === 0 ? "" : " and those below"} by the user namespace ${namespace}`,
+  "slot-attributes": ({ slot, set, clear, recursive }) =>
+    `change ${mountName(slot)}${recursive === 0 ? "" : " and those below"}${parenthesized(changedNames(set, clear))}`,
   attach: ({ slot, target }) => `put ${mountName(slot)} at ${target}`,
   "new-filesystem": ({ slot, fstype, options, attributes, otherwise }) =>
     `make ${fstype}${otherwise === "" ? "" : ` (or, where that is refused, open ${otherwise})`} as ${mountName(slot)}${parenthesized([...attributeNames(attributes), ...options])}`,
@@ -202,6 +199,10 @@ const clearedWords: readonly (readonly [bit: number, word: string])[] = [
   [attr.noDirAtime, "diratime"],
   [attr.noSymFollow, "symfollow"],
 ];
+
+function changedNames(set: number, clear: number): string[] {
+  return [...attributeNames(set & ~attr.atimeMask), ...clearedNames(clear), ...atimeName(set, clear)];
+}
 
 function clearedNames(mask: number): string[] {
   return clearedWords.filter(([bit]) => (mask & bit) !== 0).map(([, word]) => word);

@@ -21,7 +21,7 @@ export const fileOps: readonly OpDefinition[] = [
     code: 22,
     in: anywhere,
     fields: { path: "text", data: "text", fsMagic: "u64" },
-    does: "Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881).",
+    does: "Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881).",
   },
   {
     name: "copy-file",
