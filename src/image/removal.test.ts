@@ -64,7 +64,7 @@ test("untagging leaves an image without a name, and pruning takes it", async () 
   await loadNew(store, { name: "x:1", text: "x" });
   await loadNew(store, { name: "y:1", text: "y" });
   expect(await untagImage(store.layout, "x:1")).toBe("x:1");
-  expect((await namesIn(store)).toSorted()).toEqual(["y:1", undefined as never]);
+  expect(new Set(await namesIn(store))).toEqual(new Set(["y:1", undefined]));
   const planned = await pruneImages(store.layout, { isDryRun: true });
   expect(await countBlobs(store)).toBe(6);
   const pruned = await pruneImages(store.layout);
@@ -91,7 +91,7 @@ test("pruning all takes what no container uses, and leaves artifacts with names"
   await target[Symbol.asyncDispose]();
   const { images } = await pruneImages(store.layout, { all: true, keep: [used.descriptor] });
   expect(images.map(({ names }) => names)).toEqual([["free:1"]]);
-  expect((await namesIn(store)).toSorted()).toEqual(["chart:1", "used:1"]);
+  expect(new Set(await namesIn(store))).toEqual(new Set(["chart:1", "used:1"]));
 });
 
 test("while somebody has a lease, pruning takes names and no blobs", async () => {
