@@ -109,6 +109,16 @@ export function modifiedAt(path: string): Date | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.mtime;
 }
 
+/** Whether the path is a directory, links followed; undefined when nothing is there. */
+export function isDirectory(path: string): boolean | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory();
+}
+
+/** The inode number of what `path` leads to, links followed; undefined when nothing is there. */
+export function findInode(path: string): bigint | undefined {
+  return statSync(path, { throwIfNoEntry: false, bigint: true })?.ino;
+}
+
 /** The user id of the owner of `path`; undefined when nothing is there. */
 export function ownerOf(path: string): number | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.uid;

@@ -221,7 +221,17 @@ function processOf({ process }: RuntimeConfig): ConfigProcess {
   return process ?? { cwd: "/" };
 }
 
-function makeContext({ config, bundle, id, facts, cgroupManager = "cgroupfs" }: ContainerInput, warn: (sentence: string) => void): Context {
+/** What is derived once from the input of a compilation. */
+export function makeContext(
+  {
+    config,
+    bundle,
+    id,
+    facts,
+    cgroupManager = "cgroupfs",
+  }: Pick<ContainerInput, "config" | "bundle" | "id" | "facts"> & Partial<Pick<ContainerInput, "cgroupManager">>,
+  warn: (sentence: string) => void,
+): Context {
   const { resources, ...rest } = config.linux ?? {};
   const linux = resources === undefined ? rest : { ...rest, resources: limitsOfVersion(resources, config.ociVersion) };
   return {
