@@ -8,7 +8,7 @@ import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
 import { findCache } from "./cache.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
-import { runOther } from "./run-other.ts";
+import { otherPrograms } from "./run-other.ts";
 
 /** Where the executor reads its program. */
 const programFd = 3;
@@ -40,7 +40,7 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
       appendFileSync(path, line);
     },
     readText: (path) => read("read", path, () => readFileSync(path === "-" ? 0 : path, "utf8")),
-    runOther,
+    ...otherPrograms(),
     pause: async (ms) => {
       await Bun.sleep(ms);
       return process.ppid === parent;

@@ -4,8 +4,11 @@ import { checkOperands, parseArguments, UsageError } from "./arguments.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./command.ts";
 import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
 import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
+import { copyCommand, saveCommand } from "./commands/copy.ts";
 import { explainCommand, inspectCommand } from "./commands/inspect.ts";
 import { loadCommand } from "./commands/load.ts";
+import { loginCommand, logoutCommand } from "./commands/login.ts";
+import { pullCommand, pushCommand } from "./commands/registry.ts";
 import { complete, completionScript } from "./completion.ts";
 import type { CliContext } from "./context.ts";
 import { formatCommandHelp, formatProgramHelp, type ProgramHelp } from "./help.ts";
@@ -42,7 +45,13 @@ export const commands: readonly Command<CliContext>[] = [
   runCommand,
   psCommand,
   rmCommand,
+  pullCommand,
+  pushCommand,
+  loginCommand,
+  logoutCommand,
   loadCommand,
+  saveCommand,
+  copyCommand,
   imagesCommand,
   rmiCommand,
   inspectCommand,

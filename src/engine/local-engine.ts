@@ -18,6 +18,12 @@ export function openEngine(options: PlaceOptions): Engine {
   const place = new Place(options);
   return {
     loadImages: (request) => images.load(place, request),
+    copyImage: async (request) => (await import("./transfer.ts")).copy(place, request),
+    saveImages: async (request) => (await import("./transfer.ts")).save(place, request),
+    pullImage: async (request) => (await import("./registry/pull.ts")).pull(place, place.registries, request),
+    pushImage: async (request) => (await import("./registry/push.ts")).push(place, place.registries, request),
+    logIn: async (request) => (await import("./registry/login.ts")).logIn(place.registries, request),
+    logOut: async (registry) => (await import("./registry/login.ts")).logOut(place.registries, registry),
     listImages: () => images.list(place),
     inspectImage: (reference) => images.inspect(place, reference),
     removeImage: (reference, how) => images.remove(place, reference, how),
