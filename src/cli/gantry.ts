@@ -8,6 +8,8 @@ import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
 import { copyCommand, saveCommand } from "./commands/copy.ts";
 import { explainCommand, inspectCommand } from "./commands/inspect.ts";
 import { loadCommand } from "./commands/load.ts";
+import { loginCommand, logoutCommand } from "./commands/login.ts";
+import { pullCommand, pushCommand } from "./commands/registry.ts";
 import { complete, completionScript } from "./completion.ts";
 import type { CliContext } from "./context.ts";
 import { formatCommandHelp, formatProgramHelp, type ProgramHelp } from "./help.ts";
@@ -44,6 +46,10 @@ export const commands: readonly Command<CliContext>[] = [
   runCommand,
   psCommand,
   rmCommand,
+  pullCommand,
+  pushCommand,
+  loginCommand,
+  logoutCommand,
   loadCommand,
   saveCommand,
   copyCommand,

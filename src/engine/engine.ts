@@ -2,6 +2,9 @@
 import type { Program } from "#program/encode.ts";
 import type { Container } from "./containers/record.ts";
 import type { ContainerRequest } from "./containers/request.ts";
+import type { LoginRequest } from "./registry/login.ts";
+import type { PulledImage, PullRequest } from "./registry/pull.ts";
+import type { PushedImage, PushRequest } from "./registry/push.ts";
 
 /** An image as listed. */
 export interface ImageSummary {
@@ -64,6 +67,8 @@ export interface CopyRequest extends TransferOptions {
   /** `transport:place` or a name in the store. */
   readonly from: string;
   readonly to: string;
+  /** Take any certificate of a registry, and http where there is no https. */
+  readonly insecure?: boolean;
 }
 
 /** What `saveImages` takes. */
@@ -133,6 +138,14 @@ export interface Engine {
   copyImage(request: CopyRequest): Promise<CopyResult>;
   /** Writes images of the store into one archive, in the order given. @throws CodedError */
   saveImages(request: SaveRequest): Promise<readonly CopyResult[]>;
+  /** Gets an image from a registry and unpacks it. @throws CodedError */
+  pullImage(request: PullRequest): Promise<PulledImage>;
+  /** Puts an image into a registry. @throws CodedError */
+  pushImage(request: PushRequest): Promise<PushedImage>;
+  /** Keeps credentials that the registry takes; resolves with where. @throws CodedError `permission-denied` */
+  logIn(request: LoginRequest): Promise<string>;
+  /** Forgets the credentials for a registry; false when there were none. */
+  logOut(registry: string): Promise<boolean>;
   /** All images, one row per name; with `all`, artifacts, images of other platforms and lists of referrers too. */
   listImages(options?: { readonly all: boolean }): Promise<readonly ImageSummary[]>;
   /** Everything known about an image, as plain data. @throws CodedError `not-found` */

@@ -55,7 +55,15 @@ function namesOf(image: { readonly names: readonly string[] }): readonly (string
 
 /** Unpacks the layers of `image` that are missing, in a temporary place that is gone afterwards. */
 export async function unpack(place: Place, image: Image, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): Promise<void> {
-  const stack = layerSources(await place.layout(), image);
+  await unpackLayers(place, layerSources(await place.layout(), image), request);
+}
+
+/** As unpack, for layers whose bytes may still be on their way. */
+export async function unpackLayers(
+  place: Place,
+  stack: readonly LayerSource[],
+  request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">,
+): Promise<void> {
   const isThere = (layer: LayerSource): boolean => pathExists(join(layerDirectory(place.paths.layers, layer.chainId), "layer.json"));
   if (stack.every(isThere)) return;
   const temporary = place.makeTemporary();
@@ -163,7 +171,11 @@ function summarizeOther(other: StoredOther, name: string | undefined): ImageSumm
   };
 }
 
-function summarize(image: Image & { readonly sizeBytes?: number; readonly uniqueBytes?: number }, name: string | undefined): ImageSummary {
+/** The row of an image. */
+export function summarize(
+  image: Image & { readonly sizeBytes?: number; readonly uniqueBytes?: number },
+  name: string | undefined,
+): ImageSummary {
   const created = image.config.created === undefined ? undefined : new Date(image.config.created);
   return {
     name,
