@@ -87,6 +87,7 @@ int start_compiler(char **argv, char **envp);
 void settle_front(char **argv, char **envp);
 bool find_prepared(char **argv, char **envp);
 void reap_compiler(void);
+int leave_teller(void);
 void tell_by_compiler(uint32_t index, uint32_t error);
 
 /* prepared.c */

@@ -6,6 +6,7 @@
 #include "executor.h"
 
 #define DEFAULT_ROOT "/run/gantry"
+#define RUNTIME_VARIABLE "XDG_RUNTIME_DIR="
 #define OFF_VARIABLE "GANTRY_NO_CACHE="
 
 struct call {
@@ -87,7 +88,7 @@ static bool parse_call(char **words, struct call *call)
 		if (!take_global(&words, call))
 			return false;
 	call->verb = *words;
-	if (call->verb == NULL || !is_among(call->verb, verbs) || call->root[0] != '/')
+	if (call->verb == NULL || !is_among(call->verb, verbs) || call->root == NULL || call->root[0] != '/')
 		return false;
 	words++;
 	if (*words != NULL && same_text(call->verb, "delete") && (same_text(*words, "--force") || same_text(*words, "-f"))) {
@@ -124,6 +125,32 @@ static bool append(char *path, size_t *at, const char *text)
 	return true;
 }
 
+/* Whether this is a user namespace: only the first one maps all ids to themselves. */
+static bool is_nested(void)
+{
+	static const char all[] = "         0          0 4294967295\n";
+	char map[sizeof(all)];
+	int size = read_file(open_path("/proc/self/uid_map", O_RDONLY), map, sizeof(map));
+
+	return size != (int)sizeof(all) - 1 || memcmp(map, all, sizeof(all) - 1) != 0;
+}
+
+/* Where the state of this user's containers is when nobody says; NULL when the compiler has to find it. */
+static const char *default_root(char **envp)
+{
+	static char path[PATH_BYTES];
+	size_t at = 0;
+
+	for (; *envp != NULL; envp++)
+		if (strlen(*envp) > sizeof(RUNTIME_VARIABLE) - 1 && memcmp(*envp, RUNTIME_VARIABLE, sizeof(RUNTIME_VARIABLE) - 1) == 0)
+			break;
+	if (SYS(geteuid) == 0 && (*envp == NULL || !is_nested()))
+		return DEFAULT_ROOT;
+	if (*envp == NULL || !append(path, &at, *envp + sizeof(RUNTIME_VARIABLE) - 1) || !append(path, &at, "/gantry"))
+		return NULL;
+	return path;
+}
+
 /* True when nobody but us could have written what is open as `fd`. */
 static bool is_ours(int fd)
 {
@@ -138,11 +165,11 @@ static bool is_ours(int fd)
 /* Opens the program that serves this call; -1 when there is none. */
 int open_prepared(char **argv, char **envp)
 {
-	struct call call = { .root = DEFAULT_ROOT };
+	struct call call = { .root = default_root(envp) };
 	char path[PATH_BYTES];
 	size_t at = 0;
 
-	if (SYS(geteuid) != 0 || is_switched_off(envp) || !parse_call(argv + 1, &call))
+	if (is_switched_off(envp) || !parse_call(argv + 1, &call))
 		return -1;
 	if (!append(path, &at, call.root) || !append(path, &at, "/") || !append(path, &at, call.id) || !append(path, &at, "/") ||
 	    !append(path, &at, call.verb) || !append(path, &at, call.force ? "-force.program" : ".program"))

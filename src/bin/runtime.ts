@@ -1,9 +1,10 @@
 /** Wires the `gantry-runtime` command to this process, which the executor started and whose program it waits for (executor/front.c). */
-import { appendFileSync, closeSync, readFileSync, realpathSync, writeSync } from "node:fs";
+import { appendFileSync, closeSync, lstatSync, mkdirSync, readFileSync, realpathSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { CodedError, isSystemError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
 import { encodeProgram } from "#program/encode.ts";
+import { hostUserFacts } from "#runtime/user-facts.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
@@ -45,7 +46,10 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
     },
     now: nowMs,
     listenDescriptors: listenDescriptors(),
-    defaultRoot: defaultRoot(),
+    // Asked for when no other is given.
+    get defaultRoot() {
+      return defaultRoot();
+    },
   });
   // After a failure there is nobody who waits: the executor has become this process.
   if (!delivered && words[0] !== "__failed") {
@@ -58,7 +62,18 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
 
 function defaultRoot(): string {
   const uid = process.getuid?.() ?? 0;
-  return uid === 0 ? "/run/gantry" : `${process.env["XDG_RUNTIME_DIR"] ?? `/tmp/gantry-${uid}`}/gantry`;
+  const given = process.env["XDG_RUNTIME_DIR"] ?? "";
+  // As executor/prepared.c. Rootless engines call as root of a user namespace, who may not write to /run either.
+  if (uid === 0 && (given === "" || !hostUserFacts.isNested())) return "/run/gantry";
+  return `${given === "" ? ownDirectory(`/tmp/gantry-${uid}`) : given}/gantry`;
+}
+
+/** SECURITY: everybody may make directories in /tmp, by this name too. @throws CodedError `permission-denied` when it is another user's */
+function ownDirectory(path: string): string {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const stats = lstatSync(path);
+  if (stats.isDirectory() && stats.uid === process.getuid?.() && (stats.mode & 0o022) === 0) return path;
+  throw new CodedError("permission-denied", `cannot keep state in ${path}: it is not this user's alone (set XDG_RUNTIME_DIR or --root)`);
 }
 
 /** sd_listen_fds(3): meant is the executor, which has started this process or, after a failure, has become it. */

@@ -8,6 +8,7 @@ import { accessSync, constants, readdirSync, readFileSync, statSync } from "node
 import { release } from "node:os";
 import { CodedError } from "#base/errors.ts";
 import { hostCgroupFiles, type CgroupFiles } from "./cgroup-facts.ts";
+import { hostUserFacts, type UserFacts } from "./user-facts.ts";
 
 /** One mounted cgroup v1 hierarchy. */
 export interface CgroupHierarchy {
@@ -73,6 +74,8 @@ export interface HostFacts {
   readonly findCpuset: (directory: string) => Cpuset | undefined;
   /** Questions about files of cgroups, and about systemd. */
   readonly cgroupFiles: CgroupFiles;
+  /** Questions about this user. */
+  readonly user: UserFacts;
   /** Whether setgroups() is denied in the user namespace at the path; false when that cannot be known. */
   readonly isSetgroupsDenied: (userNamespacePath: string) => boolean;
   readonly readAppArmor: () => AppArmorState;
@@ -105,6 +108,7 @@ export function readHostFacts(): HostFacts {
     isDirectory: (hostPath) => statSync(hostPath, { throwIfNoEntry: false })?.isDirectory(),
     findCpuset: readCpuset,
     cgroupFiles: hostCgroupFiles,
+    user: hostUserFacts,
     isSetgroupsDenied: readSetgroups,
     readAppArmor,
     isSelinuxEnabled: () => isSelinuxEnabled(mounts),

@@ -61,6 +61,7 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
     noPivot: parsed.switches.has("no-pivot"),
     noNewKeyring: parsed.switches.has("no-new-keyring"),
     cgroupManager: settings.cgroupManager,
+    rootless: settings.rootless,
     keep: parsed.switches.has("keep"),
     warn,
   });
