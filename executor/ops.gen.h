@@ -125,6 +125,11 @@ enum op_code {
 	OP_TERMINAL = 151,
 	OP_OWN_STDIO = 152,
 	OP_PASS_DESCRIPTORS = 153,
+	OP_KEEP_DESCRIPTOR = 155,
+	OP_PASS_CHANNEL = 156,
+	OP_REQUEST_CRIU = 157,
+	OP_AWAIT_CRIU = 158,
+	OP_END_CRIU = 159,
 	OP_WRITE_FIRST = 140,
 	OP_SYSTEMD_CALL = 141,
 	OP_CHANGE_OWNER = 142,
@@ -856,6 +861,33 @@ struct op_pass_descriptors {
 	uint32_t count;
 };
 
+/* Opens the host file or directory `path` for reading as descriptor `fd`, in place of what that was; `exec` keeps the descriptors from 3 to `fd`. For the last steps before it. */
+struct op_keep_descriptor {
+	const char *path;
+	uint32_t fd;
+};
+
+/* Makes a pair of SOCK_SEQPACKET sockets: one goes to the parent, the other becomes descriptor `fd`, as by `keep-descriptor`. */
+struct op_pass_channel {
+	uint32_t fd;
+};
+
+/* Sends the child, which has become criu, `request` (criu_req of criu's rpc.proto) over the channel of `pass-channel`. */
+struct op_request_criu {
+	struct byte_view request;
+};
+
+/* Agrees to criu's notifications until that named `notice` comes, whose process hooks are told of and which the next `await-criu` agrees to; when it is empty, until the result. At "status-ready" a zero byte is written to descriptor `status` (4294967295: none); at "orphan-pts-master" the terminal goes where that of `terminal` would. criu's failure is the errno that it gives, or EPROTO; ECONNRESET when it ended without a word. */
+struct op_await_criu {
+	const char *notice;
+	uint32_t status;
+};
+
+/* Closes the channel and waits for criu's end; with `adopt` the process that it restored (beside itself) becomes the child. */
+struct op_end_criu {
+	uint32_t adopt;
+};
+
 /* Writes `data` i to `paths` i, for the first of them that exists. With `tolerant` 1 it is success that none does, with 2 any failure is. */
 struct op_write_first {
 	char **paths; /* ends in NULL */
@@ -1156,6 +1188,16 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CHILD;
 	case OP_PASS_DESCRIPTORS:
 		return IN_MAIN;
+	case OP_KEEP_DESCRIPTOR:
+		return IN_CHILD;
+	case OP_PASS_CHANNEL:
+		return IN_CHILD;
+	case OP_REQUEST_CRIU:
+		return IN_MAIN;
+	case OP_AWAIT_CRIU:
+		return IN_MAIN;
+	case OP_END_CRIU:
+		return IN_MAIN;
 	case OP_WRITE_FIRST:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_SYSTEMD_CALL:
@@ -1294,6 +1336,11 @@ union any_op {
 	struct op_terminal terminal_;
 	struct op_own_stdio own_stdio_;
 	struct op_pass_descriptors pass_descriptors_;
+	struct op_keep_descriptor keep_descriptor_;
+	struct op_pass_channel pass_channel_;
+	struct op_request_criu request_criu_;
+	struct op_await_criu await_criu_;
+	struct op_end_criu end_criu_;
 	struct op_write_first write_first_;
 	struct op_systemd_call systemd_call_;
 	struct op_change_owner change_owner_;
@@ -1423,6 +1470,11 @@ union any_op {
 	X(OP_TERMINAL, terminal) \
 	X(OP_OWN_STDIO, own_stdio) \
 	X(OP_PASS_DESCRIPTORS, pass_descriptors) \
+	X(OP_KEEP_DESCRIPTOR, keep_descriptor) \
+	X(OP_PASS_CHANNEL, pass_channel) \
+	X(OP_REQUEST_CRIU, request_criu) \
+	X(OP_AWAIT_CRIU, await_criu) \
+	X(OP_END_CRIU, end_criu) \
 	X(OP_WRITE_FIRST, write_first) \
 	X(OP_SYSTEMD_CALL, systemd_call) \
 	X(OP_CHANGE_OWNER, change_owner) \
@@ -2269,6 +2321,38 @@ static inline bool decode_own_stdio(struct reader *r, struct op_own_stdio *op)
 static inline bool decode_pass_descriptors(struct reader *r, struct op_pass_descriptors *op)
 {
 	return take_u32(r, &op->count) &&
+	       at_end(r);
+}
+
+static inline bool decode_keep_descriptor(struct reader *r, struct op_keep_descriptor *op)
+{
+	return take_text(r, &op->path) &&
+	       take_u32(r, &op->fd) &&
+	       at_end(r);
+}
+
+static inline bool decode_pass_channel(struct reader *r, struct op_pass_channel *op)
+{
+	return take_u32(r, &op->fd) &&
+	       at_end(r);
+}
+
+static inline bool decode_request_criu(struct reader *r, struct op_request_criu *op)
+{
+	return take_bytes(r, &op->request) &&
+	       at_end(r);
+}
+
+static inline bool decode_await_criu(struct reader *r, struct op_await_criu *op)
+{
+	return take_text(r, &op->notice) &&
+	       take_u32(r, &op->status) &&
+	       at_end(r);
+}
+
+static inline bool decode_end_criu(struct reader *r, struct op_end_criu *op)
+{
+	return take_u32(r, &op->adopt) &&
 	       at_end(r);
 }
 

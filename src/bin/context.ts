@@ -9,7 +9,7 @@ import { openEngine } from "#engine/local-engine.ts";
 import type { Engine } from "#engine/engine.ts";
 import type { Snapshotter } from "#engine/place.ts";
 import { nowMs } from "#sys/clock.ts";
-import { isTerminal } from "#sys/standard-streams.ts";
+import { isTerminal, writeStandard } from "#sys/standard-streams.ts";
 import { spawnWithBun } from "./spawn-bun.ts";
 import { explainBundle } from "./explain-bundle.ts";
 
@@ -31,6 +31,11 @@ export function makeContext(root: string | undefined, output: Output, executable
     now: nowMs,
     readText,
     standardInput: () => process.stdin as AsyncIterable<Uint8Array>,
+    writeBytes: (bytes) => {
+      if (writeStandard(1, bytes)) return Promise.resolve();
+      return Promise.reject(new CodedError("unavailable", "cannot write to standard output: nobody reads it any more"));
+    },
+    isOutputTerminal: () => isTerminal(1),
     isInputTerminal: () => isTerminal(0),
     onSignal,
     isBundle: (path) => path.includes("/") && existsSync(join(path, "config.json")),

@@ -24,7 +24,7 @@ export async function gantryMain(words: readonly string[], installation: Install
     interactive: isTerminal(2),
   };
   // The executable starts with the JIT held back (scripts/build.ts); these commands run long enough to want it.
-  if (words.includes("load") || words.includes("verify")) Bun.unsafe.setJITPolicy(1);
+  if (["load", "verify", "copy", "save"].some((word) => words.includes(word))) Bun.unsafe.setJITPolicy(1);
   return await runGantry(words, {
     output,
     version: installation.version,

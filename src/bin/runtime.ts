@@ -1,14 +1,15 @@
 /** Wires the `gantry-runtime` command to this process, which the executor started and whose program it waits for (executor/front.c). */
-import { appendFileSync, closeSync, lstatSync, mkdirSync, readFileSync, realpathSync, writeSync } from "node:fs";
+import { appendFileSync, closeSync, readFileSync, realpathSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { CodedError, isSystemError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
 import { encodeProgram } from "#program/encode.ts";
-import { hostUserFacts } from "#runtime/user-facts.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
+import { findCache } from "./cache.ts";
+import { defaultRoot } from "./default-root.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
-import { runOther } from "./run-other.ts";
+import { otherPrograms } from "./run-other.ts";
 
 /** Where the executor reads its program. */
 const programFd = 3;
@@ -31,6 +32,7 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
     version,
     deliver,
     readConfig: readBundleConfig,
+    findCache,
     resolveBundle: (path) => read("open bundle", path, () => realpathSync(path)),
     resolvePath: (path) => resolve(path),
     write: (text) => writeStandard(1, text),
@@ -39,7 +41,7 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
       appendFileSync(path, line);
     },
     readText: (path) => read("read", path, () => readFileSync(path === "-" ? 0 : path, "utf8")),
-    runOther,
+    ...otherPrograms(),
     pause: async (ms) => {
       await Bun.sleep(ms);
       return process.ppid === parent;
@@ -58,22 +60,6 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
     );
   }
   return exitCode;
-}
-
-function defaultRoot(): string {
-  const uid = process.getuid?.() ?? 0;
-  const given = process.env["XDG_RUNTIME_DIR"] ?? "";
-  // As executor/prepared.c. Rootless engines call as root of a user namespace, who may not write to /run either.
-  if (uid === 0 && (given === "" || !hostUserFacts.isNested())) return "/run/gantry";
-  return `${given === "" ? ownDirectory(`/tmp/gantry-${uid}`) : given}/gantry`;
-}
-
-/** SECURITY: everybody may make directories in /tmp, by this name too. @throws CodedError `permission-denied` when it is another user's */
-function ownDirectory(path: string): string {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  const stats = lstatSync(path);
-  if (stats.isDirectory() && stats.uid === process.getuid?.() && (stats.mode & 0o022) === 0) return path;
-  throw new CodedError("permission-denied", `cannot keep state in ${path}: it is not this user's alone (set XDG_RUNTIME_DIR or --root)`);
 }
 
 /** sd_listen_fds(3): meant is the executor, which has started this process or, after a failure, has become it. */

@@ -75,7 +75,7 @@ class Copier {
     this.#source = source;
     this.#target = target;
     this.#options = options;
-    this.#slots = new Slots(options.concurrency ?? defaultConcurrency);
+    this.#slots = new Slots(Math.min(options.concurrency ?? defaultConcurrency, target.concurrency ?? Number.POSITIVE_INFINITY));
   }
 
   async copyRoot(root: Descriptor): Promise<Descriptor> {
@@ -88,7 +88,7 @@ class Copier {
     if (others.length > 0) return await this.#copySeveral(root, platforms as readonly Platform[]);
     const selected = await selectManifest(this.#source, root, only);
     await this.#copy(selected, 0);
-    return bare(selected);
+    return withoutAnnotations(selected);
   }
 
   /** A new index of the chosen entries, as they stand in the old one: registries refuse an index whose manifests are missing. */
@@ -196,8 +196,8 @@ function refuseSchema1({ mediaType, digest }: Descriptor): void {
   );
 }
 
-/** Without the annotations, which belong to the list that it stood in. */
-function bare({ mediaType, digest, size, platform, artifactType }: Descriptor): Descriptor {
+/** The descriptor without its annotations, which belong to the list that it stood in. */
+export function withoutAnnotations({ mediaType, digest, size, platform, artifactType }: Descriptor): Descriptor {
   return {
     mediaType,
     digest,

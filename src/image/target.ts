@@ -26,6 +26,8 @@ export interface ImageTarget extends AsyncDisposable {
   readonly description: string;
   /** False where layers of nondistributable types are not to be uploaded (registries). SPEC: layer.md, "Non-Distributable Layers". */
   readonly takesNondistributable: boolean;
+  /** How many blobs it takes at once; any number unless it says so. Archives take one. */
+  readonly concurrency?: number;
 
   /**
    * True when the content is here. For a manifest or index it means more: all that it reaches is here, too. A target that cannot

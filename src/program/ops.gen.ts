@@ -824,6 +824,38 @@ export interface PassDescriptorsOp {
   readonly count: number;
 }
 
+/** Opens the host file or directory `path` for reading as descriptor `fd`, in place of what that was; `exec` keeps the descriptors from 3 to `fd`. For the last steps before it. */
+export interface KeepDescriptorOp {
+  readonly op: "keep-descriptor";
+  readonly path: string;
+  readonly fd: number;
+}
+
+/** Makes a pair of SOCK_SEQPACKET sockets: one goes to the parent, the other becomes descriptor `fd`, as by `keep-descriptor`. */
+export interface PassChannelOp {
+  readonly op: "pass-channel";
+  readonly fd: number;
+}
+
+/** Sends the child, which has become criu, `request` (criu_req of criu's rpc.proto) over the channel of `pass-channel`. */
+export interface RequestCriuOp {
+  readonly op: "request-criu";
+  readonly request: Uint8Array;
+}
+
+/** Agrees to criu's notifications until that named `notice` comes, whose process hooks are told of and which the next `await-criu` agrees to; when it is empty, until the result. At "status-ready" a zero byte is written to descriptor `status` (4294967295: none); at "orphan-pts-master" the terminal goes where that of `terminal` would. criu's failure is the errno that it gives, or EPROTO; ECONNRESET when it ended without a word. */
+export interface AwaitCriuOp {
+  readonly op: "await-criu";
+  readonly notice: string;
+  readonly status: number;
+}
+
+/** Closes the channel and waits for criu's end; with `adopt` the process that it restored (beside itself) becomes the child. */
+export interface EndCriuOp {
+  readonly op: "end-criu";
+  readonly adopt: number;
+}
+
 /** Writes `data` i to `paths` i, for the first of them that exists. With `tolerant` 1 it is success that none does, with 2 any failure is. */
 export interface WriteFirstOp {
   readonly op: "write-first";
@@ -1003,6 +1035,11 @@ export type Op =
   | TerminalOp
   | OwnStdioOp
   | PassDescriptorsOp
+  | KeepDescriptorOp
+  | PassChannelOp
+  | RequestCriuOp
+  | AwaitCriuOp
+  | EndCriuOp
   | WriteFirstOp
   | SystemdCallOp
   | ChangeOwnerOp
@@ -1599,6 +1636,28 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "pass-descriptors":
       writer.begin(153);
       writer.u32(op.count);
+      break;
+    case "keep-descriptor":
+      writer.begin(155);
+      writer.text(op.path);
+      writer.u32(op.fd);
+      break;
+    case "pass-channel":
+      writer.begin(156);
+      writer.u32(op.fd);
+      break;
+    case "request-criu":
+      writer.begin(157);
+      writer.bytes(op.request);
+      break;
+    case "await-criu":
+      writer.begin(158);
+      writer.text(op.notice);
+      writer.u32(op.status);
+      break;
+    case "end-criu":
+      writer.begin(159);
+      writer.u32(op.adopt);
       break;
     case "write-first":
       writer.begin(140);

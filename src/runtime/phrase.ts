@@ -120,6 +120,11 @@ const phrases: Phrases = {
   terminal: ({ width, height, console }) =>
     `open a terminal${width === 0 || height === 0 ? "" : ` of ${width} columns and ${height} rows`}${console === 0 ? "" : ", /dev/console too"}`,
   "own-stdio": ({ uid }) => `give stdin, stdout and stderr to user ${uid}`,
+  "keep-descriptor": ({ path, fd }) => `open ${path} as descriptor ${fd}`,
+  "pass-channel": ({ fd }) => `make a channel to the parent as descriptor ${fd}`,
+  "request-criu": ({ request }) => `send criu a request of ${request.length} bytes`,
+  "await-criu": ({ notice }) => (notice === "" ? "wait until criu has done it" : `wait until criu comes to "${notice}"`),
+  "end-criu": ({ adopt }) => (adopt === 0 ? "wait for the end of criu" : "take over the process that criu has restored"),
   "pass-descriptors": ({ count }) => `pass on descriptor${count === 1 ? " 3" : `s 3 to ${2 + count}`}`,
   scheduler: ({ policy, flags, nice, priority, runtime, deadline, period }) =>
     `schedule as ${nameOf(schedulingPolicies, policy)}${parenthesized([

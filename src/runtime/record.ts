@@ -1,4 +1,4 @@
-/** The record of a container as text: JSON; bytes, which only the ops of its cleanup have, are written as base64. */
+/** The record of a container as text: JSON; bytes, which only the ops of its cleanup have, are written as latin1, so that names in them can be seen. */
 import { CodedError } from "#base/errors.ts";
 import type { Step } from "#program/encode.ts";
 import type { Op } from "#program/ops.gen.ts";
@@ -32,10 +32,10 @@ function withBytesAs(op: Op, convert: (value: unknown) => unknown): object {
 }
 
 function toText(value: unknown): unknown {
-  return value instanceof Uint8Array ? { base64: Buffer.from(value).toString("base64") } : value;
+  return value instanceof Uint8Array ? { bytes: Buffer.from(value).toString("latin1") } : value;
 }
 
 function toBytes(value: unknown): unknown {
-  if (typeof value !== "object" || value === null || !("base64" in value)) return value;
-  return Buffer.from(String(value.base64), "base64");
+  if (typeof value !== "object" || value === null || !("bytes" in value)) return value;
+  return Buffer.from(String(value.bytes), "latin1");
 }

@@ -1,5 +1,6 @@
 /** What the compiler may ask about the user that it works for, who need not be root; answered when it asks. */
-import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
+import type { Machine } from "./machine.ts";
 
 /** The programs that map ids which a user has been given in /etc/subuid and /etc/subgid. @see newuidmap(1), newgidmap(1) */
 export type IdHelper = "newuidmap" | "newgidmap";
@@ -15,7 +16,9 @@ export interface UserFacts {
 }
 
 /** The answers of this machine. */
-export const hostUserFacts: UserFacts = { isNested, findIdHelper, mayWrite };
+export function userFactsOf(machine: Machine): UserFacts {
+  return { isNested: () => isNested(machine), findIdHelper, mayWrite };
+}
 
 /** The answers that the host's root gets where no helper is installed. */
 export const rootUserFacts: UserFacts = { isNested: () => false, findIdHelper: () => undefined, mayWrite: () => true };
@@ -24,13 +27,10 @@ export const rootUserFacts: UserFacts = { isNested: () => false, findIdHelper: (
 const helperDirectories = ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/run/wrappers/bin"];
 
 /** KERNEL: user_namespaces(7): the first namespace maps all 2^32 - 1 ids to themselves, as no other can that is made in it by a user. */
-function isNested(): boolean {
-  try {
-    return readFileSync("/proc/self/uid_map", "latin1").trim().split(/\s+/).join(" ") !== "0 0 4294967295";
-  } catch {
-    // A kernel without user namespaces.
-    return false;
-  }
+function isNested({ read }: Machine): boolean {
+  // A kernel without user namespaces has no such file.
+  const map = read("/proc/self/uid_map")?.trim().split(/\s+/).join(" ");
+  return map !== undefined && map !== "0 0 4294967295";
 }
 
 function findIdHelper(name: IdHelper): string | undefined {

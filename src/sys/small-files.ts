@@ -12,6 +12,7 @@ import {
   readlinkSync,
   renameSync,
   rmdirSync,
+  statSync,
   type Stats,
   symlinkSync,
   unlinkSync,
@@ -23,6 +24,11 @@ import { ownerName } from "./owner.ts";
 
 /** Most bytes that a file of state may have. */
 const maxTextBytes = 16 << 20;
+
+/** True when `path` is a directory, links followed. */
+export function isDirectoryAt(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
 
 /** Makes the directory and its missing parents; one that exists is kept as it is. */
 export function makeDirectory(path: string, mode = 0o700): void {
@@ -103,13 +109,29 @@ export function modifiedAt(path: string): Date | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.mtime;
 }
 
+/** Whether the path is a directory, links followed; undefined when nothing is there. */
+export function isDirectory(path: string): boolean | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory();
+}
+
+/** The inode number of what `path` leads to, links followed; undefined when nothing is there. */
+export function findInode(path: string): bigint | undefined {
+  return statSync(path, { throwIfNoEntry: false, bigint: true })?.ino;
+}
+
 /** The user id of the owner of `path`; undefined when nothing is there. */
 export function ownerOf(path: string): number | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.uid;
 }
 
+/** True when the path is a directory that belongs to us and that nobody else may enter. */
+export function isPrivateDirectory(path: string): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats?.isDirectory() === true && stats.uid === process.geteuid?.() && (stats.mode & 0o077) === 0;
+}
+
 /** Writes `path` so that a reader sees the old content or the new, never a part. */
-export function writeTextAtomic(path: string, text: string, mode = 0o600): void {
+export function writeTextAtomic(path: string, text: string | Uint8Array, mode = 0o600): void {
   const temporary = `${path}.${ownerName()}`;
   writeFileSync(temporary, text, { mode, flag: "wx" });
   renameSync(temporary, path);

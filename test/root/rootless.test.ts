@@ -114,14 +114,9 @@ function withRanges({ linux }: Config): void {
   ];
 }
 
-async function run(
-  script: string,
-  change?: (config: Config) => void,
-  command: readonly string[] = [runtimePath],
-  options?: UserOptions,
-): Promise<Ended> {
+async function run(script: string, change?: (config: Config) => void, command: readonly string[] = [runtimePath]): Promise<Ended> {
   const { directory, id } = await bundle(script, change);
-  return asUser([...command, "run", "--bundle", directory, id], options);
+  return asUser([...command, "run", "--bundle", directory, id]);
 }
 
 const runtimes = [runtimePath, ...["runc", "crun"].filter((name) => whyNot === undefined && installed(name))];
@@ -347,11 +342,9 @@ describe.skipIf(whyNot !== undefined || v2 === undefined)("a subtree of cgroup v
 });
 
 describe.skipIf(whyNot !== undefined || !installed("podman"))("podman of a user", () => {
+  const common = ["--log-level=error", "--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=none"];
   const podman = (runtime: string, ...words: string[]): Promise<Ended> =>
-    asUser([
-      ...["timeout", "60", "podman", "--log-level=error", "--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=none"],
-      ...["--runtime", runtime, ...words],
-    ]);
+    asUser(["timeout", "60", "podman", ...common, "--runtime", runtime, ...words]);
 
   async function tree(): Promise<string> {
     const { directory } = await bundle("true");
@@ -383,7 +376,7 @@ describe.skipIf(whyNot !== undefined || !installed("podman"))("podman of a user"
     const started = await asUser([
       "sh",
       "-c",
-      `podman --log-level=error --cgroup-manager=cgroupfs --storage-driver=vfs --events-backend=none --runtime ${runtime} run -d --name ${name} --network=none --rootfs ${await tree()} sleep 100 >out 2>&1 </dev/null; code=$?; cat out; exit $code`,
+      `podman ${common.join(" ")} --runtime ${runtime} run -d --name ${name} --network=none --rootfs ${await tree()} sleep 100 >out 2>&1 </dev/null; code=$?; cat out; exit $code`,
     ]);
     expect(started).toMatchObject({ code: 0 });
     expect(await podman(runtime, "exec", name, "id", "-u")).toMatchObject({ code: 0, stdout: "0\n" });

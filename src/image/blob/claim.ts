@@ -65,3 +65,23 @@ async function tryLink(target: string, path: string): Promise<boolean> {
     throw error;
   }
 }
+
+/**
+ * A lock for a directory that is no store of ours, so that has no lock file: a symbolic link at `path`, as a claim is.
+ *
+ * Two processes that find the link of a dead third one in the same instant can both get it; a store has a better lock.
+ */
+export function linkLock(path: string): WithLock {
+  return async (work) => {
+    const owner = ownerName();
+    for (let waitMs = firstWaitMs; !(await tryLink(owner, path)); waitMs = Math.min(waitMs * 2, longestWaitMs)) {
+      if (await isStale(path)) await rm(path, { force: true });
+      else await sleepMs(waitMs);
+    }
+    try {
+      return await work();
+    } finally {
+      await rm(path, { force: true });
+    }
+  };
+}

@@ -9,6 +9,8 @@ export interface SourceImage {
   readonly names: readonly string[];
   /** A name that is only a tag, as layouts of one image have it; it needs a name before it. */
   readonly tag: string | undefined;
+  /** What index.json calls it, as it stands there (org.opencontainers.image.ref.name); none where there is no index.json. */
+  readonly labels?: readonly string[];
   /** A manifest, or an index of them. */
   readonly descriptor: Descriptor;
 }

@@ -1,14 +1,15 @@
 /** Images into an image layout: the store, or a directory that other tools read. */
-import { rmdir } from "node:fs/promises";
+import { mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CodedError, isErrno } from "#base/errors.ts";
 import { encodeJson } from "#base/json.ts";
 import { digestOf, type Digest } from "#spec/digest.ts";
 import { descriptorToJson, type Descriptor } from "#spec/image.ts";
 import { documentKind, mediaTypes } from "#spec/media-type.ts";
+import { linkLock } from "../blob/claim.ts";
 import type { BlobContent, BlobProgress } from "../blob/store.ts";
 import { putName } from "../entries.ts";
-import { nameOf, withName, type ImageLayout, type Lease } from "../layout.ts";
+import { nameOf, openLayout, withName, type ImageLayout, type Lease } from "../layout.ts";
 import { readReferrers, referrersTag } from "../referrers.ts";
 import type { ImageTarget, NamedImage, PutOutcome } from "../target.ts";
 
@@ -21,19 +22,26 @@ export interface LayoutTargetOptions {
   readonly kind: "store" | "directory";
 }
 
-/** Opens `layout` for images. A lease keeps what is put from being collected until the target is disposed. */
+/** Opens `layout` for images. In a store, a lease keeps what is put from being collected until the target is disposed. */
 export async function openLayoutTarget(layout: ImageLayout, options: LayoutTargetOptions): Promise<ImageTarget> {
-  return new LayoutTarget(layout, { lease: await layout.lease(), isStore: options.kind === "store" });
+  const isStore = options.kind === "store";
+  return new LayoutTarget(layout, { lease: isStore ? await layout.lease() : undefined, isStore });
+}
+
+/** Opens the layout in the directory `path`, which is made when nothing is there. @throws CodedError `invalid-spec` */
+export async function openDirectoryTarget(path: string): Promise<ImageTarget> {
+  await mkdir(path, { recursive: true });
+  return await openLayoutTarget(await openLayout(path, linkLock(join(path, ".lock"))), { kind: "directory" });
 }
 
 class LayoutTarget implements ImageTarget {
   readonly description: string;
   readonly takesNondistributable = true;
   readonly #layout: ImageLayout;
-  readonly #lease: Lease;
+  readonly #lease: Lease | undefined;
   readonly #isStore: boolean;
 
-  constructor(layout: ImageLayout, { lease, isStore }: { lease: Lease; isStore: boolean }) {
+  constructor(layout: ImageLayout, { lease, isStore }: { lease: Lease | undefined; isStore: boolean }) {
     this.description = isStore ? "the store" : `the image layout ${layout.path}`;
     this.#layout = layout;
     this.#lease = lease;
@@ -91,7 +99,7 @@ class LayoutTarget implements ImageTarget {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#lease.release();
+    await this.#lease?.release();
     // Our own directory is of no use to others.
     if (!this.#isStore) await removeIfEmpty(join(this.#layout.path, "tmp"));
   }

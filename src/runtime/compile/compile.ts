@@ -9,6 +9,7 @@ import type { ConfigProcess, RuntimeConfig } from "#spec/runtime-config.ts";
 import { requireValidConfig } from "#spec/validate/config.ts";
 import type { HostFacts } from "../facts.ts";
 import { compileCgroup, type CgroupDirectory } from "./cgroup/cgroup.ts";
+import { limitsOfVersion } from "./cgroup/older-limits.ts";
 import type { CgroupManager } from "./cgroup/place.ts";
 import {
   byDefault,
@@ -232,11 +233,20 @@ function processOf({ process }: RuntimeConfig): ConfigProcess {
   return process ?? { cwd: "/" };
 }
 
-function makeContext(
-  { config, bundle, id, facts, rootless, cgroupManager = "cgroupfs" }: ContainerInput,
+/** What is derived once from the input of a compilation. */
+export function makeContext(
+  {
+    config,
+    bundle,
+    id,
+    facts,
+    rootless,
+    cgroupManager = "cgroupfs",
+  }: Pick<ContainerInput, "config" | "bundle" | "id" | "facts"> & Partial<Pick<ContainerInput, "cgroupManager" | "rootless">>,
   warn: (sentence: string) => void,
 ): Context {
-  const linux = config.linux ?? {};
+  const { resources, ...rest } = config.linux ?? {};
+  const linux = resources === undefined ? rest : { ...rest, resources: limitsOfVersion(resources, config.ociVersion) };
   return {
     config,
     linux,
