@@ -17,6 +17,7 @@ import { mountPartOps } from "./table/mount-parts.ts";
 import { mountOps } from "./table/mounts.ts";
 import { namespaceOps } from "./table/namespaces.ts";
 import { processOps } from "./table/process.ts";
+import { surveyOps } from "./table/surveys.ts";
 import { terminalOps } from "./table/terminals.ts";
 import { treeOps } from "./table/trees.ts";
 import type { OpDefinition } from "./table/op.ts";
@@ -37,4 +38,5 @@ export const opTable: readonly OpDefinition[] = [
   ...treeOps,
   ...terminalOps,
   ...cgroupOps,
+  ...surveyOps,
 ];

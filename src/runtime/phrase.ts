@@ -163,6 +163,10 @@ const phrases: Phrases = {
   "write-and-await": ({ path, data, answer, expected }) => `write ${quoted(data)} to ${path} until ${answer} says ${quoted(expected)}`,
   "signal-cgroup": ({ path, signal }) => `send signal ${signal} to all processes in ${path}`,
   "remove-empty-cgroup": ({ path }) => `remove the cgroup ${path} if it is empty`,
+  "list-tree": ({ path }) => `list all below ${displayByteString(path)}`,
+  "list-entry": ({ path }) => `look at ${displayByteString(path)}`,
+  "send-file": ({ path }) => `read the file ${displayByteString(path)}`,
+  "compare-files": ({ left, right }) => `compare ${displayByteString(left)} with ${displayByteString(right)}`,
   "remove-tree": ({ path }) => `remove ${path} and all below it`,
 };
 
