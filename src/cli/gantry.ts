@@ -5,7 +5,17 @@ import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./
 import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
 import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
 import { explainCommand, inspectCommand } from "./commands/inspect.ts";
+import { diffCommand, layersCommand } from "./commands/layers.ts";
 import { loadCommand } from "./commands/load.ts";
+import {
+  appendCommand,
+  commitCommand,
+  configCommand,
+  rebaseCommand,
+  repackCommand,
+  squashCommand,
+  unpackCommand,
+} from "./commands/new-images.ts";
 import { complete, completionScript } from "./completion.ts";
 import type { CliContext } from "./context.ts";
 import { formatCommandHelp, formatProgramHelp, type ProgramHelp } from "./help.ts";
@@ -48,6 +58,15 @@ export const commands: readonly Command<CliContext>[] = [
   inspectCommand,
   explainCommand,
   verifyCommand,
+  commitCommand,
+  diffCommand,
+  unpackCommand,
+  repackCommand,
+  layersCommand,
+  configCommand,
+  appendCommand,
+  squashCommand,
+  rebaseCommand,
   completionCommand,
 ];
 

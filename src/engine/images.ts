@@ -74,7 +74,7 @@ export async function unpack(place: Place, image: Image, request: Pick<LoadReque
 export function unpackOptions(place: Place, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): UnpackOptions {
   return {
     maxLayerBytes: request.maxLayerBytes ?? defaultMaxLayerBytes,
-    openStream: () => place.openStream(),
+    openStream: (output) => place.openStream(output),
     onProgress: (layer, index, doneBytes) =>
       request.onProgress?.({
         kind: "layer",

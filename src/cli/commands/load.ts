@@ -55,7 +55,7 @@ export const loadCommand: Command<CliContext> = {
 };
 
 /** A line that is drawn over on a terminal; elsewhere one line when a layer is done. */
-function progressPrinter(context: CliContext): { show: (progress: LoadProgress) => void; done: () => void } {
+export function progressPrinter(context: CliContext): { show: (progress: LoadProgress) => void; done: () => void } {
   let drawnAtMs = 0;
   let drawn = false;
   const clear = (): void => {

@@ -25,30 +25,35 @@ export interface Candidate {
   verdict: "added" | "modified" | "same" | "doubtful";
 }
 
-/** What `compareListings` takes. */
-export interface Comparison {
-  readonly before: Listing;
-  readonly after: Listing;
-  readonly compareContent: CompareContent;
-  /** Directories that are compared, those below them not included; all of `after` unless told. */
-  readonly directories?: Iterable<ByteString>;
+/** What two listings show to be different, or may be. */
+export interface Findings {
+  readonly candidates: Candidate[];
+  readonly deleted: Change[];
 }
 
 /** What makes `after` of `before`. Sockets count as missing: they mean nothing without their process, and layers cannot hold them. */
-export async function compareListings(comparison: Comparison): Promise<Change[]> {
-  const candidates: Candidate[] = [];
-  const deleted: Change[] = [];
-  const { before, after } = comparison;
-  for (const directory of comparison.directories ?? after.directories) {
-    if (directory === "") compareRoots(before, after, candidates);
-    if (!after.isSame(before, directory)) compareDirectory(comparison, directory, { candidates, deleted });
+export async function compareListings(before: Listing, after: Listing, compareContent: CompareContent): Promise<Change[]> {
+  const found: Findings = { candidates: [], deleted: [] };
+  compareRoots(before, after, found.candidates);
+  collectFindings(before, after, { found, prefix: root });
+  return await decide(found, compareContent);
+}
+
+/** Adds to `found` how the entries of all directories differ; `prefix` is put before their paths. The roots themselves are not compared. */
+export function collectFindings(before: Listing, after: Listing, into: { readonly found: Findings; readonly prefix: ByteString }): void {
+  for (const directory of after.directories) {
+    if (!after.isSame(before, directory)) compareDirectory(before.entries(directory), after.entries(directory), { ...into, directory });
   }
-  await judge(candidates, comparison.compareContent);
+}
+
+/** The changeset that findings make. */
+export async function decide({ candidates, deleted }: Findings, compareContent: CompareContent): Promise<Change[]> {
+  await judge(candidates, compareContent);
   return sortChanges([...deleted, ...changesOf(candidates)]);
 }
 
 /** Decides what is doubtful, and what follows for other names of the same files. */
-export async function judge(candidates: readonly Candidate[], compareContent: CompareContent): Promise<void> {
+async function judge(candidates: readonly Candidate[], compareContent: CompareContent): Promise<void> {
   const doubtful = candidates.filter(({ verdict }) => verdict === "doubtful");
   if (doubtful.length > 0) {
     const same = await compareContent(doubtful.map(({ path }) => path));
@@ -58,7 +63,7 @@ export async function judge(candidates: readonly Candidate[], compareContent: Co
 }
 
 /** The changes that judged candidates are, in no order. */
-export function changesOf(candidates: readonly Candidate[]): Change[] {
+function changesOf(candidates: readonly Candidate[]): Change[] {
   const first = new Map<string, ByteString>();
   const changed = candidates.filter(({ verdict }) => verdict !== "same");
   const isShared = (entry: ListedEntry): boolean => entry.links > 1 && entry.kind !== "directory";
@@ -85,22 +90,23 @@ function compareRoots(before: Listing, after: Listing, candidates: Candidate[]):
 }
 
 function compareDirectory(
-  { before, after }: Comparison,
-  directory: ByteString,
-  found: { readonly candidates: Candidate[]; readonly deleted: Change[] },
+  before: Iterable<ListedEntry>,
+  after: Iterable<ListedEntry>,
+  into: { readonly found: Findings; readonly prefix: ByteString; readonly directory: ByteString },
 ): void {
+  const directory = into.directory === root ? into.prefix : joinPath(into.prefix, into.directory);
   const old = new Map<ByteString, ListedEntry>();
-  for (const entry of before.entries(directory)) if (entry.kind !== "socket") old.set(entry.name, entry);
-  for (const entry of after.entries(directory)) {
+  for (const entry of before) if (entry.kind !== "socket") old.set(entry.name, entry);
+  for (const entry of after) {
     if (entry.kind === "socket") continue;
     const was = old.get(entry.name);
     old.delete(entry.name);
     const verdict = was === undefined ? "added" : compareEntries(was, entry);
     // A name that is as it was matters only where its file has other names.
-    if (verdict === "same" && entry.links === 1 && was?.links === 1) continue;
-    found.candidates.push({ path: joinPath(directory, entry.name), before: was, after: entry, verdict });
+    if (verdict === "same" && (entry.kind === "directory" || (entry.links === 1 && was?.links === 1))) continue;
+    into.found.candidates.push({ path: joinPath(directory, entry.name), before: was, after: entry, verdict });
   }
-  for (const name of old.keys()) found.deleted.push({ kind: "deleted", path: joinPath(directory, name) });
+  for (const name of old.keys()) into.found.deleted.push({ kind: "deleted", path: joinPath(directory, name) });
 }
 
 /** What the metadata of two files of one name tells. */

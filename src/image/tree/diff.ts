@@ -20,5 +20,5 @@ export async function diffTrees(place: Place, names: { readonly before: ByteStri
     const same = await compareFiles(place, pairs);
     return new Set(paths.filter((_, index) => same[index] === true));
   };
-  return { changes: await compareListings({ before, after, compareContent }), after };
+  return { changes: await compareListings(before, after, compareContent), after };
 }

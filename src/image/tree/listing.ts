@@ -143,6 +143,15 @@ export class Listing {
     }
   }
 
+  /** Every record, in the order in which they lie. */
+  *records(): Generator<{ readonly start: number; readonly end: number; readonly entry: ListedEntry }, void, undefined> {
+    for (let start = 0; start < this.bytes.length;) {
+      const end = start + recordLength(this.bytes, start);
+      yield { start, end, entry: readEntry(this.bytes, start) };
+      start = end;
+    }
+  }
+
   /** True when both listings say the very same of `directory` itself and of each entry. */
   isSame(other: Listing, directory: ByteString): boolean {
     const [mine, theirs] = [this.#blocks.get(directory), other.#blocks.get(directory)];
