@@ -6,6 +6,10 @@
 #define DEPTH_LIMIT 32
 #define WAIT_LIMIT_NS 2000000000ll
 #define STEP_LIMIT_NS 8000000ll
+#define MAKE_TRIES 16
+#define CPUSET_BYTES 4096
+/* What a missing parent is made with, so that it can be told from what was there: nothing else gives cgroups the sticky bit. */
+#define MADE_AS_PARENT 01000
 
 /* How long removal has waited for dying processes so far. */
 static int64_t waited_ns;
@@ -15,9 +19,108 @@ typedef int (*cgroup_visit)(int parent, const char *name, int depth);
 
 static int for_each_below(int directory, int depth, cgroup_visit visit);
 
+/* Copies `path` without its last component, the "/" before it included; -EINVAL when it has one alone. */
+static int path_above(const char *path, char *above)
+{
+	size_t size = strlen(path);
+
+	while (size > 0 && path[size - 1] != '/')
+		size--;
+	if (size < 2 || size > PATH_BYTES)
+		return -EINVAL;
+	memcpy(above, path, size - 1);
+	above[size - 1] = '\0';
+	return 0;
+}
+
+/* Makes the cgroup `path` at `depth` above the one that is asked for; recursion is bounded by DEPTH_LIMIT. */
+static int make_cgroup(const char *path, int depth)
+{
+	char above[PATH_BYTES];
+	const char *name;
+	int result = open_parent(path, &name);
+
+	if (result == -ENOENT && depth < DEPTH_LIMIT) {
+		TRY(path_above(path, above));
+		TRY(make_cgroup(above, depth + 1));
+		result = open_parent(path, &name);
+	}
+	int parent OWNED = result;
+	TRY(parent);
+	result = SYS(mkdirat, parent, name, depth == 0 ? 0755 : 0755 | MADE_AS_PARENT);
+	return result == -EEXIST ? 0 : result;
+}
+
+/* Writes what `file` of the cpuset above `path` holds to that of `path`, if this is empty. */
+static int inherit(const char *path, const char *file)
+{
+	char name[PATH_BYTES];
+	char content[CPUSET_BYTES];
+	size_t size = strlen(path);
+	int length;
+
+	if (size + strlen(file) >= sizeof(name))
+		return -ENAMETOOLONG;
+	memcpy(name, path, size);
+	memcpy(name + size, file, strlen(file) + 1);
+	length = read_file(open_path(name, O_RDONLY), content, sizeof(content));
+	TRY(length);
+	if (length > 1)
+		return 0;
+	while (name[size - 1] != '/')
+		size--;
+	memcpy(name + size - 1, file, strlen(file) + 1);
+	length = read_file(open_path(name, O_RDONLY), content, sizeof(content) - 1);
+	TRY(length);
+	memcpy(name, path, strlen(path));
+	memcpy(name + strlen(path), file, strlen(file) + 1);
+	return write_once(open_path(name, O_WRONLY), content, (size_t)length);
+}
+
+/*
+ * KERNEL: cgroup-v1/cpusets.rst: a new cpuset is empty, and no process can enter an empty one (ENOSPC). Values must be within
+ * the parent's, so they are written from the top down.
+ */
+static int fill_cpusets(const char *top, const char *path)
+{
+	char directory[PATH_BYTES];
+	size_t size = strlen(path);
+
+	if (size >= sizeof(directory) || strlen(top) >= size)
+		return -EINVAL;
+	for (size_t at = strlen(top) + 1; at <= size; at++) {
+		if (path[at] != '/' && path[at] != '\0')
+			continue;
+		memcpy(directory, path, at);
+		directory[at] = '\0';
+		TRY(inherit(directory, "/cpuset.cpus"));
+		TRY(inherit(directory, "/cpuset.mems"));
+	}
+	return 0;
+}
+
+/* With `top`, of the cpuset hierarchy. */
+static int make_with_parents(const char *path, const char *top)
+{
+	int result = -ENOENT;
+
+	/* Whoever removes the last cgroup in a parent may remove that in between. */
+	for (int tries = 0; result == -ENOENT && tries < MAKE_TRIES; tries++) {
+		result = make_cgroup(path, 0);
+		if (result == 0 && top != NULL)
+			result = fill_cpusets(top, path);
+	}
+	return result;
+}
+
 int op_make_cgroup(const struct op_make_cgroup *op)
 {
-	return make_path(op->path, S_IFDIR, 0755);
+	return make_with_parents(op->path, NULL);
+}
+
+int op_make_cpuset(const struct op_make_cpuset *op)
+{
+	return make_with_parents(op->path, op->top);
 }
 
 /* Removes the cgroup `name` in `parent` with all below it, waiting while the kernel calls it busy. */
@@ -74,11 +177,14 @@ int op_remove_cgroup(const struct op_remove_cgroup *op)
 
 int op_remove_empty_cgroup(const struct op_remove_empty_cgroup *op)
 {
+	struct statx found;
 	const char *name;
 	int parent OWNED = open_parent(op->path, &name);
-	int result = parent < 0 ? parent : SYS(unlinkat, parent, name, AT_REMOVEDIR);
+	int result = parent < 0 ? parent : SYS(statx, parent, name, AT_SYMLINK_NOFOLLOW, STATX_MODE, &found);
 
-	/* Somebody else's by now, or gone by somebody else's hand: both are as it should be. */
+	if (result == 0 && (found.stx_mode & MADE_AS_PARENT) != 0)
+		result = SYS(unlinkat, parent, name, AT_REMOVEDIR);
+	/* In use by others, or gone by somebody else's hand: both are as it should be. */
 	return result == -EBUSY || result == -ENOTEMPTY || result == -ENOENT ? 0 : result;
 }
 

@@ -6,6 +6,9 @@
 
 #define COPY_LIMIT (1u << 20)
 
+/* fs/proc/root.c: of the root of every proc file system. */
+#define PROC_ROOT_INODE 1
+
 /* Writes `value` in decimal to `out`, which has room for 10 digits; returns how many. */
 size_t format_decimal(char *out, uint32_t value)
 {
@@ -108,15 +111,51 @@ int op_null_stdio(const struct op_null_stdio *op)
 	return 0;
 }
 
+/* Opens the root of the proc file system at /proc: it may be covered, or be a part of one. */
+static int open_proc(void)
+{
+	struct statfs system;
+	struct statx found;
+	int fd OWNED = SYS(openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	int result = fd;
+
+	TRY(fd);
+	TRY(SYS(fstatfs, fd, &system));
+	TRY(SYS(statx, fd, "", AT_EMPTY_PATH, STATX_INO, &found));
+	if (system.f_type != FILE_SYSTEM_PROC || found.stx_ino != PROC_ROOT_INODE)
+		return -EXDEV;
+	fd = -1;
+	return result;
+}
+
+/*
+ * Opens a file of the host's /proc for writing. SECURITY: whoever could mount one file of /proc over another would decide
+ * what is written to, and its file system is the right one all the same; so no mount is passed (CVE-2025-52881).
+ */
+static int open_proc_file(const char *name)
+{
+	struct open_how how = {
+		.flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS,
+	};
+	int proc OWNED = open_proc();
+
+	TRY(proc);
+	return SYS(openat2, proc, name, &how, sizeof(how));
+}
+
 /* Opens `path` for writing; with `magic` only when it lies on that kind of file system. */
 static int open_to_write(const char *path, uint64_t magic)
 {
 	struct statfs found;
-	int fd = open_path(path, O_WRONLY | O_NOFOLLOW);
+	int fd;
 
+	if (magic == FILE_SYSTEM_PROC && self.root < 0 && strlen(path) > 6 && memcmp(path, "/proc/", 6) == 0)
+		return open_proc_file(path + 6);
+	fd = open_path(path, O_WRONLY | O_NOFOLLOW);
 	if (fd < 0 || magic == 0)
 		return fd;
-	/* SECURITY: a mount over /proc could turn a label into a write to any file (CVE-2025-52881). */
+	/* SECURITY: a mount over it could turn a label into a write to any file (CVE-2025-52881). */
 	if (SYS(fstatfs, fd, &found) == 0 && (uint64_t)found.f_type == magic)
 		return fd;
 	SYS(close, fd);

@@ -14,9 +14,10 @@
 #include "executor.h"
 
 #define WORDS_LIMIT 1024
+#define OFF_VARIABLE "GANTRY_NO_CACHE="
 
-/* Our descriptors, from the first place on: the program, the compiler's process and its file. */
-enum front_place { PLACE_PROGRAM = 0, PLACE_PIDFD = 1, PLACE_COMPILER = 2, PLACE_COUNT = 3 };
+/* Our descriptors, from the first place on: the program, the compiler's file and, unless the program is cached, its process. */
+enum front_place { PLACE_PROGRAM = 0, PLACE_COMPILER = 1, PLACE_PIDFD = 2, PLACE_COUNT = 3 };
 
 static const char front_name[] = "gantry-runtime";
 static const char compiler_name[] = "gantry";
@@ -24,6 +25,9 @@ static const char compiler_name[] = "gantry";
 static char **front_argv;
 static char **front_envp;
 static int front_compiler = -1;
+/* The call, when its words are understood here. */
+static struct call front_call;
+static bool front_understands;
 
 /* True when the executor was called as the front. */
 bool is_front(char **argv)
@@ -98,31 +102,44 @@ static void NORETURN run_compiler(int compiler, int program, char **argv, char *
 	quit(EXIT_FAILED);
 }
 
-/*
- * Before the executor is sealed: starts the compiler and puts its program, its process and its file where the sealed front
- * finds them. Assumes that descriptors 0-2 are open. Returns 0 or -errno.
- */
-int start_compiler(char **argv, char **envp)
+/* Starts the compiler; `*process` is set to its pidfd. Returns where its program is read. */
+static int compile(int compiler, char **argv, char **envp, int *process)
 {
 	int pipe[2];
-	int pidfd = -1;
-	int compiler OWNED = open_compiler();
-	int first;
 	int pid;
 
-	TRY(compiler);
 	TRY(SYS(pipe2, pipe, O_CLOEXEC));
 	int program OWNED = pipe[0];
 	int written OWNED = pipe[1];
-	pid = SYS(clone, SIGCHLD | CLONE_PIDFD, NULL, &pidfd, NULL, 0);
+	pid = SYS(clone, SIGCHLD | CLONE_PIDFD, NULL, process, NULL, 0);
 	if (pid == 0)
 		run_compiler(compiler, written, argv, envp);
 	TRY(pid);
-	int process OWNED = pidfd;
+	int result = program;
+	program = -1;
+	return result;
+}
+
+/*
+ * Before the executor is sealed: finds the program in the cache or starts the compiler, and puts the program, the compiler's
+ * process and its file where the sealed front finds them. Assumes that descriptors 0-2 are open. Returns 0 or -errno.
+ */
+int start_compiler(char **argv, char **envp)
+{
+	int process OWNED = -1;
+	int compiler OWNED = open_compiler();
+	int first;
+
+	TRY(compiler);
+	int program OWNED = front_understands ? open_cached(&front_call, envp, compiler) : -1;
+	if (program < 0)
+		program = compile(compiler, argv, envp, &process);
+	TRY(program);
 	first = find_places();
 	TRY(SYS(dup3, program, first + PLACE_PROGRAM, 0));
-	TRY(SYS(dup3, process, first + PLACE_PIDFD, 0));
 	TRY(SYS(dup3, compiler, first + PLACE_COMPILER, 0));
+	if (process >= 0)
+		TRY(SYS(dup3, process, first + PLACE_PIDFD, 0));
 	return tell_places(argv, first);
 }
 
@@ -133,12 +150,24 @@ void settle_front(char **argv, char **envp)
 
 	self.input = first + PLACE_PROGRAM;
 	self.control = -1;
-	self.compiler = first + PLACE_PIDFD;
 	front_compiler = first + PLACE_COMPILER;
-	SYS(fcntl, self.compiler, F_SETFD, FD_CLOEXEC);
+	/* A program of the cache had no compiler that would have to be waited for. */
+	if (SYS(fcntl, first + PLACE_PIDFD, F_SETFD, FD_CLOEXEC) == 0)
+		self.compiler = first + PLACE_PIDFD;
 	SYS(fcntl, front_compiler, F_SETFD, FD_CLOEXEC);
 	front_argv = argv;
 	front_envp = envp;
+}
+
+/* Makes the log file, as callers expect of every call. What cannot be made, the compiler tells. */
+static bool make_log(const struct call *call)
+{
+	int fd OWNED = -1;
+
+	if (call->log == NULL || call->log[0] == '\0')
+		return true;
+	fd = SYS(openat, AT_FDCWD, call->log, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0644);
+	return fd >= 0;
 }
 
 /* Takes the prepared program that serves this call, if there is one. The compiler is opened when a failure is to be told. */
@@ -149,7 +178,11 @@ bool find_prepared(char **argv, char **envp)
 	/* Started by ourselves, the words have been looked at. */
 	if (argv[0][0] >= '0' && argv[0][0] <= '9')
 		return false;
-	program = open_prepared(argv, envp);
+	front_understands = SYS(geteuid) == 0 && find_variable(envp, OFF_VARIABLE) == NULL && parse_call(argv + 1, &front_call) &&
+			    make_log(&front_call);
+	if (!front_understands)
+		return false;
+	program = open_prepared(&front_call);
 	if (program < 0)
 		return false;
 	self.input = program;

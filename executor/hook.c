@@ -22,7 +22,8 @@ static uint32_t pid_of_state(void)
 {
 	if (self.is_child)
 		return (uint32_t)SYS(getpid);
-	return self.pid > 0 ? (uint32_t)self.pid : self.target_pid;
+	/* Where both are there, the child is not the container but criu, which restores it. */
+	return self.target_pid > 0 ? self.target_pid : (uint32_t)self.pid;
 }
 
 static int write_state(int fd, const struct op_hook *op)

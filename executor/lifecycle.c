@@ -14,6 +14,9 @@
 #define FRONTS_SIGNAL UINT32_MAX
 /* The fields of /proc/PID/stat after the name: the state is the first, the start time the twentieth. */
 #define START_TIME_FIELD 19
+/* For so long a killed process is waited for, 10 s in all. */
+#define END_STEP_MS 100
+#define END_TRIES 100
 
 int op_claim(const struct op_claim *op)
 {
@@ -178,14 +181,19 @@ static void thaw(const char *freezer)
 int op_require_ended(const struct op_require_ended *op)
 {
 	struct statx found;
+	int result = -ETIMEDOUT;
 
 	if (self.target < 0)
 		return 0;
 	if (op->force == 0 && SYS(statx, AT_FDCWD, op->fifo, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &found) < 0)
 		return -EBUSY;
 	TRY(SYS(pidfd_send_signal, self.target, SIGKILL, NULL, 0));
-	thaw(op->freezer);
-	return await_target(10000);
+	/* More than once: a `pause` that is under way may freeze it again. */
+	for (int tries = 0; tries < END_TRIES && result == -ETIMEDOUT; tries++) {
+		thaw(op->freezer);
+		result = await_target(END_STEP_MS);
+	}
+	return result;
 }
 
 int op_join(const struct op_join *op)

@@ -125,6 +125,15 @@ int op_id_map(const struct op_id_map *op)
 	return set_attributes(mount, &change, op->recursive);
 }
 
+int op_slot_attributes(const struct op_slot_attributes *op)
+{
+	struct mount_attr change = { .attr_set = op->set, .attr_clr = op->clear };
+	int mount = find_slot(op->slot);
+
+	TRY(mount);
+	return set_attributes(mount, &change, op->recursive);
+}
+
 int op_attach(const struct op_attach *op)
 {
 	return attach(take_slot(op->slot), op->target, op->flags);

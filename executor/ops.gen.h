@@ -74,6 +74,7 @@ enum op_code {
 	OP_ID_MAP = 133,
 	OP_ATTACH = 134,
 	OP_NEW_FILESYSTEM = 135,
+	OP_SLOT_ATTRIBUTES = 165,
 	OP_COPY_UP = 136,
 	OP_COPY_MODE = 137,
 	OP_RECONFIGURE = 138,
@@ -123,12 +124,18 @@ enum op_code {
 	OP_TERMINAL = 151,
 	OP_OWN_STDIO = 152,
 	OP_PASS_DESCRIPTORS = 153,
+	OP_KEEP_DESCRIPTOR = 155,
+	OP_PASS_CHANNEL = 156,
+	OP_REQUEST_CRIU = 157,
+	OP_AWAIT_CRIU = 158,
+	OP_END_CRIU = 159,
 	OP_WRITE_FIRST = 140,
 	OP_SYSTEMD_CALL = 141,
 	OP_CHANGE_OWNER = 142,
 	OP_WRITE_AND_AWAIT = 143,
 	OP_SIGNAL_CGROUP = 144,
 	OP_REMOVE_EMPTY_CGROUP = 145,
+	OP_MAKE_CPUSET = 170,
 	OP_LIST_TREE = 175,
 	OP_LIST_ENTRY = 176,
 	OP_SEND_FILE = 177,
@@ -225,7 +232,7 @@ struct op_report {
 	uint32_t value;
 };
 
-/* Makes the cgroup directory `path` and its missing parents; one that exists is kept. */
+/* Makes the cgroup directory `path` and its missing parents, which get the sticky bit as a mark; one that exists is kept. */
 struct op_make_cgroup {
 	const char *path;
 };
@@ -235,7 +242,7 @@ struct op_remove_cgroup {
 	const char *path;
 };
 
-/* Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881). */
+/* Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881). */
 struct op_write {
 	const char *path;
 	const char *data;
@@ -534,6 +541,14 @@ struct op_new_filesystem {
 	char **options; /* ends in NULL */
 	uint64_t attributes;
 	const char *otherwise;
+};
+
+/* Sets and clears MOUNT_ATTR_* of the mount in `slot`, and of those below it if `recursive`, before anybody can see it or swap its place. */
+struct op_slot_attributes {
+	uint32_t slot;
+	uint64_t set;
+	uint64_t clear;
+	uint32_t recursive;
 };
 
 /* Copies what is in the directory `path` into the mount in `slot`: owners, modes, extended attributes, links and times; not what is mounted below. With `itself` the directory's own attributes too. */
@@ -843,6 +858,33 @@ struct op_pass_descriptors {
 	uint32_t count;
 };
 
+/* Opens the host file or directory `path` for reading as descriptor `fd`, in place of what that was; `exec` keeps the descriptors from 3 to `fd`. For the last steps before it. */
+struct op_keep_descriptor {
+	const char *path;
+	uint32_t fd;
+};
+
+/* Makes a pair of SOCK_SEQPACKET sockets: one goes to the parent, the other becomes descriptor `fd`, as by `keep-descriptor`. */
+struct op_pass_channel {
+	uint32_t fd;
+};
+
+/* Sends the child, which has become criu, `request` (criu_req of criu's rpc.proto) over the channel of `pass-channel`. */
+struct op_request_criu {
+	struct byte_view request;
+};
+
+/* Agrees to criu's notifications until that named `notice` comes, whose process hooks are told of and which the next `await-criu` agrees to; when it is empty, until the result. At "status-ready" a zero byte is written to descriptor `status` (4294967295: none); at "orphan-pts-master" the terminal goes where that of `terminal` would. criu's failure is the errno that it gives, or EPROTO; ECONNRESET when it ended without a word. */
+struct op_await_criu {
+	const char *notice;
+	uint32_t status;
+};
+
+/* Closes the channel and waits for criu's end; with `adopt` the process that it restored (beside itself) becomes the child. */
+struct op_end_criu {
+	uint32_t adopt;
+};
+
 /* Writes `data` i to `paths` i, for the first of them that exists. With `tolerant` 1 it is success that none does, with 2 any failure is. */
 struct op_write_first {
 	char **paths; /* ends in NULL */
@@ -884,8 +926,14 @@ struct op_signal_cgroup {
 	uint32_t signal;
 };
 
-/* Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success. */
+/* Removes the cgroup `path` if it is empty and was made as another's missing parent (`make-cgroup`); all else is left, and a missing one is success. */
 struct op_remove_empty_cgroup {
+	const char *path;
+};
+
+/* As `make-cgroup`, and each cpuset from below `top` down to `path` that has no CPUs or no memory nodes gets its parent's. */
+struct op_make_cpuset {
+	const char *top;
 	const char *path;
 };
 
@@ -1056,6 +1104,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_NEW_FILESYSTEM:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SLOT_ATTRIBUTES:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_COPY_UP:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_COPY_MODE:
@@ -1154,6 +1204,16 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CHILD;
 	case OP_PASS_DESCRIPTORS:
 		return IN_MAIN;
+	case OP_KEEP_DESCRIPTOR:
+		return IN_CHILD;
+	case OP_PASS_CHANNEL:
+		return IN_CHILD;
+	case OP_REQUEST_CRIU:
+		return IN_MAIN;
+	case OP_AWAIT_CRIU:
+		return IN_MAIN;
+	case OP_END_CRIU:
+		return IN_MAIN;
 	case OP_WRITE_FIRST:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_SYSTEMD_CALL:
@@ -1165,6 +1225,8 @@ static inline unsigned int places_of(uint16_t code)
 	case OP_SIGNAL_CGROUP:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_REMOVE_EMPTY_CGROUP:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_MAKE_CPUSET:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_LIST_TREE:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
@@ -1247,6 +1309,7 @@ union any_op {
 	struct op_id_map id_map_;
 	struct op_attach attach_;
 	struct op_new_filesystem new_filesystem_;
+	struct op_slot_attributes slot_attributes_;
 	struct op_copy_up copy_up_;
 	struct op_copy_mode copy_mode_;
 	struct op_reconfigure reconfigure_;
@@ -1296,12 +1359,18 @@ union any_op {
 	struct op_terminal terminal_;
 	struct op_own_stdio own_stdio_;
 	struct op_pass_descriptors pass_descriptors_;
+	struct op_keep_descriptor keep_descriptor_;
+	struct op_pass_channel pass_channel_;
+	struct op_request_criu request_criu_;
+	struct op_await_criu await_criu_;
+	struct op_end_criu end_criu_;
 	struct op_write_first write_first_;
 	struct op_systemd_call systemd_call_;
 	struct op_change_owner change_owner_;
 	struct op_write_and_await write_and_await_;
 	struct op_signal_cgroup signal_cgroup_;
 	struct op_remove_empty_cgroup remove_empty_cgroup_;
+	struct op_make_cpuset make_cpuset_;
 	struct op_list_tree list_tree_;
 	struct op_list_entry list_entry_;
 	struct op_send_file send_file_;
@@ -1377,6 +1446,7 @@ union any_op {
 	X(OP_ID_MAP, id_map) \
 	X(OP_ATTACH, attach) \
 	X(OP_NEW_FILESYSTEM, new_filesystem) \
+	X(OP_SLOT_ATTRIBUTES, slot_attributes) \
 	X(OP_COPY_UP, copy_up) \
 	X(OP_COPY_MODE, copy_mode) \
 	X(OP_RECONFIGURE, reconfigure) \
@@ -1426,12 +1496,18 @@ union any_op {
 	X(OP_TERMINAL, terminal) \
 	X(OP_OWN_STDIO, own_stdio) \
 	X(OP_PASS_DESCRIPTORS, pass_descriptors) \
+	X(OP_KEEP_DESCRIPTOR, keep_descriptor) \
+	X(OP_PASS_CHANNEL, pass_channel) \
+	X(OP_REQUEST_CRIU, request_criu) \
+	X(OP_AWAIT_CRIU, await_criu) \
+	X(OP_END_CRIU, end_criu) \
 	X(OP_WRITE_FIRST, write_first) \
 	X(OP_SYSTEMD_CALL, systemd_call) \
 	X(OP_CHANGE_OWNER, change_owner) \
 	X(OP_WRITE_AND_AWAIT, write_and_await) \
 	X(OP_SIGNAL_CGROUP, signal_cgroup) \
 	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup) \
+	X(OP_MAKE_CPUSET, make_cpuset) \
 	X(OP_LIST_TREE, list_tree) \
 	X(OP_LIST_ENTRY, list_entry) \
 	X(OP_SEND_FILE, send_file) \
@@ -1906,6 +1982,15 @@ static inline bool decode_new_filesystem(struct reader *r, struct op_new_filesys
 	       at_end(r);
 }
 
+static inline bool decode_slot_attributes(struct reader *r, struct op_slot_attributes *op)
+{
+	return take_u32(r, &op->slot) &&
+	       take_u64(r, &op->set) &&
+	       take_u64(r, &op->clear) &&
+	       take_u32(r, &op->recursive) &&
+	       at_end(r);
+}
+
 static inline bool decode_copy_up(struct reader *r, struct op_copy_up *op)
 {
 	return take_u32(r, &op->slot) &&
@@ -2262,6 +2347,38 @@ static inline bool decode_pass_descriptors(struct reader *r, struct op_pass_desc
 	       at_end(r);
 }
 
+static inline bool decode_keep_descriptor(struct reader *r, struct op_keep_descriptor *op)
+{
+	return take_text(r, &op->path) &&
+	       take_u32(r, &op->fd) &&
+	       at_end(r);
+}
+
+static inline bool decode_pass_channel(struct reader *r, struct op_pass_channel *op)
+{
+	return take_u32(r, &op->fd) &&
+	       at_end(r);
+}
+
+static inline bool decode_request_criu(struct reader *r, struct op_request_criu *op)
+{
+	return take_bytes(r, &op->request) &&
+	       at_end(r);
+}
+
+static inline bool decode_await_criu(struct reader *r, struct op_await_criu *op)
+{
+	return take_text(r, &op->notice) &&
+	       take_u32(r, &op->status) &&
+	       at_end(r);
+}
+
+static inline bool decode_end_criu(struct reader *r, struct op_end_criu *op)
+{
+	return take_u32(r, &op->adopt) &&
+	       at_end(r);
+}
+
 static inline bool decode_write_first(struct reader *r, struct op_write_first *op)
 {
 	return take_texts(r, &op->paths) &&
@@ -2311,6 +2428,13 @@ static inline bool decode_signal_cgroup(struct reader *r, struct op_signal_cgrou
 static inline bool decode_remove_empty_cgroup(struct reader *r, struct op_remove_empty_cgroup *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_make_cpuset(struct reader *r, struct op_make_cpuset *op)
+{
+	return take_text(r, &op->top) &&
+	       take_text(r, &op->path) &&
 	       at_end(r);
 }
 

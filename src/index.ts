@@ -12,7 +12,18 @@ import { spawnWithNode } from "./program/spawn-node.ts";
 export { CodedError, type ErrorCode } from "./base/errors.ts";
 export type { ContainerRequest, VolumeRequest } from "./engine/containers/request.ts";
 export type { Container, ContainerRecord, ContainerState } from "./engine/containers/record.ts";
-export type { Engine, ForegroundContainer, ImageSummary, LoadProgress, LoadRequest, RemovedImage } from "./engine/engine.ts";
+export type {
+  CopyRequest,
+  CopyResult,
+  Engine,
+  ForegroundContainer,
+  ImageSummary,
+  LoadProgress,
+  LoadRequest,
+  RemovedImage,
+  SaveRequest,
+  TransferOptions,
+} from "./engine/engine.ts";
 export type { Program, Step } from "./program/encode.ts";
 export type { Op } from "./program/ops.gen.ts";
 export { compileContainer, type CompiledContainer, type ContainerInput } from "./runtime/compile/compile.ts";

@@ -37,6 +37,14 @@ function allStages(): Stage[] {
     bunTest({ name: "root", suite: "fast", ...needsRoot }, "test/root/"),
     bunTest({ name: "acceptance", suite: "slow", limitMs: 12 * minuteMs, ...needsRoot }, "test/acceptance/"),
     bunTest({ name: "interop", suite: "slow", ...needsRoot }, "test/interop/"),
+    {
+      name: "stress",
+      suite: "slow",
+      counting: "last-line",
+      command: ["bun", "scripts/stress.ts", "--cycles=100", "--seconds=15"],
+      limitMs: 3 * minuteMs,
+      ...needsRoot,
+    },
     { ...check("fuzz-c", "sh", "executor/fuzz.sh", "60"), suite: "slow" },
   ];
 }

@@ -1,6 +1,6 @@
 /** What the commands of `gantry` get of this process: files, environment, signals, the engine at its root. */
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { constants, homedir } from "node:os";
+import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import type { CliContext } from "#cli/context.ts";
@@ -10,9 +10,10 @@ import type { Engine } from "#engine/engine.ts";
 import type { Snapshotter } from "#engine/place.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeTextAtomic } from "#sys/small-files.ts";
-import { isTerminal } from "#sys/standard-streams.ts";
+import { isTerminal, writeStandard } from "#sys/standard-streams.ts";
 import { spawnWithBun } from "./spawn-bun.ts";
 import { explainBundle } from "./explain-bundle.ts";
+import { onSignal } from "./on-signal.ts";
 
 /** The context for one command line; `root` is what it says of `--root`. */
 export function makeContext(root: string | undefined, output: Output, executable: string): CliContext {
@@ -34,6 +35,11 @@ export function makeContext(root: string | undefined, output: Output, executable
     writeText: (path, text) => writeTextAtomic(path, text, 0o644),
     readText,
     standardInput: () => process.stdin as AsyncIterable<Uint8Array>,
+    writeBytes: (bytes) => {
+      if (writeStandard(1, bytes)) return Promise.resolve();
+      return Promise.reject(new CodedError("unavailable", "cannot write to standard output: nobody reads it any more"));
+    },
+    isOutputTerminal: () => isTerminal(1),
     isInputTerminal: () => isTerminal(0),
     onSignal,
     isBundle: (path) => path.includes("/") && existsSync(join(path, "config.json")),
@@ -60,17 +66,4 @@ function readText(path: string): string {
   } catch (cause) {
     throw new CodedError("not-found", `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
-}
-
-/** Signals that a user or a service manager sends to a foreground command, and that the container is meant to get. */
-const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT", "SIGALRM"] as const;
-
-function onSignal(deliver: (number: number) => void): () => void {
-  const listener = (name: NodeJS.Signals): void => {
-    deliver(constants.signals[name]);
-  };
-  for (const name of forwarded) process.on(name, listener);
-  return () => {
-    for (const name of forwarded) process.off(name, listener);
-  };
 }

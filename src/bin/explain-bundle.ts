@@ -2,23 +2,24 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
+import type { BundleConfig } from "#cli/oci/context.ts";
 import { parseJsonKeepingDigits } from "#base/json.ts";
 import type { Program } from "#program/encode.ts";
 import { compileContainer } from "#runtime/compile/compile.ts";
 import { readHostFacts } from "#runtime/facts.ts";
-import { parseRuntimeConfig, type RuntimeConfig } from "#spec/runtime-config.ts";
+import { parseRuntimeConfig } from "#spec/runtime-config.ts";
 
 /** Reads config.json of the bundle directory `bundle`. @throws CodedError `not-found`, `invalid-spec` */
-export function readBundleConfig(bundle: string): RuntimeConfig {
+export function readBundleConfig(bundle: string): BundleConfig {
   const path = join(bundle, "config.json");
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, "utf8");
+    bytes = readFileSync(path);
   } catch (cause) {
     throw new CodedError("not-found", `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
   try {
-    return parseRuntimeConfig(parseJsonKeepingDigits(text));
+    return { config: parseRuntimeConfig(parseJsonKeepingDigits(bytes.toString())), text: bytes.toString("latin1") };
   } catch (cause) {
     if (cause instanceof CodedError) throw cause;
     throw new CodedError("invalid-spec", `cannot read ${path}: it is no JSON (${cause instanceof Error ? cause.message : String(cause)})`, {
@@ -30,7 +31,7 @@ export function readBundleConfig(bundle: string): RuntimeConfig {
 /** Compiles the bundle for this machine without running anything. */
 export function explainBundle(bundle: string): Program {
   return compileContainer({
-    config: readBundleConfig(bundle),
+    config: readBundleConfig(bundle).config,
     bundle,
     id: "explained",
     facts: readHostFacts(),

@@ -1,13 +1,14 @@
 /** Wires the `gantry-runtime` command to this process, which the executor started and whose program it waits for (executor/front.c). */
 import { appendFileSync, closeSync, readFileSync, realpathSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
-import { CodedError } from "#base/errors.ts";
+import { CodedError, isSystemError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
 import { encodeProgram } from "#program/encode.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
+import { findCache } from "./cache.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
-import { runOther } from "./run-other.ts";
+import { otherPrograms } from "./run-other.ts";
 
 /** Where the executor reads its program. */
 const programFd = 3;
@@ -17,14 +18,20 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
   const parent = process.ppid;
   let delivered = false;
   const deliver = (program: Uint8Array): void => {
-    for (let written = 0; written < program.length;) written += writeSync(programFd, program, written);
-    closeSync(programFd);
     delivered = true;
+    try {
+      for (let written = 0; written < program.length;) written += writeSync(programFd, program, written);
+      closeSync(programFd);
+    } catch (error) {
+      // The executor was killed: nobody waits any more, and nothing was done.
+      if (!isSystemError(error) || error.code !== "EPIPE") throw error;
+    }
   };
   const exitCode = await runRuntime(words, {
     version,
     deliver,
     readConfig: readBundleConfig,
+    findCache,
     resolveBundle: (path) => read("open bundle", path, () => realpathSync(path)),
     resolvePath: (path) => resolve(path),
     write: (text) => writeStandard(1, text),
@@ -33,7 +40,7 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
       appendFileSync(path, line);
     },
     readText: (path) => read("read", path, () => readFileSync(path === "-" ? 0 : path, "utf8")),
-    runOther,
+    ...otherPrograms(),
     pause: async (ms) => {
       await Bun.sleep(ms);
       return process.ppid === parent;

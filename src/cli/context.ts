@@ -20,6 +20,10 @@ export interface CliContext {
   readonly readText: (path: string) => string;
   /** Standard input, for `load -`. */
   readonly standardInput: () => AsyncIterable<Uint8Array>;
+  /** Writes bytes to standard output, for `save`. @throws CodedError `unavailable` when nobody reads them */
+  readonly writeBytes: (bytes: Uint8Array) => Promise<void>;
+  /** Whether standard output is a terminal. */
+  readonly isOutputTerminal: () => boolean;
   /** Whether standard input is a terminal. */
   readonly isInputTerminal: () => boolean;
   /** Calls `deliver` for each signal that users send to a foreground command, until the returned function is called. */

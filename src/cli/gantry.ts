@@ -4,6 +4,7 @@ import { checkOperands, parseArguments, UsageError } from "./arguments.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./command.ts";
 import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
 import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
+import { copyCommand, saveCommand } from "./commands/copy.ts";
 import { explainCommand, inspectCommand } from "./commands/inspect.ts";
 import { diffCommand, layersCommand } from "./commands/layers.ts";
 import { loadCommand } from "./commands/load.ts";
@@ -53,6 +54,8 @@ export const commands: readonly Command<CliContext>[] = [
   psCommand,
   rmCommand,
   loadCommand,
+  saveCommand,
+  copyCommand,
   imagesCommand,
   rmiCommand,
   inspectCommand,

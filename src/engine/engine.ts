@@ -47,6 +47,52 @@ export interface LoadRequest {
   readonly onProgress?: (progress: LoadProgress) => void;
 }
 
+/** What happens to an image on its way. */
+export interface TransferOptions {
+  /** "os/arch[/variant]" each; the host's alone when left out. `"all"` keeps indexes whole. */
+  readonly platforms?: "all" | readonly string[];
+  /** Packs layers anew that are packed otherwise. */
+  readonly compression?: "none" | "gzip" | "zstd";
+  /** Gives documents the media types of the OCI or of Docker's schema 2. */
+  readonly format?: "oci" | "docker";
+  /** Takes along signatures, lists of contents and what else refers to the image. */
+  readonly referrers?: boolean;
+  readonly onProgress?: (progress: LoadProgress) => void;
+}
+
+/** What `copyImage` takes. */
+export interface CopyRequest extends TransferOptions {
+  /** `transport:place` or a name in the store. */
+  readonly from: string;
+  readonly to: string;
+}
+
+/** What `saveImages` takes. */
+export interface SaveRequest extends TransferOptions {
+  /** Names or ids in the store. */
+  readonly images: readonly string[];
+  /** A file, or what takes the bytes. */
+  readonly to: string | ((bytes: Uint8Array) => Promise<void>);
+  readonly archive: "oci-archive" | "docker-archive";
+}
+
+/** What was copied. */
+export interface CopyResult {
+  /** Of the manifest or index that the name in the target points at. */
+  readonly digest: string;
+  readonly mediaType: string;
+  /** Its digest is another one than in the source, because its form was changed. */
+  readonly isConverted: boolean;
+  /** Platforms of the source's index that were not copied. */
+  readonly leftOut: readonly string[];
+  readonly copiedBlobs: number;
+  readonly copiedBytes: number;
+  /** Blobs that the target had already. */
+  readonly presentBlobs: number;
+  /** Nondistributable layers that the source does not have, or the target does not take. */
+  readonly skippedBlobs: number;
+}
+
 /** A container under way in the foreground. */
 export interface ForegroundContainer {
   readonly id: string;
@@ -65,6 +111,10 @@ export interface RemovedImage {
 /** The engine. Any number of processes may use one root at once; any of them may die at any point. */
 export interface Engine {
   loadImages(request: LoadRequest): Promise<readonly ImageSummary[]>;
+  /** Copies an image from one place to another. @throws CodedError */
+  copyImage(request: CopyRequest): Promise<CopyResult>;
+  /** Writes images of the store into one archive, in the order given. @throws CodedError */
+  saveImages(request: SaveRequest): Promise<readonly CopyResult[]>;
   listImages(): Promise<readonly ImageSummary[]>;
   /** Everything known about an image, as plain data. @throws CodedError `not-found` */
   inspectImage(reference: string): Promise<Record<string, unknown>>;

@@ -18,6 +18,8 @@ export function openEngine(options: PlaceOptions): Engine {
   const place = new Place(options);
   return {
     loadImages: (request) => images.load(place, request),
+    copyImage: async (request) => (await import("./transfer.ts")).copy(place, request),
+    saveImages: async (request) => (await import("./transfer.ts")).save(place, request),
     listImages: () => images.list(place),
     inspectImage: (reference) => images.inspect(place, reference),
     removeImage: (reference, how) => images.remove(place, reference, how),

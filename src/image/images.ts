@@ -65,6 +65,24 @@ export async function getImage(layout: ImageLayout, text: string): Promise<Store
   );
 }
 
+/** An entry of index.json with all its names: an image, an index of images, an artifact. */
+export interface StoredEntry {
+  readonly descriptor: Descriptor;
+  readonly names: readonly string[];
+}
+
+/** Finds the entry that `text` means, as getImage does, but whatever it is: nothing of it is read when it is meant by its name. */
+export async function getEntry(layout: ImageLayout, text: string): Promise<StoredEntry> {
+  const { manifests } = await layout.readIndex();
+  const named = matchName(manifests, text);
+  if (named !== undefined) return { descriptor: named.entry, names: namesOf(manifests, named.entry.digest) };
+  const byDigest = manifests.find(({ digest }) => digest === text);
+  if (byDigest !== undefined) return { descriptor: byDigest, names: namesOf(manifests, byDigest.digest) };
+  const image = await getImage(layout, text);
+  const entry = manifests.find(({ digest }) => digest === image.entry) ?? image.descriptor;
+  return { descriptor: entry, names: image.names };
+}
+
 /** Gives the image that `text` means one more name; an image that had it loses it. */
 export async function tagImage(layout: ImageLayout, text: string, name: string): Promise<void> {
   const reference = withDefaultTag(parseReference(name));

@@ -21,11 +21,11 @@ import { descriptorToJson, parseIndex, type Descriptor, type Index } from "#spec
 import { mediaTypes } from "#spec/media-type.ts";
 import { findFile, readFileBounded, writeFileAtomic } from "#sys/fs.ts";
 import { listOwned, ownerName, removeLeftBehind } from "#sys/owner.ts";
+import type { WithLock } from "./blob/claim.ts";
 import { DirectoryBlobStore } from "./blob/directory.ts";
 import type { BlobStore } from "./blob/store.ts";
 
-/** Runs `work` while no other process and no other caller runs theirs. Not reentrant. */
-export type WithLock = <T>(work: () => Promise<T>) => Promise<T>;
+export type { WithLock } from "./blob/claim.ts";
 
 /** The annotation that names an entry of index.json. */
 export const refNameAnnotation = "org.opencontainers.image.ref.name";
@@ -47,7 +47,7 @@ export class ImageLayout {
   /** Use openLayout. */
   constructor(path: string, withLock: WithLock) {
     this.path = path;
-    this.blobs = new DirectoryBlobStore(path);
+    this.blobs = new DirectoryBlobStore(path, withLock);
     this.withLock = withLock;
   }
 

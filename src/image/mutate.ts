@@ -10,7 +10,7 @@ import type { Descriptor } from "#spec/image.ts";
 import type { HistoryEntry } from "#spec/image-config.ts";
 import { descriptorToJson } from "#spec/image.ts";
 import { layerCompression, mediaTypes } from "#spec/media-type.ts";
-import { layerTypes } from "./layer/compress.ts";
+import { layerTypes } from "./layer/store.ts";
 
 /** The two documents of an image as they are written, and the layers as they are read. */
 export interface ImageDocuments {

@@ -102,7 +102,7 @@ export interface ReportOp {
   readonly value: number;
 }
 
-/** Makes the cgroup directory `path` and its missing parents; one that exists is kept. */
+/** Makes the cgroup directory `path` and its missing parents, which get the sticky bit as a mark; one that exists is kept. */
 export interface MakeCgroupOp {
   readonly op: "make-cgroup";
   readonly path: string;
@@ -114,7 +114,7 @@ export interface RemoveCgroupOp {
   readonly path: string;
 }
 
-/** Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881). */
+/** Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881). */
 export interface WriteOp {
   readonly op: "write";
   readonly path: string;
@@ -455,6 +455,15 @@ export interface NewFilesystemOp {
   readonly options: readonly string[];
   readonly attributes: number;
   readonly otherwise: string;
+}
+
+/** Sets and clears MOUNT_ATTR_* of the mount in `slot`, and of those below it if `recursive`, before anybody can see it or swap its place. */
+export interface SlotAttributesOp {
+  readonly op: "slot-attributes";
+  readonly slot: number;
+  readonly set: number;
+  readonly clear: number;
+  readonly recursive: number;
 }
 
 /** Copies what is in the directory `path` into the mount in `slot`: owners, modes, extended attributes, links and times; not what is mounted below. With `itself` the directory's own attributes too. */
@@ -808,6 +817,38 @@ export interface PassDescriptorsOp {
   readonly count: number;
 }
 
+/** Opens the host file or directory `path` for reading as descriptor `fd`, in place of what that was; `exec` keeps the descriptors from 3 to `fd`. For the last steps before it. */
+export interface KeepDescriptorOp {
+  readonly op: "keep-descriptor";
+  readonly path: string;
+  readonly fd: number;
+}
+
+/** Makes a pair of SOCK_SEQPACKET sockets: one goes to the parent, the other becomes descriptor `fd`, as by `keep-descriptor`. */
+export interface PassChannelOp {
+  readonly op: "pass-channel";
+  readonly fd: number;
+}
+
+/** Sends the child, which has become criu, `request` (criu_req of criu's rpc.proto) over the channel of `pass-channel`. */
+export interface RequestCriuOp {
+  readonly op: "request-criu";
+  readonly request: Uint8Array;
+}
+
+/** Agrees to criu's notifications until that named `notice` comes, whose process hooks are told of and which the next `await-criu` agrees to; when it is empty, until the result. At "status-ready" a zero byte is written to descriptor `status` (4294967295: none); at "orphan-pts-master" the terminal goes where that of `terminal` would. criu's failure is the errno that it gives, or EPROTO; ECONNRESET when it ended without a word. */
+export interface AwaitCriuOp {
+  readonly op: "await-criu";
+  readonly notice: string;
+  readonly status: number;
+}
+
+/** Closes the channel and waits for criu's end; with `adopt` the process that it restored (beside itself) becomes the child. */
+export interface EndCriuOp {
+  readonly op: "end-criu";
+  readonly adopt: number;
+}
+
 /** Writes `data` i to `paths` i, for the first of them that exists. With `tolerant` 1 it is success that none does, with 2 any failure is. */
 export interface WriteFirstOp {
   readonly op: "write-first";
@@ -854,9 +895,16 @@ export interface SignalCgroupOp {
   readonly signal: number;
 }
 
-/** Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success. */
+/** Removes the cgroup `path` if it is empty and was made as another's missing parent (`make-cgroup`); all else is left, and a missing one is success. */
 export interface RemoveEmptyCgroupOp {
   readonly op: "remove-empty-cgroup";
+  readonly path: string;
+}
+
+/** As `make-cgroup`, and each cpuset from below `top` down to `path` that has no CPUs or no memory nodes gets its parent's. */
+export interface MakeCpusetOp {
+  readonly op: "make-cpuset";
+  readonly top: string;
   readonly path: string;
 }
 
@@ -954,6 +1002,7 @@ export type Op =
   | IdMapOp
   | AttachOp
   | NewFilesystemOp
+  | SlotAttributesOp
   | CopyUpOp
   | CopyModeOp
   | ReconfigureOp
@@ -1003,12 +1052,18 @@ export type Op =
   | TerminalOp
   | OwnStdioOp
   | PassDescriptorsOp
+  | KeepDescriptorOp
+  | PassChannelOp
+  | RequestCriuOp
+  | AwaitCriuOp
+  | EndCriuOp
   | WriteFirstOp
   | SystemdCallOp
   | ChangeOwnerOp
   | WriteAndAwaitOp
   | SignalCgroupOp
   | RemoveEmptyCgroupOp
+  | MakeCpusetOp
   | ListTreeOp
   | ListEntryOp
   | SendFileOp
@@ -1338,6 +1393,13 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.u64(op.attributes);
       writer.text(op.otherwise);
       break;
+    case "slot-attributes":
+      writer.begin(165);
+      writer.u32(op.slot);
+      writer.u64(op.set);
+      writer.u64(op.clear);
+      writer.u32(op.recursive);
+      break;
     case "copy-up":
       writer.begin(136);
       writer.u32(op.slot);
@@ -1591,6 +1653,28 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(153);
       writer.u32(op.count);
       break;
+    case "keep-descriptor":
+      writer.begin(155);
+      writer.text(op.path);
+      writer.u32(op.fd);
+      break;
+    case "pass-channel":
+      writer.begin(156);
+      writer.u32(op.fd);
+      break;
+    case "request-criu":
+      writer.begin(157);
+      writer.bytes(op.request);
+      break;
+    case "await-criu":
+      writer.begin(158);
+      writer.text(op.notice);
+      writer.u32(op.status);
+      break;
+    case "end-criu":
+      writer.begin(159);
+      writer.u32(op.adopt);
+      break;
     case "write-first":
       writer.begin(140);
       writer.texts(op.paths);
@@ -1629,6 +1713,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       break;
     case "remove-empty-cgroup":
       writer.begin(145);
+      writer.text(op.path);
+      break;
+    case "make-cpuset":
+      writer.begin(170);
+      writer.text(op.top);
       writer.text(op.path);
       break;
     case "list-tree":

@@ -10,6 +10,7 @@
  */
 
 import { cgroupOps } from "./table/cgroups.ts";
+import { criuOps } from "./table/criu.ts";
 import { fileOps } from "./table/files.ts";
 import { hostOps } from "./table/host.ts";
 import { lifecycleOps } from "./table/lifecycle.ts";
@@ -37,6 +38,7 @@ export const opTable: readonly OpDefinition[] = [
   ...processOps,
   ...treeOps,
   ...terminalOps,
+  ...criuOps,
   ...cgroupOps,
   ...surveyOps,
 ];

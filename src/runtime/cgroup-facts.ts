@@ -1,5 +1,5 @@
 /** What the compiler may ask about cgroups and systemd on this machine; read when it asks, so nobody else pays for it. */
-import { readFileSync, readdirSync, statSync } from "node:fs";
+import type { Machine } from "./machine.ts";
 
 /** systemd as the manager of cgroups. */
 export interface SystemdFacts {
@@ -20,8 +20,10 @@ export interface CgroupFiles {
   readonly systemd: () => SystemdFacts | undefined;
 }
 
-/** The answers of this machine. */
-export const hostCgroupFiles: CgroupFiles = { read: readIfPossible, has: hasCgroupFile, systemd: findSystemd };
+/** The answers of a machine. */
+export function cgroupFilesOf(machine: Machine): CgroupFiles {
+  return { read: machine.read, has: (mountPoint, file) => hasCgroupFile(machine, mountPoint, file), systemd: () => findSystemd(machine) };
+}
 
 /** The answers of a machine about which nothing is known. */
 export const unknownCgroupFiles: CgroupFiles = { read: () => undefined, has: () => undefined, systemd: () => undefined };
@@ -29,47 +31,24 @@ export const unknownCgroupFiles: CgroupFiles = { read: () => undefined, has: () 
 /** How many cgroups are asked whether they have a file. */
 const witnessLimit = 8;
 
-function hasCgroupFile(mountPoint: string, file: string): boolean | undefined {
+function hasCgroupFile(machine: Machine, mountPoint: string, file: string): boolean | undefined {
+  const exists = (path: string): boolean => machine.isDirectory(path) !== undefined;
   if (exists(`${mountPoint}/${file}`)) return true;
   const isUnified = exists(`${mountPoint}/cgroup.controllers`);
   const controller = file.slice(0, file.indexOf("."));
-  const witnesses = directoriesIn(mountPoint).filter(
-    (path) => !isUnified || (readIfPossible(`${path}/cgroup.controllers`) ?? "").trim().split(" ").includes(controller),
-  );
+  const witnesses = machine
+    .listDirectories(mountPoint, witnessLimit)
+    .map((name) => `${mountPoint}/${name}`)
+    .filter((path) => !isUnified || (machine.read(`${path}/cgroup.controllers`) ?? "").trim().split(" ").includes(controller));
   if (witnesses.length === 0) return undefined;
   return witnesses.some((path) => exists(`${path}/${file}`));
 }
 
 /** @see sd_booted(3) */
-function findSystemd(): SystemdFacts | undefined {
-  if (statSync("/run/systemd/system", { throwIfNoEntry: false })?.isDirectory() !== true) return undefined;
-  const lines = (readIfPossible("/proc/1/cgroup") ?? "").split("\n");
+function findSystemd({ isDirectory, read }: Machine): SystemdFacts | undefined {
+  if (isDirectory("/run/systemd/system") !== true) return undefined;
+  const lines = (read("/proc/1/cgroup") ?? "").split("\n");
   const line = lines.find((one) => one.includes(":name=systemd:")) ?? lines.find((one) => one.startsWith("0::")) ?? "0::/";
   const path = line.slice(line.indexOf(":", line.indexOf(":") + 1) + 1).replace(/\/init\.scope$/, "");
   return { root: path === "" ? "/" : path };
-}
-
-function directoriesIn(path: string): string[] {
-  try {
-    return readdirSync(path, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .slice(0, witnessLimit)
-      .map(({ name }) => `${path}/${name}`);
-  } catch {
-    // A mount that cannot be read tells nothing.
-    return [];
-  }
-}
-
-function exists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
-}
-
-function readIfPossible(path: string): string | undefined {
-  try {
-    return readFileSync(path, "latin1");
-  } catch {
-    // Whatever the reason, the file gives no fact.
-    return undefined;
-  }
 }

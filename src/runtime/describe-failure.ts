@@ -5,6 +5,8 @@ import { codeOfErrno, describeErrno, errnoName } from "#program/failure.ts";
 import type { Op } from "#program/ops.gen.ts";
 import { phrase } from "./phrase.ts";
 
+const locked = "the mount is locked: a user namespace cannot take back what its owner set";
+
 /** SECURITY: see `attach` in the executor (CVE-2019-16884). */
 const underProc = "nothing may be mounted on a proc file system but the few files that programs are known to emulate";
 
@@ -28,6 +30,7 @@ const hints: readonly {
   { op: "clone", errno: "EBUSY", says: "the cgroup hands controllers down, so it can hold no processes" },
   { op: "make-cgroup", errno: "EACCES", says: "this part of the tree is not delegated to us" },
   { op: "make-cgroup", errno: "EAGAIN", says: "a cgroup above allows no more below it (cgroup.max.descendants)" },
+  { op: "make-cpuset", errno: "EACCES", says: "this part of the tree is not delegated to us" },
   { op: "systemd-call", errno: "ENOENT", says: "systemd does not listen there" },
   { op: "systemd-call", errno: "ECONNREFUSED", says: "systemd does not listen there" },
   { op: "systemd-call", errno: "EEXIST", says: "a unit of that name exists" },
@@ -108,7 +111,7 @@ const hints: readonly {
     applies: (op) => op.op === "write" && op.path.startsWith("/proc/sys/"),
     says: "the kernel has no such parameter, or not in this namespace",
   },
-  { op: "write", errno: "EXDEV", says: "the file does not lie on the file system that it should" },
+  { op: "write", errno: "EXDEV", says: "the file does not lie on the file system that it should, or something is mounted over it" },
   { op: "rlimit", errno: "EPERM", says: "raising a hard limit needs CAP_SYS_RESOURCE" },
   {
     op: "mount",
@@ -133,7 +136,8 @@ const hints: readonly {
   { op: "reconfigure", errno: "EINVAL", says: "the file system does not take these options, or not in a mount that is there" },
   { op: "mount", errno: "EINVAL", says: "the file system refuses an option, or an id in it is not mapped" },
   { op: "mount", errno: "ENODEV", says: "the kernel has no such file system" },
-  { op: "mount-attributes", errno: "EPERM", says: "the mount is locked: a user namespace cannot take back what its owner set" },
+  { op: "slot-attributes", errno: "EPERM", says: locked },
+  { op: "mount-attributes", errno: "EPERM", says: locked },
   { op: "pivot-root", errno: "EINVAL", says: "the root is not a mount, its parent is shared, or it is the initramfs (then noPivot helps)" },
   { op: "mask", errno: "ENODEV", says: "the container's /dev/null is not the null device" },
   { op: "make-node", errno: "EPERM", says: "devices cannot be made in a user namespace, or CAP_MKNOD is missing" },
@@ -150,6 +154,8 @@ const hints: readonly {
   { op: "terminal", errno: "ENOSPC", says: "the kernel has no pseudo terminal left (/proc/sys/kernel/pty)" },
   { op: "pass-descriptors", errno: "EBADF", says: "the caller has not opened all of them" },
   { op: "open-console", errno: "ECONNREFUSED", says: "nobody listens there" },
+  { op: "await-criu", errno: "ECONNRESET", says: "criu ended without an answer" },
+  { op: "await-criu", errno: "EPROTO", says: "criu failed" },
   { op: "exec", errno: "ENOEXEC", says: "it is no program for this machine, and a script needs a line that starts with #!" },
 ];
 

@@ -58,6 +58,7 @@ const groups: Readonly<Partial<Record<Op["op"], Group>>> = {
   hook: "hooks",
   cleanup: "supervision",
   "make-cgroup": "control groups",
+  "make-cpuset": "control groups",
   "remove-cgroup": "control groups",
   "remove-empty-cgroup": "control groups",
   "systemd-call": "control groups",

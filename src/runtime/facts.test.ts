@@ -13,6 +13,8 @@ test("parseMountinfo() reads lines with any number of optional fields, and escap
   const entries = parseMountinfo(hybridMounts);
   expect(entries.length).toBe(6);
   expect(entries[1]).toEqual({
+    id: 32,
+    device: "0:29",
     root: "/",
     mountPoint: "/sys/fs/cgroup/cpu,cpuacct",
     type: "cgroup",

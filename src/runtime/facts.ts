@@ -4,10 +4,11 @@
  * The facts are plain data (but for questions, which are asked only where a config needs the answer), so a program can be compiled for another machine.
  * Parsers are pure; only `readHostFacts` touches the kernel.
  */
-import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { CodedError } from "#base/errors.ts";
-import { hostCgroupFiles, type CgroupFiles } from "./cgroup-facts.ts";
+import { cgroupFilesOf, type CgroupFiles } from "./cgroup-facts.ts";
+import { machine, type Machine } from "./machine.ts";
 
 /** One mounted cgroup v1 hierarchy. */
 export interface CgroupHierarchy {
@@ -84,8 +85,8 @@ export interface HostFacts {
   readonly readSchemata: (directory: string) => string | undefined;
 }
 
-/** Reads the facts of this machine. @throws CodedError `unsupported` when /proc is not what Linux has. */
-export function readHostFacts(): HostFacts {
+/** Reads the facts of this machine. `asked` answers what is asked later. @throws CodedError `unsupported` when /proc is not what Linux has. */
+export function readHostFacts(asked: Machine = machine): HostFacts {
   const mounts = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"));
   const status = parseStatus(readFileSync("/proc/self/status", "latin1"));
   const found = parseCgroups(mounts, readFileSync("/proc/self/cgroup", "utf8"));
@@ -102,19 +103,32 @@ export function readHostFacts(): HostFacts {
     namespaces: readdirSync("/proc/self/ns"),
     cgroup: withUnifiedControllers(found),
     mountPoints: mounts.map(({ mountPoint }) => mountPoint),
-    isDirectory: (hostPath) => statSync(hostPath, { throwIfNoEntry: false })?.isDirectory(),
-    findCpuset: readCpuset,
-    cgroupFiles: hostCgroupFiles,
-    isSetgroupsDenied: readSetgroups,
-    readAppArmor,
     isSelinuxEnabled: () => isSelinuxEnabled(mounts),
     findResctrl: () => mounts.find(({ type }) => type === "resctrl")?.mountPoint,
-    readSchemata: (directory) => readIfThere(`${directory}/schemata`),
+    ...answersOf(asked),
+  };
+}
+
+/** The facts that are only asked for where a config needs them, but for those that need the list of mounts. */
+export function answersOf(
+  asked: Machine,
+): Pick<HostFacts, "isDirectory" | "findCpuset" | "cgroupFiles" | "isSetgroupsDenied" | "readAppArmor" | "readSchemata"> {
+  return {
+    isDirectory: asked.isDirectory,
+    findCpuset: (directory) => readCpuset(asked, directory),
+    cgroupFiles: cgroupFilesOf(asked),
+    isSetgroupsDenied: (path) => readSetgroups(asked, path),
+    readAppArmor: () => readAppArmor(asked),
+    readSchemata: (directory) => asked.read(`${directory}/schemata`),
   };
 }
 
 /** One line of /proc/self/mountinfo, as far as it is used. */
 export interface MountinfoEntry {
+  /** The kernel's number of the mount. */
+  readonly id: number;
+  /** Of the file system: "MAJOR:MINOR". */
+  readonly device: string;
   /** The directory of the file system that is mounted. */
   readonly root: string;
   readonly mountPoint: string;
@@ -128,10 +142,11 @@ export function parseMountinfo(content: string): MountinfoEntry[] {
   for (const line of content.split("\n")) {
     const separator = line.indexOf(" - ");
     if (separator === -1) continue;
-    const [, , , root, mountPoint] = line.slice(0, separator).split(" ");
+    const [id, , device, root, mountPoint] = line.slice(0, separator).split(" ");
     const [type, , superOptions] = line.slice(separator + 3).split(" ");
-    if (root === undefined || mountPoint === undefined || type === undefined) continue;
-    entries.push({ root: unescape(root), mountPoint: unescape(mountPoint), type, superOptions: (superOptions ?? "").split(",") });
+    if (device === undefined || root === undefined || mountPoint === undefined || type === undefined) continue;
+    const place = { root: unescape(root), mountPoint: unescape(mountPoint) };
+    entries.push({ id: Number(id), device, ...place, type, superOptions: (superOptions ?? "").split(",") });
   }
   return entries;
 }
@@ -190,26 +205,26 @@ export function isKernelAtLeast(release: string, major: number, minor: number): 
 
 function withUnifiedControllers(facts: CgroupFacts): CgroupFacts {
   if (facts.version !== "v2" || facts.unified === undefined) return facts;
-  const list = readIfThere(`${facts.unified.mountPoint}/cgroup.controllers`) ?? "";
+  const list = machine.read(`${facts.unified.mountPoint}/cgroup.controllers`) ?? "";
   return { ...facts, unified: { ...facts.unified, controllers: list.split(/\s+/).filter((name) => name !== "") } };
 }
 
-function readCpuset(directory: string): Cpuset | undefined {
-  const cpus = readIfThere(`${directory}/cpuset.cpus`);
-  const mems = readIfThere(`${directory}/cpuset.mems`);
+function readCpuset({ read }: Machine, directory: string): Cpuset | undefined {
+  const cpus = read(`${directory}/cpuset.cpus`);
+  const mems = read(`${directory}/cpuset.mems`);
   return cpus === undefined || mems === undefined ? undefined : { cpus: cpus.trim(), mems: mems.trim() };
 }
 
 /** KERNEL: user_namespaces(7): only a process in the namespace tells, so a path other than /proc/PID/ns/user says nothing. */
-function readSetgroups(userNamespacePath: string): boolean {
+function readSetgroups({ read }: Machine, userNamespacePath: string): boolean {
   const process = /^(\/proc\/[^/]+)\/ns\/user$/.exec(userNamespacePath)?.[1];
-  return process !== undefined && readIfThere(`${process}/setgroups`)?.trim() === "deny";
+  return process !== undefined && read(`${process}/setgroups`)?.trim() === "deny";
 }
 
 /** @see apparmor(7) */
-function readAppArmor(): AppArmorState {
-  if (readIfThere("/sys/module/apparmor/parameters/enabled")?.startsWith("Y") !== true) return "off";
-  const profile = readIfThere("/proc/self/attr/apparmor/current")?.trim() ?? "unconfined";
+function readAppArmor({ read }: Machine): AppArmorState {
+  if (read("/sys/module/apparmor/parameters/enabled")?.startsWith("Y") !== true) return "off";
+  const profile = read("/proc/self/attr/apparmor/current")?.trim() ?? "unconfined";
   return profile === "unconfined" ? "unconfined" : "confined";
 }
 
@@ -225,17 +240,8 @@ function isSelinuxEnabled(mounts: readonly MountinfoEntry[]): boolean {
   } catch {
     return false;
   }
-  const label = readIfThere("/proc/self/attr/current")?.replace(/[\0\n]+$/, "");
+  const label = machine.read("/proc/self/attr/current")?.replace(/[\0\n]+$/, "");
   return label !== undefined && label !== "kernel";
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, "latin1");
-  } catch {
-    // Whatever the reason, the file gives no fact.
-    return undefined;
-  }
 }
 
 /** `path` of a cgroup as seen below a mount of the cgroup `root`; "/" when it lies outside (a foreign cgroup namespace). */

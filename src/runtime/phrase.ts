@@ -29,6 +29,7 @@ const phrases: Phrases = {
   report: ({ value }) => `report ${value} to the caller`,
   setsid: () => "start a new session for the monitor",
   "make-cgroup": ({ path }) => `make the cgroup ${path}`,
+  "make-cpuset": ({ path }) => `make the cgroup ${path} with its parent's CPUs and memory nodes`,
   "remove-cgroup": ({ path }) => `remove the cgroup ${path}`,
   write: ({ path, data }) => `write ${quoted(data)} to ${path}`,
   "copy-file": ({ source, target }) => `copy ${source} to ${target}`,
@@ -59,12 +60,7 @@ const phrases: Phrases = {
   bind: ({ source, target, recursive }) => `bind ${source} at ${target}${recursive === 0 ? "" : " (with the mounts below)"}`,
   "mount-data": ({ fstype, target, data }) => `mount ${fstype} at ${target}${parenthesized([data])}`,
   "mount-attributes": ({ target, set, clear, propagation, recursive }) => {
-    const words = [
-      ...attributeNames(set & ~attr.atimeMask),
-      ...clearedNames(clear),
-      ...atimeName(set, clear),
-      ...(propagation === 0 ? [] : [propagationName(propagation)]),
-    ];
+    const words = [...changedNames(set, clear), ...(propagation === 0 ? [] : [propagationName(propagation)])];
     return `change the mount ${target}${recursive === 0 ? "" : " and those below"}${parenthesized(words)}`;
   },
   unmount: ({ target }) => `unmount ${target}`,
@@ -84,6 +80,8 @@ const phrases: Phrases = {
   "open-user-namespace": ({ slot, path }) => `open the user namespace ${path} as ${slot}`,
   "id-map": ({ slot, namespace, recursive }) =>
     `map the ids of ${mountName(slot)}${recursive === 0 ? "" : " and those below"} by the user namespace ${namespace}`,
+  "slot-attributes": ({ slot, set, clear, recursive }) =>
+    `change ${mountName(slot)}${recursive === 0 ? "" : " and those below"}${parenthesized(changedNames(set, clear))}`,
   attach: ({ slot, target }) => `put ${mountName(slot)} at ${target}`,
   "new-filesystem": ({ slot, fstype, options, attributes, otherwise }) =>
     `make ${fstype}${otherwise === "" ? "" : ` (or, where that is refused, open ${otherwise})`} as ${mountName(slot)}${parenthesized([...attributeNames(attributes), ...options])}`,
@@ -121,6 +119,11 @@ const phrases: Phrases = {
   terminal: ({ width, height, console }) =>
     `open a terminal${width === 0 || height === 0 ? "" : ` of ${width} columns and ${height} rows`}${console === 0 ? "" : ", /dev/console too"}`,
   "own-stdio": ({ uid }) => `give stdin, stdout and stderr to user ${uid}`,
+  "keep-descriptor": ({ path, fd }) => `open ${path} as descriptor ${fd}`,
+  "pass-channel": ({ fd }) => `make a channel to the parent as descriptor ${fd}`,
+  "request-criu": ({ request }) => `send criu a request of ${request.length} bytes`,
+  "await-criu": ({ notice }) => (notice === "" ? "wait until criu has done it" : `wait until criu comes to "${notice}"`),
+  "end-criu": ({ adopt }) => (adopt === 0 ? "wait for the end of criu" : "take over the process that criu has restored"),
   "pass-descriptors": ({ count }) => `pass on descriptor${count === 1 ? " 3" : `s 3 to ${2 + count}`}`,
   scheduler: ({ policy, flags, nice, priority, runtime, deadline, period }) =>
     `schedule as ${nameOf(schedulingPolicies, policy)}${parenthesized([
@@ -162,11 +165,11 @@ const phrases: Phrases = {
   "change-owner": ({ path, uid }) => `give ${path} to user ${uid}`,
   "write-and-await": ({ path, data, answer, expected }) => `write ${quoted(data)} to ${path} until ${answer} says ${quoted(expected)}`,
   "signal-cgroup": ({ path, signal }) => `send signal ${signal} to all processes in ${path}`,
-  "remove-empty-cgroup": ({ path }) => `remove the cgroup ${path} if it is empty`,
   "list-tree": ({ path }) => `list all below ${displayByteString(path)}`,
   "list-entry": ({ path }) => `look at ${displayByteString(path)}`,
   "send-file": ({ path }) => `read the file ${displayByteString(path)}`,
   "compare-files": ({ left, right }) => `compare ${displayByteString(left)} with ${displayByteString(right)}`,
+  "remove-empty-cgroup": ({ path }) => `remove the cgroup ${path} if it was made as a parent and is empty`,
   "remove-tree": ({ path }) => `remove ${path} and all below it`,
 };
 
@@ -205,6 +208,10 @@ const clearedWords: readonly (readonly [bit: number, word: string])[] = [
   [attr.noDirAtime, "diratime"],
   [attr.noSymFollow, "symfollow"],
 ];
+
+function changedNames(set: number, clear: number): string[] {
+  return [...attributeNames(set & ~attr.atimeMask), ...clearedNames(clear), ...atimeName(set, clear)];
+}
 
 function clearedNames(mask: number): string[] {
   return clearedWords.filter(([bit]) => (mask & bit) !== 0).map(([, word]) => word);

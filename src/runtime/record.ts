@@ -1,8 +1,8 @@
-/** The record of a container as text: JSON; bytes, which only the ops of its cleanup have, are written as base64. */
+/** The record of a container as text: JSON; bytes, which only the ops of its cleanup have, are written as latin1, so that names in them can be seen. */
 import { CodedError } from "#base/errors.ts";
 import type { Step } from "#program/encode.ts";
 import type { Op } from "#program/ops.gen.ts";
-import { readTextIfThere } from "#sys/small-files.ts";
+import { readOwnTextIfThere } from "#sys/small-files.ts";
 import type { ContainerRecord } from "./compile/lifecycle.ts";
 
 /** The text of `container.json`. */
@@ -10,9 +10,13 @@ export function formatRecord(record: ContainerRecord): string {
   return JSON.stringify({ ...record, cleanup: record.cleanup.map(({ op, origin }) => ({ op: withBytesAs(op, toText), origin })) });
 }
 
-/** Reads the record that `create` wrote; undefined when there is none. @throws CodedError `corrupt` when it is no record */
+/**
+ * Reads the record that `create` wrote; undefined when there is none. SECURITY: it holds steps that are run, so that of another user
+ * is refused: with --root in a place of theirs they could have root run them.
+ * @throws CodedError `corrupt` when it is no record, `permission-denied` when it is not this user's
+ */
 export function readRecord(path: string): ContainerRecord | undefined {
-  const text = readTextIfThere(path);
+  const text = readOwnTextIfThere(path);
   if (text === undefined) return undefined;
   try {
     const record = JSON.parse(text) as ContainerRecord;
@@ -28,10 +32,10 @@ function withBytesAs(op: Op, convert: (value: unknown) => unknown): object {
 }
 
 function toText(value: unknown): unknown {
-  return value instanceof Uint8Array ? { base64: Buffer.from(value).toString("base64") } : value;
+  return value instanceof Uint8Array ? { bytes: Buffer.from(value).toString("latin1") } : value;
 }
 
 function toBytes(value: unknown): unknown {
-  if (typeof value !== "object" || value === null || !("base64" in value)) return value;
-  return Buffer.from(String(value.base64), "base64");
+  if (typeof value !== "object" || value === null || !("bytes" in value)) return value;
+  return Buffer.from(String(value.bytes), "latin1");
 }

@@ -89,7 +89,8 @@ export function compileBundle(options: BundleOptions): Program {
   return { ...program, main, cleanup: removal };
 }
 
-function supervisionOf({ mode, pidFile, descriptors, consoleSocket }: BundleOptions, files: StateFiles): Supervision {
+/** Who looks after the container in each mode. */
+export function supervisionOf({ mode, pidFile, descriptors, consoleSocket }: BundleOptions, files: StateFiles): Supervision {
   const records = {
     recordChild: files.child,
     created: files.created,
@@ -104,7 +105,11 @@ function supervisionOf({ mode, pidFile, descriptors, consoleSocket }: BundleOpti
   return { kind: "foreground", ...records };
 }
 
-function recordOf({ id, bundle, config }: BundleOptions, { cgroups, rootfs, cleanup }: MadeForContainer): ContainerRecord {
+/** What is kept of a container. */
+export function recordOf(
+  { id, bundle }: Pick<BundleOptions, "id" | "bundle">,
+  { config, cgroups, rootfs, cleanup }: MadeForContainer,
+): ContainerRecord {
   const freezer = cgroups.flatMap(({ hierarchy, path }) => {
     if (hierarchy === undefined) return [`${path}/cgroup.freeze`];
     return hierarchy.controllers.includes("freezer") ? [`${path}/freezer.state`] : [];
@@ -119,7 +124,7 @@ function recordOf({ id, bundle, config }: BundleOptions, { cgroups, rootfs, clea
 }
 
 /** Takes the id, then writes down what later commands need. What fails before the id is taken must not remove its owner's files. */
-function claimSteps(record: ContainerRecord, files: StateFiles, mode: BundleOptions["mode"]): Step[] {
+export function claimSteps(record: ContainerRecord, files: StateFiles, mode: BundleOptions["mode"]): Step[] {
   const origin = byDefault("later commands find the container there");
   const programs: Readonly<Partial<Record<PreparedVerb, Program>>> = {
     ...(mode === "create" ? { start: compileStart(record, files) } : {}),

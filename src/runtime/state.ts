@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import { isRunning, parseProcessStat } from "#sys/process.ts";
-import { listSubdirectories, modifiedAt, ownerOf, pathExists, readTextIfThere } from "#sys/small-files.ts";
+import { listSubdirectories, modifiedAt, ownerOf, pathExists, readOwnTextIfThere, readTextIfThere } from "#sys/small-files.ts";
 
 /** The words of the specification, and runc's for a container whose processes are frozen. */
 export type ContainerStatus = "creating" | "created" | "running" | "paused" | "stopped";
@@ -85,18 +85,18 @@ export function parseStored(text: string, path: string): StoredContainer {
   throw new CodedError("corrupt", `cannot read ${path}: it is no record of a container`);
 }
 
-/** Finds the container `id`. @throws CodedError `not-found`, in words that engines look for */
+/** Finds the container `id`. @throws CodedError `not-found`, in words that engines look for, `permission-denied` when it is another user's */
 export function readState(root: string, id: string): FoundState {
-  const found = id.includes("/") || id === "" || id === "." || id === ".." ? undefined : findState(root, id);
+  const found = id.includes("/") || id === "" || id === "." || id === ".." ? undefined : findState(root, id, readOwnTextIfThere);
   if (found === undefined) throw new CodedError("not-found", `container ${JSON.stringify(id)} does not exist`);
   return found;
 }
 
-/** All containers below `root`, by id; what is no container (yet) is left out, and `warn` is told of what cannot be read. */
+/** All containers below `root`, those of other users too, by id; what is no container (yet) is left out, and `warn` is told of what cannot be read. */
 export function listStates(root: string, warn: (sentence: string) => void): FoundState[] {
   return listContainerIds(root).flatMap((id) => {
     try {
-      return findState(root, id) ?? [];
+      return findState(root, id, readTextIfThere) ?? [];
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       warn(error.message);
@@ -115,10 +115,11 @@ export function isStateRoot(root: string): boolean {
   return pathExists(root);
 }
 
-function findState(root: string, id: string): FoundState | undefined {
+/** SECURITY: what is done to a container goes by what its record names, such as the file that freezes it. */
+function findState(root: string, id: string, read: typeof readTextIfThere): FoundState | undefined {
   const directory = join(root, id);
   const path = join(directory, "container.json");
-  const text = readTextIfThere(path);
+  const text = read(path);
   if (text === undefined) return undefined;
   const stored = parseStored(text, path);
   const child = parseProcessStat(readTextIfThere(join(directory, "child")) ?? "");

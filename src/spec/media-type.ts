@@ -18,6 +18,9 @@ export const mediaTypes = {
   dockerManifest: "application/vnd.docker.distribution.manifest.v2+json",
   dockerIndex: "application/vnd.docker.distribution.manifest.list.v2+json",
   dockerConfig: "application/vnd.docker.container.image.v1+json",
+  dockerLayer: "application/vnd.docker.image.rootfs.diff.tar",
+  dockerLayerGzip: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+  dockerLayerZstd: "application/vnd.docker.image.rootfs.diff.tar.zstd",
 } as const;
 
 const documents: ReadonlyMap<string, DocumentKind> = new Map([
@@ -36,9 +39,9 @@ const layers: ReadonlyMap<string, LayerCompression> = new Map([
   ["application/vnd.oci.image.layer.nondistributable.v1.tar", "none"],
   ["application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "gzip"],
   ["application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", "zstd"],
-  ["application/vnd.docker.image.rootfs.diff.tar", "none"],
-  ["application/vnd.docker.image.rootfs.diff.tar.gzip", "gzip"],
-  ["application/vnd.docker.image.rootfs.diff.tar.zstd", "zstd"],
+  [mediaTypes.dockerLayer, "none"],
+  [mediaTypes.dockerLayerGzip, "gzip"],
+  [mediaTypes.dockerLayerZstd, "zstd"],
   ["application/vnd.docker.image.rootfs.foreign.diff.tar", "none"],
   ["application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "gzip"],
 ]);
@@ -51,6 +54,16 @@ export function documentKind(mediaType: string): DocumentKind | undefined {
 /** How a layer of this media type is packed; undefined when it is not a layer that can be unpacked. */
 export function layerCompression(mediaType: string): LayerCompression | undefined {
   return layers.get(mediaType);
+}
+
+/** True for layers that may not be passed on to everybody, such as parts of Windows. SPEC: layer.md; deprecated, but real images have them. */
+export function isNondistributable(mediaType: string): boolean {
+  return mediaType.includes(".layer.nondistributable.") || mediaType.includes(".rootfs.foreign.diff.");
+}
+
+/** True for Docker's first manifests, which are known in order to be refused by name. */
+export function isSchema1(mediaType: string): boolean {
+  return mediaType.startsWith("application/vnd.docker.distribution.manifest.v1+");
 }
 
 // SPEC: RFC 6838 section 4.2: each part begins with a letter or digit and has at most 127 characters.

@@ -9,3 +9,10 @@ export function nowMs(): number {
 export function unguessableBytes(count: number): Buffer {
   return Buffer.from(globalThis.crypto.getRandomValues(new Uint8Array(count)));
 }
+
+/** Resolves after `ms` milliseconds. */
+export function sleepMs(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}

@@ -1,6 +1,6 @@
 /** Files on the host: atomic writes, bounded reads, copies that share blocks. Errors are the system's own unless a docstring names a code. */
 import { constants, type Stats } from "node:fs";
-import { copyFile, lstat, open, rename, rm, type FileHandle } from "node:fs/promises";
+import { copyFile, link, lstat, open, rename, rm, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CodedError, isErrno } from "#base/errors.ts";
 import { ownerName } from "./owner.ts";
@@ -113,6 +113,32 @@ export async function cloneFile(source: string, target: string): Promise<void> {
   } finally {
     await file.close();
   }
+}
+
+/**
+ * Makes the hard link `target` to the regular file `source` and says whether it did: not across file systems, and not for a file that
+ * somebody else than root and the caller could write to. The data is made durable.
+ */
+export async function linkOwnFile(source: string, target: string): Promise<boolean> {
+  try {
+    await link(source, target);
+  } catch (error) {
+    if (["EXDEV", "EPERM", "EMLINK", "EOPNOTSUPP", "EACCES"].some((code) => isErrno(error, code))) return false;
+    throw error;
+  }
+  const file = await open(target, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => undefined);
+  try {
+    const stats = await file?.stat();
+    const isOurs = stats?.uid === 0 || stats?.uid === process.geteuid?.();
+    if (stats?.isFile() === true && isOurs && (stats.mode & 0o022) === 0) {
+      await file?.sync();
+      return true;
+    }
+  } finally {
+    await file?.close();
+  }
+  await rm(target, { force: true });
+  return false;
 }
 
 /** What is at `path`, links not followed; undefined when nothing is. */

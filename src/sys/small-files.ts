@@ -12,6 +12,8 @@ import {
   readlinkSync,
   renameSync,
   rmdirSync,
+  statSync,
+  type Stats,
   symlinkSync,
   unlinkSync,
   utimesSync,
@@ -22,6 +24,11 @@ import { ownerName } from "./owner.ts";
 
 /** Most bytes that a file of state may have. */
 const maxTextBytes = 16 << 20;
+
+/** True when `path` is a directory, links followed. */
+export function isDirectoryAt(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
 
 /** Makes the directory and its missing parents; one that exists is kept as it is. */
 export function makeDirectory(path: string, mode = 0o700): void {
@@ -68,12 +75,28 @@ export function listSubdirectories(path: string): string[] {
 
 /** The text of the regular file `path`; undefined when there is none. @throws CodedError `corrupt` for a file over 16 MiB */
 export function readTextIfThere(path: string): string | undefined {
+  return readRegular(path, () => undefined);
+}
+
+/**
+ * The same of a file that nobody but this user could have written: what is read there is acted upon.
+ * @throws CodedError `permission-denied` when it is another's, or others may write to it
+ */
+export function readOwnTextIfThere(path: string): string | undefined {
+  return readRegular(path, ({ uid, mode }) => {
+    if (uid !== process.geteuid?.()) throw new CodedError("permission-denied", `cannot use ${path}: it belongs to another user`);
+    if ((mode & 0o022) !== 0) throw new CodedError("permission-denied", `cannot use ${path}: others may write to it`);
+  });
+}
+
+function readRegular(path: string, check: (stats: Stats) => void): string | undefined {
   return absentAs(undefined, () => {
     const fd = openSync(path, "r");
     try {
       const stats = fstatSync(fd);
       if (!stats.isFile() || stats.size > maxTextBytes)
         throw new CodedError("corrupt", `cannot read ${path}: it is no file of at most ${maxTextBytes} bytes`);
+      check(stats);
       return readFileSync(fd, "utf8");
     } finally {
       closeSync(fd);
@@ -86,21 +109,32 @@ export function modifiedAt(path: string): Date | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.mtime;
 }
 
+/** Whether the path is a directory, links followed; undefined when nothing is there. */
+export function isDirectory(path: string): boolean | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory();
+}
+
+/** The inode number of what `path` leads to, links followed; undefined when nothing is there. */
+export function findInode(path: string): bigint | undefined {
+  return statSync(path, { throwIfNoEntry: false, bigint: true })?.ino;
+}
+
 /** The user id of the owner of `path`; undefined when nothing is there. */
 export function ownerOf(path: string): number | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.uid;
 }
 
+/** True when the path is a directory that belongs to us and that nobody else may enter. */
+export function isPrivateDirectory(path: string): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats?.isDirectory() === true && stats.uid === process.geteuid?.() && (stats.mode & 0o077) === 0;
+}
+
 /** Writes `path` so that a reader sees the old content or the new, never a part. */
-export function writeTextAtomic(path: string, text: string, mode = 0o600): void {
+export function writeTextAtomic(path: string, text: string | Uint8Array, mode = 0o600): void {
   const temporary = `${path}.${ownerName()}`;
   writeFileSync(temporary, text, { mode, flag: "wx" });
   renameSync(temporary, path);
-}
-
-/** Writes to a file that exists: a setting of the kernel. */
-export function writeSetting(path: string, text: string): void {
-  writeFileSync(path, text, { flag: "r+" });
 }
 
 /** Writes a file that must not exist yet; for files in a directory that nobody else sees yet. */

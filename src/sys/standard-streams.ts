@@ -4,9 +4,9 @@
 import { fstatSync, writeSync } from "node:fs";
 import { isErrno } from "#base/errors.ts";
 
-/** Writes all of `text` to descriptor 1 or 2. False when nobody reads there any more. */
-export function writeStandard(fd: 1 | 2, text: string): boolean {
-  const bytes = Buffer.from(text);
+/** Writes all of `content` to descriptor 1 or 2. False when nobody reads there any more. */
+export function writeStandard(fd: 1 | 2, content: string | Uint8Array): boolean {
+  const bytes = typeof content === "string" ? Buffer.from(content) : content;
   let written = 0;
   while (written < bytes.length) {
     try {

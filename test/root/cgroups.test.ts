@@ -88,6 +88,25 @@ describe.skipIf(noV1 !== undefined)("the cgroups of a container", () => {
     for (const name of ["memory", "cpuset", "pids", "systemd"]) expect(existsSync(`/sys/fs/cgroup/${name}${top}`)).toBe(false);
   });
 
+  test("share parents, which go with the last of them", async () => {
+    const runtime = [runtimePath, "--root", join(bench.directory, "state")];
+    const ids = ["one", "two"].map((name) => `cg-${process.pid}-${name}`);
+    for (const id of ids) {
+      writeConfig(bundle, (config: BundleConfig) => {
+        config.process.args = ["/bin/busybox", "sleep", "100"];
+        Object.assign(config.linux, { cgroupsPath: `${top}/s/t/${id}` });
+      });
+      // The container keeps what it is given.
+      const stdio = ["ignore", "ignore", "ignore"] as const;
+      expect(await Bun.spawn([...runtime, "run", "-d", "-b", bundle, id], { stdio: [...stdio] }).exited).toBe(0);
+    }
+    const parents = ["memory", "cpuset"].map((name) => `/sys/fs/cgroup/${name}${top}`);
+    for (const [index, id] of ids.entries()) {
+      expect((await execute([...runtime, "delete", "--force", id])).code).toBe(0);
+      expect(parents.map((path) => existsSync(path))).toEqual(parents.map(() => index === 0));
+    }
+  });
+
   test("stay when their parent was there before", async () => {
     const parent = `/sys/fs/cgroup/pids${top}`;
     mkdirSync(parent);

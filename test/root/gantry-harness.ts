@@ -31,6 +31,7 @@ export interface Ended {
 export interface RunOptions {
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
 }
 
 /** Runs a program to its end, for at most 30 seconds (more on a slow machine). */
@@ -42,6 +43,7 @@ export async function execute(command: readonly string[], options: RunOptions = 
     timeout: patient(30_000),
     killSignal: "SIGKILL",
     env: { ...process.env, ...options.env },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   const [stdout, stderr, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
   return { code, stdout, stderr };

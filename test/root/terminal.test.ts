@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:
 import { join } from "node:path";
 import type { Op } from "#program/ops.gen.ts";
 import { installed } from "../support/images/commands.ts";
+import { drive } from "../support/terminal.ts";
 import { failureOf, notRoot, run } from "./executor-harness.ts";
 import { type BundleConfig, hasRunc, makeBundle, runtimePath, unable, Workbench, writeConfig } from "./gantry-harness.ts";
 
@@ -16,26 +17,6 @@ const runtimes = [runtimePath, "runc"];
 interface TerminalConfig extends BundleConfig {
   process: BundleConfig["process"] & { consoleSize?: { height: number; width: number } };
   mounts: { destination: string }[];
-}
-
-type Act = readonly [after: string, kind: "send" | "resize" | "kill", value: string | number | readonly number[]];
-
-/** What came of a command in a terminal. */
-interface Driven {
-  readonly text: string;
-  readonly code: number;
-  readonly restored: boolean;
-}
-
-async function drive(acts: readonly Act[], command: readonly string[]): Promise<Driven> {
-  const child = Bun.spawn(["python3", helper, "drive", JSON.stringify(acts), ...command], {
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: 30_000,
-  });
-  const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  if (out === "") throw new Error(err);
-  return JSON.parse(out) as Driven;
 }
 
 describe.skipIf(missing !== undefined)("a terminal", () => {

@@ -1,12 +1,11 @@
 /** `gantry load`: images from files. */
 import { CodedError } from "#base/errors.ts";
-import { formatSize, parseSize } from "#base/units.ts";
-import type { LoadProgress } from "#engine/engine.ts";
+import { parseSize } from "#base/units.ts";
 import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
-import { shortId } from "./images.ts";
 import { formatOption } from "./options.ts";
+import { progressPrinter } from "./progress.ts";
 
 /** `gantry load`. */
 export const loadCommand: Command<CliContext> = {
@@ -53,36 +52,3 @@ export const loadCommand: Command<CliContext> = {
     }
   },
 };
-
-/** A line that is drawn over on a terminal; elsewhere one line when a layer is done. */
-export function progressPrinter(context: CliContext): { show: (progress: LoadProgress) => void; done: () => void } {
-  let drawnAtMs = 0;
-  let drawn = false;
-  const clear = (): void => {
-    if (drawn) context.output.writeError("\r\x1b[K");
-    drawn = false;
-  };
-  return {
-    show: (progress) => {
-      const finished = progress.doneBytes >= progress.totalBytes;
-      if (!context.output.interactive) {
-        if (finished && progress.kind === "layer") context.output.writeError(`${describe(progress)}\n`);
-        return;
-      }
-      if (!finished && context.now() - drawnAtMs < 100) return;
-      drawnAtMs = context.now();
-      drawn = true;
-      context.output.writeError(`\r\x1b[K${describe(progress)}`);
-    },
-    done: clear,
-  };
-}
-
-function describe(progress: LoadProgress): string {
-  const digest = shortId(progress.digest, false);
-  const share = progress.totalBytes === 0 ? 1 : progress.doneBytes / progress.totalBytes;
-  const size = `${formatSize(progress.doneBytes)} of ${formatSize(progress.totalBytes)}`;
-  if (progress.kind === "blob") return `storing ${digest}  ${size}`;
-  const bar = "=".repeat(Math.round(share * 24)).padEnd(24, " ");
-  return `unpacking layer ${progress.index + 1}/${progress.count} ${digest} [${bar}] ${size}`;
-}

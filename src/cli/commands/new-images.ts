@@ -7,7 +7,7 @@ import type { ConfigEdit } from "#image/mutate.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
-import { progressPrinter } from "./load.ts";
+import { progressPrinter } from "./progress.ts";
 import { shortId } from "./images.ts";
 import { formatOption } from "./options.ts";
 

@@ -1,5 +1,6 @@
 /** What the commands of `gantry-runtime` get, and what a command is. */
 import type { Program } from "#program/encode.ts";
+import type { ProgramCache } from "#runtime/cache/store.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import type { Command, CommandShape, ParsedArguments } from "../command.ts";
 import type { GlobalSettings } from "./global-options.ts";
@@ -12,12 +13,21 @@ export interface OtherProgramEnd {
   readonly output: string;
 }
 
+/** config.json of a bundle. */
+export interface BundleConfig {
+  readonly config: RuntimeConfig;
+  /** Its bytes as latin1. */
+  readonly text: string;
+}
+
 /** What the runtime command needs from outside. */
 export interface RuntimeProgram {
   readonly version: string;
   /** Hands the encoded program to the executor that waits for it, once. */
   readonly deliver: (program: Uint8Array) => void;
-  readonly readConfig: (bundle: string) => RuntimeConfig;
+  readonly readConfig: (bundle: string) => BundleConfig;
+  /** Where programs may be kept for other containers; undefined when they may not. */
+  readonly findCache: () => ProgramCache | undefined;
   /** Absolute path of a directory, links followed. @throws CodedError `not-found` */
   readonly resolveBundle: (bundle: string) => string;
   /** Absolute path; nothing needs to be there. */
@@ -31,6 +41,10 @@ export interface RuntimeProgram {
   readonly readText: (path: string) => string;
   /** Runs another program, found on the PATH, to its end. @throws CodedError `not-found` when there is none */
   readonly runOther: (words: readonly string[], output: "captured" | "inherited") => Promise<OtherProgramEnd>;
+  /** Path of a program that is found on the PATH; a path stays as it is. @throws CodedError `not-found` */
+  readonly findProgram: (name: string) => string;
+  /** The environment, "NAME=VALUE", with a PATH. */
+  readonly environment: readonly string[];
   /** Resolves after `ms`, with false when whoever started this process is gone. */
   readonly pause: (ms: number) => Promise<boolean>;
   readonly defaultRoot: string;
@@ -49,6 +63,8 @@ export interface RuntimeContext {
   readonly settings: GlobalSettings;
   /** Told about what was asked for and cannot be given. */
   readonly warn: (sentence: string) => void;
+  /** Work that is done when the program has been delivered, and of which nobody is told how it ends. */
+  readonly whenDelivered: (work: (program: Uint8Array) => Promise<void>) => void;
 }
 
 /** A failed op. */

@@ -1,7 +1,8 @@
 /** `create` and `run`. */
 import { CodedError } from "#base/errors.ts";
 import type { Program } from "#program/encode.ts";
-import { readHostFacts } from "#runtime/facts.ts";
+import { recordFacts } from "#runtime/cache/recorder.ts";
+import type { CallWords } from "#runtime/cache/request.ts";
 import { describeFailure } from "#runtime/describe-failure.ts";
 import { compileBundle, type BundleOptions } from "#runtime/run.ts";
 import { type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
@@ -44,15 +45,18 @@ export const runCommand: ProgramCommand = {
 };
 
 function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleOptions["mode"]): Program {
-  const { program, settings, warn } = context;
+  const { program, settings } = context;
   const bundle = program.resolveBundle(valueOf(parsed, "bundle") ?? ".");
   const pidFile = valueOf(parsed, "pid-file");
   const consoleSocket = valueOf(parsed, "console-socket");
-  return compileBundle({
+  const { config, text: configText } = program.readConfig(bundle);
+  const recorded = recordFacts();
+  let hasWarned = false;
+  const options: BundleOptions = {
     id: parsed.operands[0] ?? "",
     bundle,
-    config: program.readConfig(bundle),
-    facts: readHostFacts(),
+    config,
+    facts: recorded.facts,
     stateRoot: stateRootOf(context),
     mode,
     ...(pidFile === undefined ? {} : { pidFile: program.resolvePath(pidFile) }),
@@ -62,9 +66,53 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
     noNewKeyring: parsed.switches.has("no-new-keyring"),
     cgroupManager: settings.cgroupManager,
     keep: parsed.switches.has("keep"),
-    warn,
-  });
+    warn: (sentence) => {
+      hasWarned = true;
+      context.warn(sentence);
+    },
+  };
+  const compiled = compileBundle(options);
+  const cache = program.findCache();
+  const words = callWords(context, parsed, options);
+  // What was warned of would not be told again.
+  const isSilent = !hasWarned || (words?.isTold === false && !context.global.switches.has("debug"));
+  if (cache !== undefined && words !== undefined && isSilent) {
+    context.whenDelivered(async (bytes) => {
+      const { keepProgram } = await import("#runtime/cache/store.ts");
+      keepProgram(cache.directory, { words, configText, options, recorded, program: bytes, compiler: cache.compiler });
+    });
+  }
+  return compiled;
 }
+
+/** The words as the executor's front sees them; undefined when there is one that it does not understand (executor/call.c). */
+function callWords({ global }: RuntimeContext, parsed: ParsedArguments, options: BundleOptions): CallWords | undefined {
+  const isKnown = (name: string): boolean => understoodOptions.includes(name);
+  if (![...global.values.keys(), ...parsed.values.keys()].every(isKnown)) return undefined;
+  const letters = [...global.switches, ...parsed.switches].map((name) => switchLetters[name]);
+  if (letters.includes(undefined)) return undefined;
+  return {
+    verb: options.mode === "create" ? "create" : "run",
+    switches: letters.join(""),
+    isTold: global.values.has("log") || global.values.has("log-level"),
+    root: options.stateRoot,
+    preservedFds: valueOf(parsed, "preserve-fds") ?? "",
+    pidFile: options.pidFile ?? "",
+    consoleSocket: options.consoleSocket ?? "",
+    bundle: options.bundle,
+  };
+}
+
+const understoodOptions = ["root", "log", "log-format", "log-level", "rootless", "bundle", "pid-file", "console-socket", "preserve-fds"];
+const switchLetters: Readonly<Record<string, string>> = {
+  debug: "l",
+  "systemd-cgroup": "s",
+  detach: "d",
+  keep: "k",
+  "no-pivot": "p",
+  "no-new-keyring": "n",
+  "no-subreaper": "",
+};
 
 function describe(_: RuntimeContext, parsed: ParsedArguments, { program, ...failure }: FailedOp & { program: Program }): Error {
   const op = program.main[failure.opIndex]?.op;

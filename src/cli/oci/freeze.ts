@@ -1,26 +1,21 @@
 /** `pause` and `resume`. */
-import { changeFreezer } from "#runtime/freeze.ts";
+import { compileFreezing, describeFreezingFailure, type FreezeVerb } from "#runtime/freeze.ts";
 import { readState } from "#runtime/state.ts";
-import { type DirectCommand, stateRootOf } from "./context.ts";
+import { type ProgramCommand, stateRootOf } from "./context.ts";
 
-const shape = { operands: "ID", minOperands: 1, maxOperands: 1, options: [], completes: "containers" } as const;
+export const pauseCommand = freezeCommand("pause", "Hold all processes of a container");
+export const resumeCommand = freezeCommand("resume", "Let the processes of a paused container go on");
 
-export const pauseCommand: DirectCommand = {
-  name: "pause",
-  summary: "Hold all processes of a container",
-  ...shape,
-  run: async (context, { operands }) => {
-    await changeFreezer(readState(stateRootOf(context), operands[0] ?? ""), "pause", context.program.pause);
-    return 0;
-  },
-};
-
-export const resumeCommand: DirectCommand = {
-  name: "resume",
-  summary: "Let the processes of a paused container go on",
-  ...shape,
-  run: async (context, { operands }) => {
-    await changeFreezer(readState(stateRootOf(context), operands[0] ?? ""), "resume", context.program.pause);
-    return 0;
-  },
-};
+function freezeCommand(verb: FreezeVerb, summary: string): ProgramCommand {
+  return {
+    name: verb,
+    summary,
+    operands: "ID",
+    minOperands: 1,
+    maxOperands: 1,
+    options: [],
+    completes: "containers",
+    compile: (context, { operands }) => compileFreezing(readState(stateRootOf(context), operands[0] ?? ""), verb),
+    describe: (_, { operands }, failed) => describeFreezingFailure(operands[0] ?? "", { verb, ...failed }),
+  };
+}

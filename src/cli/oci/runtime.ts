@@ -42,10 +42,16 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
     const warn = (sentence: string): void => {
       if (failed === undefined) log("warning", sentence);
     };
-    const context: RuntimeContext = { program, global, settings, warn };
+    let after: ((program: Uint8Array) => Promise<void>) | undefined;
+    const whenDelivered: RuntimeContext["whenDelivered"] = (work) => {
+      after = work;
+    };
+    const context: RuntimeContext = { program, global, settings, warn, whenDelivered };
     if (failed !== undefined) throw await describe(command, failed, { context, parsed });
     if ("run" in command) return await command.run(context, parsed);
-    program.deliver(encodeProgram(command.compile(context, parsed)));
+    const bytes = encodeProgram(command.compile(context, parsed));
+    program.deliver(bytes);
+    await after?.(bytes).catch(() => undefined);
     return 0;
   } catch (error) {
     log("error", sentenceOf(error));

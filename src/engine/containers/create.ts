@@ -187,7 +187,7 @@ function keepMemoryEvents(compiled: CompiledContainer, files: ContainerPaths): C
 }
 
 function cgroupsOf({ program }: CompiledContainer): string[] {
-  return program.main.flatMap(({ op }) => (op.op === "make-cgroup" ? [op.path] : []));
+  return program.main.flatMap(({ op }) => (op.op === "make-cgroup" || op.op === "make-cpuset" ? [op.path] : []));
 }
 
 /** The container's own files are not written yet when their kinds are asked for. */

@@ -58,7 +58,7 @@ export async function commitContainer(place: Place, request: CommitRequest): Pro
       const archive = found.changes.length === 0 ? undefined : pack(found, request);
       return await makeImage(place, base, { request, make: (documents, target) => withNewLayer(documents, target, { archive, request }) });
     });
-  return request.pause ? await whilePaused(container, work) : await work();
+  return request.pause ? await whilePaused(place, container, work) : await work();
 }
 
 function findIt(place: Place, reference: string): Container {

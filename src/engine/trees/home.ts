@@ -7,9 +7,11 @@ import { readImage, selectManifest, type Image } from "#image/image.ts";
 import { getImage } from "#image/images.ts";
 import { ImageLayout, nameOf, openLayout, requireLayout, type WithLock } from "#image/layout.ts";
 import type { StoredLayer } from "#image/layer/store.ts";
+import { parseImagePlace } from "#image/transport.ts";
 import type { Descriptor } from "#spec/image.ts";
 import { hostPlatform, parsePlatform } from "#spec/platform.ts";
 import { formatReference, isTag, parseReference, withDefaultTag } from "#spec/reference.ts";
+import { pathExists } from "#sys/small-files.ts";
 import type { Place } from "../place.ts";
 
 /** A place of images that can be read and written. */
@@ -31,15 +33,20 @@ export interface HomedImage {
   readonly image: Image;
 }
 
-const layoutPrefix = "oci:";
-
 /** Opens the place that `text` names. With `create` a layout that is not there is made. @throws CodedError `not-found`, `invalid-spec` */
 export async function openAddress(place: Place, text: string, options: { readonly create: boolean }): Promise<ImageAddress> {
-  if (!text.startsWith(layoutPrefix)) return { home: { name: "store", layout: await place.layout() }, reference: text };
-  const { path, tag } = splitLayoutAddress(text.slice(layoutPrefix.length));
+  if (text === "") return { home: { name: "store", layout: await place.layout() }, reference: undefined };
+  const parsed = parseImagePlace(text);
+  if (parsed.transport === "store") return { home: { name: "store", layout: await place.layout() }, reference: parsed.name };
+  if (parsed.transport !== "oci")
+    throw new CodedError(
+      "unsupported",
+      `cannot work on ${text}: it is neither in the store nor in a layout (gantry copy brings it to one)`,
+    );
+  const path = resolve(parsed.path);
   if (!options.create) await requireLayout(path);
   const layout = options.create ? await openLayout(path, lockOf(place, path)) : new ImageLayout(path, lockOf(place, path));
-  return { home: { name: `${layoutPrefix}${path}`, layout }, reference: tag };
+  return { home: { name: `oci:${path}`, layout }, reference: parsed.digest ?? parsed.name };
 }
 
 /** Finds the image that `text` names. @throws CodedError `not-found`, `invalid-argument` when a layout has several and none is named */
@@ -112,21 +119,12 @@ export function partOf({ descriptor, diffId }: StoredLayer): { descriptor: Descr
   return { descriptor, diffId };
 }
 
-/** A tag has no slash, so a colon after the last one is before a tag. */
-function splitLayoutAddress(text: string): { path: string; tag: string | undefined } {
-  const colon = text.indexOf(":", text.lastIndexOf("/") + 1);
-  const path = colon < 0 ? text : text.slice(0, colon);
-  if (path === "") throw new CodedError("invalid-argument", "cannot find an image layout: no directory is named after oci:");
-  return { path: resolve(path), tag: colon < 0 ? undefined : text.slice(colon + 1) };
-}
-
 /** Other tools lock nothing; we lock the one file that is never replaced. */
 function lockOf(place: Place, path: string): WithLock {
   return async (work) => {
     const { holdLock } = await import("#program/spawn-node.ts");
     place.prepare();
     const file = join(path, "oci-layout");
-    const { pathExists } = await import("#sys/small-files.ts");
     if (!pathExists(file)) return await work();
     const release = await holdLock(place.executor.executable, file, { exclusive: true });
     try {

@@ -2,6 +2,7 @@
  * A blob store in the `blobs/` of an OCI image layout: blobs/ALGORITHM/ENCODED.
  *
  *     content -> tmp/OWNER (hashed on the way, fsync) -> rename to blobs/sha256/… -> fsync of the directory
+ *     download -> tmp/partial-ALGORITHM-ENCODED under a claim (claim.ts): it outlives a failure, and the next attempt goes on there
  *
  * A path is made of a checked digest only. The temporary files lie on the same file system, so a rename is all
  * that publishes a blob; what a killed process leaves in tmp/ has its name on it (sys/owner.ts).
@@ -21,16 +22,21 @@ import {
   type Digest,
   type ExpectedContent,
 } from "#spec/digest.ts";
-import { cloneFile, findFile, readFileChunks, syncDirectory, writeFileChunks } from "#sys/fs.ts";
+import { cloneFile, findFile, linkOwnFile, readFileChunks, syncDirectory, writeFileChunks } from "#sys/fs.ts";
 import { ownerName } from "#sys/owner.ts";
-import { contentChunks, missingBlob, type BlobContent, type BlobProgress, type BlobStore } from "./store.ts";
+import { claimBlob, type WithLock } from "./claim.ts";
+import { writePartial } from "./partial.ts";
+import { contentChunks, missingBlob, type BlobContent, type BlobProgress, type BlobStore, type OpenRequest } from "./store.ts";
 
 /** The blobs of the image layout in `root`. Directories are made when they are needed. */
 export class DirectoryBlobStore implements BlobStore {
   readonly #root: string;
+  readonly #withLock: WithLock;
 
-  constructor(root: string) {
+  /** `withLock` is taken to remove the claims of dead processes; without it, only this process may write here. */
+  constructor(root: string, withLock: WithLock = (work) => work()) {
     this.#root = root;
+    this.#withLock = withLock;
   }
 
   async size(digest: Digest): Promise<number | undefined> {
@@ -40,15 +46,18 @@ export class DirectoryBlobStore implements BlobStore {
     return found?.size;
   }
 
-  async *open(digest: Digest): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open(digest: Digest, { offset = 0 }: OpenRequest = {}): AsyncGenerator<Uint8Array, void, undefined> {
     const size = await this.size(digest);
     if (size === undefined) throw missingBlob(digest);
-    yield* verifyContent(readFileChunks(blobPath(this.#root, digest)), { digest, size });
+    const path = blobPath(this.#root, digest);
+    if (offset > 0) yield* readFileChunks(path, { offset, length: Math.max(0, size - offset) });
+    else yield* verifyContent(readFileChunks(path), { digest, size });
   }
 
   async put(content: BlobContent, expected?: ExpectedContent, progress?: BlobProgress): Promise<ContentIdentity> {
     const present = expected === undefined ? undefined : await this.#findPresent(expected);
     if (present !== undefined) return present;
+    if (expected !== undefined && "from" in content) return this.#download(content.from, expected, progress);
     const hasher = expected === undefined ? new ContentHasher() : hasherFor(expected.digest);
     const temporary = join(this.#root, "tmp", ownerName());
     await mkdir(dirname(temporary), { recursive: true });
@@ -66,6 +75,28 @@ export class DirectoryBlobStore implements BlobStore {
       return identity;
     } finally {
       await rm(temporary, { force: true });
+    }
+  }
+
+  /** One process at a time; whoever waited finds the blob here. */
+  async #download(
+    from: (offset: number) => AsyncIterable<Uint8Array>,
+    expected: ExpectedContent,
+    progress: BlobProgress | undefined,
+  ): Promise<ContentIdentity> {
+    const release = await claimBlob(this.#root, expected.digest, {
+      withLock: this.#withLock,
+      isHere: async () => (await this.#findPresent(expected)) !== undefined,
+    });
+    try {
+      const present = await this.#findPresent(expected);
+      if (present !== undefined) return present;
+      const partial = partialPath(this.#root, expected.digest);
+      const identity = await writePartial(partial, { from, expected, progress });
+      await this.#publish(partial, identity.digest);
+      return identity;
+    } finally {
+      await release?.();
     }
   }
 
@@ -99,7 +130,7 @@ export class DirectoryBlobStore implements BlobStore {
   /** A file is copied first and the copy is hashed: what somebody does to the original meanwhile cannot matter. */
   async #write(content: BlobContent, temporary: string, see: (chunk: Uint8Array) => void): Promise<void> {
     if (!("path" in content)) return writeFileChunks(temporary, seen(contentChunks(content), see));
-    await cloneFile(content.path, temporary);
+    if (content.link !== true || !(await linkOwnFile(content.path, temporary))) await cloneFile(content.path, temporary);
     for await (const chunk of readFileChunks(temporary)) see(chunk);
   }
 
@@ -114,6 +145,11 @@ export class DirectoryBlobStore implements BlobStore {
 /** Where the image layout in `root` keeps the blob `digest`. */
 export function blobPath(root: string, digest: Digest): string {
   return join(root, "blobs", digestAlgorithm(digest), digestEncoded(digest));
+}
+
+/** Where what came of an unfinished download of `digest` is kept. */
+function partialPath(root: string, digest: Digest): string {
+  return join(root, "tmp", `partial-${digestAlgorithm(digest)}-${digestEncoded(digest)}`);
 }
 
 async function* seen(chunks: AsyncIterable<Uint8Array>, see: (chunk: Uint8Array) => void): AsyncGenerator<Uint8Array, void, undefined> {

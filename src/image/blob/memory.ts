@@ -9,7 +9,7 @@ import {
   type ExpectedContent,
 } from "#spec/digest.ts";
 import { readFileChunks } from "#sys/fs.ts";
-import { contentChunks, missingBlob, type BlobContent, type BlobProgress, type BlobStore } from "./store.ts";
+import { contentChunks, missingBlob, type BlobContent, type BlobProgress, type BlobStore, type OpenRequest } from "./store.ts";
 
 /** Keeps every blob as one buffer. */
 export class MemoryBlobStore implements BlobStore {
@@ -19,10 +19,11 @@ export class MemoryBlobStore implements BlobStore {
     return this.#blobs.get(digest)?.length;
   }
 
-  async *open(digest: Digest): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open(digest: Digest, { offset = 0 }: OpenRequest = {}): AsyncGenerator<Uint8Array, void, undefined> {
     const blob = this.#blobs.get(digest);
     if (blob === undefined) throw missingBlob(digest);
-    yield* verifyContent(contentChunks(blob), { digest });
+    if (offset > 0) yield blob.subarray(offset);
+    else yield* verifyContent(contentChunks(blob), { digest });
   }
 
   async put(content: BlobContent, expected?: ExpectedContent, progress?: BlobProgress): Promise<ContentIdentity> {

@@ -1,9 +1,16 @@
 /** Storing a new layer: diff id and digest are found in one pass, while the archive is made. */
 import { ContentHasher, type Digest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
-import type { LayerCompression } from "#spec/media-type.ts";
+import { mediaTypes, type LayerCompression } from "#spec/media-type.ts";
 import type { BlobStore } from "../blob/store.ts";
-import { compressLayer, layerTypes } from "./compress.ts";
+import { compressLayer } from "./compress.ts";
+
+/** Media types of layers as they are made here. */
+export const layerTypes: Readonly<Record<LayerCompression, string>> = {
+  none: mediaTypes.layer,
+  gzip: mediaTypes.layerGzip,
+  zstd: mediaTypes.layerZstd,
+};
 
 /** A layer that is in the store now. */
 export interface StoredLayer {

@@ -51,9 +51,9 @@ export class ArchiveIndex {
     return current;
   }
 
-  /** The content of a file. */
-  open(file: ArchiveFile): AsyncIterable<Uint8Array> {
-    return readFileChunks(this.#path, { offset: file.offset, length: file.size });
+  /** The content of a file, from the byte `offset` on. */
+  open(file: ArchiveFile, offset = 0): AsyncIterable<Uint8Array> {
+    return readFileChunks(this.#path, { offset: file.offset + offset, length: Math.max(0, file.size - offset) });
   }
 
   /** The whole content of the file of this name. @throws CodedError `not-found`; `exhausted` above `maxBytes`. */

@@ -8,7 +8,7 @@ import { ContentHasher, digestOf, type Digest } from "#spec/digest.ts";
 import { imageConfigLimits, parseImageConfig } from "#spec/image-config.ts";
 import type { Descriptor } from "#spec/image.ts";
 import { mediaTypes } from "#spec/media-type.ts";
-import { missingBlob, type BlobContent } from "../blob/store.ts";
+import { missingBlob, type BlobContent, type OpenRequest } from "../blob/store.ts";
 import type { ArchiveFile, ArchiveIndex } from "./archive-index.ts";
 import { dockerManifestMaxBytes, parseDockerManifest, type DockerArchiveImage } from "./docker-manifest.ts";
 import { detectCompression } from "./magic.ts";
@@ -63,11 +63,11 @@ class DockerArchive implements ImageSource {
     return this.#documents.get(digest)?.length ?? this.#layers.get(digest)?.size;
   }
 
-  async *open(digest: Digest): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open(digest: Digest, { offset = 0 }: OpenRequest = {}): AsyncGenerator<Uint8Array, void, undefined> {
     const document = this.#documents.get(digest);
     const layer = this.#layers.get(digest);
-    if (document !== undefined) yield document;
-    else if (layer !== undefined) yield* this.#archive.open(layer);
+    if (document !== undefined) yield document.subarray(offset);
+    else if (layer !== undefined) yield* this.#archive.open(layer, offset);
     else throw missingBlob(digest);
   }
 

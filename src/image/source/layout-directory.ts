@@ -1,10 +1,12 @@
 /** An OCI image layout directory as a source: what skopeo, umoci, buildah and others write. */
 import { join } from "node:path";
 import type { Digest } from "#spec/digest.ts";
+import type { Descriptor } from "#spec/image.ts";
 import { readFileBounded } from "#sys/fs.ts";
 import { blobPath, DirectoryBlobStore } from "../blob/directory.ts";
-import type { BlobContent } from "../blob/store.ts";
+import type { BlobContent, OpenRequest } from "../blob/store.ts";
 import { parseIndexFile, requireLayout } from "../layout.ts";
+import { readReferrers } from "../referrers.ts";
 import { namedImages } from "./names.ts";
 import type { ImageSource, SourceImage } from "./source.ts";
 
@@ -12,18 +14,20 @@ import type { ImageSource, SourceImage } from "./source.ts";
 export async function openLayoutDirectory(path: string): Promise<ImageSource> {
   await requireLayout(path);
   const index = parseIndexFile(await readFileBounded(join(path, "index.json"), 64 << 20), path);
-  return new LayoutDirectory(path, namedImages(index.manifests));
+  return new LayoutDirectory(path, index.manifests);
 }
 
 class LayoutDirectory implements ImageSource {
   readonly description: string;
   readonly images: readonly SourceImage[];
   readonly #path: string;
+  readonly #entries: readonly Descriptor[];
   readonly #blobs: DirectoryBlobStore;
 
-  constructor(path: string, images: readonly SourceImage[]) {
+  constructor(path: string, entries: readonly Descriptor[]) {
     this.description = `the image layout ${path}`;
-    this.images = images;
+    this.images = namedImages(entries);
+    this.#entries = entries;
     this.#path = path;
     this.#blobs = new DirectoryBlobStore(path);
   }
@@ -32,12 +36,16 @@ class LayoutDirectory implements ImageSource {
     return this.#blobs.size(digest);
   }
 
-  open(digest: Digest): AsyncIterable<Uint8Array> {
-    return this.#blobs.open(digest);
+  open(digest: Digest, request?: OpenRequest): AsyncIterable<Uint8Array> {
+    return this.#blobs.open(digest, request);
   }
 
   content(digest: Digest): BlobContent {
     return { path: blobPath(this.#path, digest) };
+  }
+
+  referrers(digest: Digest): Promise<readonly Descriptor[]> {
+    return readReferrers(this.#blobs, this.#entries, digest);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

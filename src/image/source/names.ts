@@ -1,7 +1,8 @@
 /** What the entries of an index.json that somebody else wrote are called. */
 import type { Descriptor } from "#spec/image.ts";
 import { isTag, parseReference, formatReference, withDefaultTag } from "#spec/reference.ts";
-import { refNameAnnotation } from "../layout.ts";
+import { nameOf, refNameAnnotation } from "../layout.ts";
+import { isReferrersTag } from "../referrers.ts";
 import type { SourceImage } from "./source.ts";
 
 /** containerd and docker write the whole reference here, and only the tag into ref.name. */
@@ -9,12 +10,15 @@ const imageNameAnnotation = "io.containerd.image.name";
 
 /** The entries as images; entries of one digest are one image with several names. */
 export function namedImages(entries: readonly Descriptor[]): SourceImage[] {
-  const images = new Map<string, { names: string[]; tag: string | undefined; descriptor: Descriptor }>();
+  const images = new Map<string, { names: string[]; labels: string[]; tag: string | undefined; descriptor: Descriptor }>();
   for (const descriptor of entries) {
-    const image = images.get(descriptor.digest) ?? { names: [], tag: undefined, descriptor };
+    const label = nameOf(descriptor);
+    if (label !== undefined && isReferrersTag(label)) continue;
+    const image = images.get(descriptor.digest) ?? { names: [], labels: [], tag: undefined, descriptor };
     images.set(descriptor.digest, image);
     const { name, tag } = nameIn(descriptor);
     if (name !== undefined && !image.names.includes(name)) image.names.push(name);
+    if (label !== undefined) image.labels.push(label);
     image.tag ??= tag;
   }
   return [...images.values()];

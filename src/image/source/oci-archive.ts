@@ -4,13 +4,14 @@
  */
 import { parseIndexFile, requireLayoutVersion } from "../layout.ts";
 import { readDocument } from "../image.ts";
-import type { BlobContent } from "../blob/store.ts";
+import type { BlobContent, OpenRequest } from "../blob/store.ts";
 import { missingBlob } from "../blob/store.ts";
 import { digestAlgorithm, digestEncoded, type Digest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import type { ArchiveFile, ArchiveIndex } from "./archive-index.ts";
 import { dockerManifestMaxBytes, parseDockerManifest, type DockerArchiveImage } from "./docker-manifest.ts";
+import { readReferrers } from "../referrers.ts";
 import { namedImages } from "./names.ts";
 import type { ImageSource, SourceImage } from "./source.ts";
 
@@ -19,21 +20,27 @@ export async function openOciArchive(archive: ArchiveIndex, close: () => Promise
   requireLayoutVersion(await archive.read("oci-layout", 1 << 16), archive.name);
   const index = parseIndexFile(await archive.read("index.json", 64 << 20), archive.name);
   const images = namedImages(index.manifests);
-  const source = new OciArchive(archive, { images, close });
+  const entries = index.manifests;
+  const source = new OciArchive(archive, { entries, images, close });
   if (archive.find("manifest.json") === undefined) return source;
   const saved = parseDockerManifest(await archive.read("manifest.json", dockerManifestMaxBytes), `manifest.json of ${archive.name}`);
   const renamed: SourceImage[] = [];
   for (const image of images) renamed.push(await withSavedNames(source, { image, saved }));
-  return new OciArchive(archive, { images: renamed, close });
+  return new OciArchive(archive, { entries, images: renamed, close });
 }
 
 class OciArchive implements ImageSource {
   readonly description: string;
   readonly images: readonly SourceImage[];
   readonly #archive: ArchiveIndex;
+  readonly #entries: readonly Descriptor[];
   readonly #close: () => Promise<void>;
 
-  constructor(archive: ArchiveIndex, { images, close }: { images: readonly SourceImage[]; close: () => Promise<void> }) {
+  constructor(
+    archive: ArchiveIndex,
+    { entries, images, close }: { entries: readonly Descriptor[]; images: readonly SourceImage[]; close: () => Promise<void> },
+  ) {
+    this.#entries = entries;
     this.description = `the OCI archive ${archive.name}`;
     this.images = images;
     this.#archive = archive;
@@ -44,14 +51,18 @@ class OciArchive implements ImageSource {
     return this.#find(digest)?.size;
   }
 
-  open(digest: Digest): AsyncIterable<Uint8Array> {
+  open(digest: Digest, { offset = 0 }: OpenRequest = {}): AsyncIterable<Uint8Array> {
     const file = this.#find(digest);
     if (file === undefined) throw missingBlob(digest);
-    return this.#archive.open(file);
+    return this.#archive.open(file, offset);
   }
 
   content(digest: Digest): BlobContent {
     return this.open(digest);
+  }
+
+  referrers(digest: Digest): Promise<readonly Descriptor[]> {
+    return readReferrers(this, this.#entries, digest);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

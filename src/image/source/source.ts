@@ -1,7 +1,7 @@
 /** Where images come from other than a registry: a layout directory or an archive, read without trusting it. */
 import type { Digest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
-import type { BlobContent } from "../blob/store.ts";
+import type { BlobContent, OpenRequest } from "../blob/store.ts";
 
 /** An image as its source offers it. */
 export interface SourceImage {
@@ -9,6 +9,8 @@ export interface SourceImage {
   readonly names: readonly string[];
   /** A name that is only a tag, as layouts of one image have it; it needs a name before it. */
   readonly tag: string | undefined;
+  /** What index.json calls it, as it stands there (org.opencontainers.image.ref.name); none where there is no index.json. */
+  readonly labels?: readonly string[];
   /** A manifest, or an index of them. */
   readonly descriptor: Descriptor;
 }
@@ -17,10 +19,16 @@ export interface SourceImage {
 export interface ImageSource extends AsyncDisposable {
   /** What it is, for sentences: `the docker archive /tmp/x.tar`. */
   readonly description: string;
+  /** What it offers; a registry, which is opened for one reference, offers that one. */
   readonly images: readonly SourceImage[];
   /** The bytes that the source has under `digest`, or undefined when it has none. */
   size(digest: Digest): Promise<number | undefined>;
-  open(digest: Digest): AsyncIterable<Uint8Array>;
-  /** The cheapest way to hand the content to a store. */
+  open(digest: Digest, request?: OpenRequest): AsyncIterable<Uint8Array>;
+  /** The cheapest way to hand the content to a store. Nothing is fetched before it is read. */
   content(digest: Digest): BlobContent;
+  /**
+   * The manifests here that say `digest` is their subject: signatures, lists of contents, attestations. A place that knows no such
+   * thing leaves it out. @see distribution-spec "Listing Referrers"
+   */
+  referrers?(digest: Digest): Promise<readonly Descriptor[]>;
 }

@@ -14,9 +14,6 @@ import type { ListedEntry, Listing } from "./listing.ts";
 /** Says of which of these regular files the content is the same in both trees. Each is of the same size in both. */
 export type CompareContent = (paths: readonly ByteString[]) => Promise<ReadonlySet<ByteString>>;
 
-/** For comparisons without content: what could have changed has. */
-export const nothingIsSame: CompareContent = () => Promise.resolve(new Set());
-
 /** A name in the new tree that is not known to be as it was. */
 export interface Candidate {
   readonly path: ByteString;

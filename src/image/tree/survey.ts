@@ -4,7 +4,7 @@
  * All reading of trees is done by the executor, which resolves every path beneath a directory and through no link; and it can read
  * extended attributes, which node cannot.
  */
-import { byteStringFromBytes, displayByteString, type ByteString } from "#base/byte-string.ts";
+import { displayByteString, type ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
 import { writeStreamHeader } from "#program/encode.ts";
 import { encodeOp, type Op } from "#program/ops.gen.ts";
@@ -193,9 +193,4 @@ class SurveyReader {
     this.#inData = kind === recordKinds.dataBegins;
     return at + bytes.readUInt32LE(at);
   }
-}
-
-/** The name in the record at `at`. */
-export function recordName(bytes: Buffer, at: number): ByteString {
-  return byteStringFromBytes(bytes, at + recordHeadBytes, at + recordHeadBytes + bytes.readUInt16LE(at + 6));
 }

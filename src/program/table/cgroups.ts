@@ -42,6 +42,13 @@ export const cgroupOps: readonly OpDefinition[] = [
     code: 145,
     in: anywhere,
     fields: { path: "text" },
-    does: "Removes the cgroup `path` if it is empty; one that is not empty is left, and a missing one is success.",
+    does: "Removes the cgroup `path` if it is empty and was made as another's missing parent (`make-cgroup`); all else is left, and a missing one is success.",
+  },
+  {
+    name: "make-cpuset",
+    code: 170,
+    in: anywhere,
+    fields: { top: "text", path: "text" },
+    does: "As `make-cgroup`, and each cpuset from below `top` down to `path` that has no CPUs or no memory nodes gets its parent's.",
   },
 ];

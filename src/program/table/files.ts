@@ -7,7 +7,7 @@ export const fileOps: readonly OpDefinition[] = [
     code: 20,
     in: anywhere,
     fields: { path: "text" },
-    does: "Makes the cgroup directory `path` and its missing parents; one that exists is kept.",
+    does: "Makes the cgroup directory `path` and its missing parents, which get the sticky bit as a mark; one that exists is kept.",
   },
   {
     name: "remove-cgroup",
@@ -21,7 +21,7 @@ export const fileOps: readonly OpDefinition[] = [
     code: 22,
     in: anywhere,
     fields: { path: "text", data: "text", fsMagic: "u64" },
-    does: "Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system (CVE-2025-52881).",
+    does: "Opens the existing file `path` without following a final symbolic link and writes `data` in one write(); with `fsMagic` not 0 the file must lie on that file system, and one of the host's /proc is reached through no other mount (CVE-2025-52881).",
   },
   {
     name: "copy-file",

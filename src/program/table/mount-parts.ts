@@ -48,6 +48,13 @@ export const mountPartOps: readonly OpDefinition[] = [
     does: "Keeps in `slot` a new file system, made as by `mount`. Where the kernel refuses it (EPERM) and `otherwise` is not empty: a clone of that host path and the mounts below, all with `attributes`.",
   },
   {
+    name: "slot-attributes",
+    code: 165,
+    in: anywhere,
+    fields: { slot: "u32", set: "u64", clear: "u64", recursive: "u32" },
+    does: "Sets and clears MOUNT_ATTR_* of the mount in `slot`, and of those below it if `recursive`, before anybody can see it or swap its place.",
+  },
+  {
     name: "copy-up",
     code: 136,
     in: anywhere,

@@ -108,10 +108,14 @@ test("a bind mount of a file gets a file to be mounted on, of a directory a dire
   ]);
 });
 
-test("a read-only bind mount is bound, then changed; its propagation is changed on its own", () => {
-  const [, , attributes, propagation] = compileMount({ destination: "/d", source: "/srv/d", options: ["rbind", "ro", "rprivate"] });
-  expect(attributes).toEqual({ op: "mount-attributes", target: "/d", set: 1, clear: 0, propagation: 0, recursive: 0 });
-  expect(propagation).toEqual({ op: "propagation", path: "/d", flags: 0x44000 });
+test("a bind mount is read-only before it has a place, which could be swapped; its propagation is changed on its own", () => {
+  expect(compileMount({ destination: "/d", source: "/srv/d", options: ["rbind", "ro", "rprivate"] })).toEqual([
+    { op: "ensure-directory", path: "/d", mode: 0o755 },
+    { op: "open-source", slot: 255, path: "/srv/d", recursive: 1, propagation: 0 },
+    { op: "slot-attributes", slot: 255, set: 1, clear: 0, recursive: 0 },
+    { op: "attach", slot: 255, target: "/d", flags: 0 },
+    { op: "propagation", path: "/d", flags: 0x44000 },
+  ]);
 });
 
 test("a bind mount whose source is missing is refused before anything runs", () => {

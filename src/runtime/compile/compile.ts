@@ -9,6 +9,7 @@ import type { ConfigProcess, RuntimeConfig } from "#spec/runtime-config.ts";
 import { requireValidConfig } from "#spec/validate/config.ts";
 import type { HostFacts } from "../facts.ts";
 import { compileCgroup, type CgroupDirectory } from "./cgroup/cgroup.ts";
+import { limitsOfVersion } from "./cgroup/older-limits.ts";
 import type { CgroupManager } from "./cgroup/place.ts";
 import { byDefault, findNamespace, hasCapability, normalizePath, resolveHostPath, step, unsupported, type Context } from "./context.ts";
 import { compileCredentials } from "./credentials.ts";
@@ -220,8 +221,19 @@ function processOf({ process }: RuntimeConfig): ConfigProcess {
   return process ?? { cwd: "/" };
 }
 
-function makeContext({ config, bundle, id, facts, cgroupManager = "cgroupfs" }: ContainerInput, warn: (sentence: string) => void): Context {
-  const linux = config.linux ?? {};
+/** What is derived once from the input of a compilation. */
+export function makeContext(
+  {
+    config,
+    bundle,
+    id,
+    facts,
+    cgroupManager = "cgroupfs",
+  }: Pick<ContainerInput, "config" | "bundle" | "id" | "facts"> & Partial<Pick<ContainerInput, "cgroupManager">>,
+  warn: (sentence: string) => void,
+): Context {
+  const { resources, ...rest } = config.linux ?? {};
+  const linux = resources === undefined ? rest : { ...rest, resources: limitsOfVersion(resources, config.ociVersion) };
   return {
     config,
     linux,

@@ -92,6 +92,20 @@ export function attachStep(slot: number, { target, origin }: Pick<PlacedMount, "
   return step({ op: "attach", slot, target, flags: isProcAllowed(target) ? onProc : 0 }, origin);
 }
 
+/**
+ * Changes the mount in `slot` as its options say, before it has a place. SECURITY: once it is at a target in a volume, whoever shares
+ * that volume can swap the target, and another mount would become read-only.
+ */
+export function changeSlot(slot: number, { options, origin }: Pick<PlacedMount, "options" | "origin">): Step[] {
+  const wishes = [
+    { ...options.attributes, recursive: 0 },
+    { ...options.recursiveAttributes, recursive: 1 },
+  ];
+  return wishes
+    .filter(({ set, clear }) => (set | clear) !== 0)
+    .map(({ set, clear, recursive }) => step({ op: "slot-attributes", slot, set, clear, recursive }, origin));
+}
+
 /** Whether a bind mount may cover what the container's /proc has at `target`. */
 export function isProcAllowed(target: string): boolean {
   return target === "/proc" || emulated.has(target);

@@ -11,8 +11,8 @@ import { normalizePath, resolveHostPath, step, unsupported, type Context } from 
 import { mountAttributes } from "./kernel.ts";
 import { compileQueueLabel, mountLabelOptions, warnOfMountLabel } from "./labels.ts";
 import { parseMountOptions, type MountOptions } from "./mount-options.ts";
-import { attachStep, childSlot, compileSpecialFilesystem, HostSide, isProcAllowed } from "./mount-parts.ts";
-import { attributeStep, changeMount, compileFilesystemMount, withoutReadOnly, type PlacedMount } from "./mount-steps.ts";
+import { attachStep, changeSlot, childSlot, compileSpecialFilesystem, HostSide, isProcAllowed } from "./mount-parts.ts";
+import { attributeStep, changeMount, changePropagation, compileFilesystemMount, withoutReadOnly, type PlacedMount } from "./mount-steps.ts";
 
 /** Steps that make the mounts, and those that end them once nothing more is put into them. */
 export interface MountPlan {
@@ -90,7 +90,7 @@ function compileBind(context: Context, placed: PlacedMount, host: HostSide): Ste
       ? step({ op: "ensure-directory", path: target, mode: 0o755 }, origin)
       : step({ op: "ensure-file", path: target, mode: 0o755 }, origin),
     ...bindSource(context, placed, { source, host }),
-    ...changeMount(placed),
+    ...changePropagation(placed),
   ];
 }
 
@@ -100,10 +100,15 @@ function bindSource(context: Context, placed: PlacedMount, { source, host }: { s
   if (isIdMapped(placed) || isOutOfReach(context, source)) {
     const slot = host.open(context, { path: source, recursive, origin });
     if (isIdMapped(placed)) host.mapIds(context, slot, placed);
-    return [attachStep(slot, placed)];
+    return [...changeSlot(slot, placed), attachStep(slot, placed)];
   }
-  if (!isProcAllowed(target)) return [step({ op: "bind", source, target, recursive }, origin)];
-  return [step({ op: "open-source", slot: childSlot, path: source, recursive, propagation: 0 }, origin), attachStep(childSlot, placed)];
+  const changes = changeSlot(childSlot, placed);
+  if (changes.length === 0 && !isProcAllowed(target)) return [step({ op: "bind", source, target, recursive }, origin)];
+  return [
+    step({ op: "open-source", slot: childSlot, path: source, recursive, propagation: 0 }, origin),
+    ...changes,
+    attachStep(childSlot, placed),
+  ];
 }
 
 /** Whether ids are mapped: by one of the words, or by mappings alone. @see runtime-spec config.md#posix-platform-mounts */

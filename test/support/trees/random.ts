@@ -39,7 +39,7 @@ const put = fc.record({
 });
 
 const step: fc.Arbitrary<TreeStep> = fc.oneof(
-  { weight: 12, arbitrary: put as fc.Arbitrary<TreeStep> },
+  { weight: 12, arbitrary: put },
   { weight: 2, arbitrary: path.map((path): TreeStep => ({ kind: "remove", path })) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("link" as const), path, target: path }) },
 );

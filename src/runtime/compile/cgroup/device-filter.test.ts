@@ -106,8 +106,12 @@ test("compileDeviceFilter() has no instruction that cannot be reached, which the
   );
 });
 
-test("deviceRules() adds what every container may use, but only when everything is denied", () => {
-  expect(deviceRules([{ allow: false, type: "b" }]).length).toBe(1);
+test("deviceRules() denies what is not allowed, and adds what every container may use, but where everything is allowed", () => {
+  expect(deviceRules([{ allow: true, access: "rwm" }]).length).toBe(1);
+  expect(deviceRules([]).map(({ rule }) => rule)).toEqual(deviceRules([{ allow: false }]).map(({ rule }) => rule));
+  const given = compileDeviceFilter(deviceRules([{ allow: true, type: "c", major: 10, minor: 229 }]).map(({ rule }) => rule));
+  expect(interpret(given, { type: "c", major: 10, minor: 229, access: "rw" })).toBe(true);
+  expect(interpret(given, { type: "c", major: 10, minor: 200, access: "r" })).toBe(false);
   const rules = deviceRules([{ allow: false, access: "rwm" }]).map(({ rule }) => rule);
   const program = compileDeviceFilter(rules);
   expect(interpret(program, { type: "c", major: 1, minor: 3, access: "rw" })).toBe(true);

@@ -23,10 +23,15 @@ const defaultRules: readonly (readonly [why: string, rule: DeviceRule])[] = [
   ["terminals are for everybody", { allow: true, type: "c", major: 136, access: "rwm" }],
 ];
 
-/** The rules of the config and, when one of them denies everything, what containers may use nevertheless. */
+/**
+ * The rules of the config and, when everything is denied, what containers may use nevertheless.
+ * SECURITY: as in runc, everything is denied where no rule is about everything: the rules are a list of what is allowed (GHSA-g54h-m393-cpwq).
+ */
 export function deviceRules(rules: readonly DeviceRule[]): PlacedDeviceRule[] {
-  const placed = rules.map((rule, index) => ({ rule, origin: `/linux/resources/devices/${index}` }));
-  if (!rules.some((rule) => !rule.allow && isCatchAll(rule))) return placed;
+  const asked = rules.map((rule, index) => ({ rule, origin: `/linux/resources/devices/${index}` }));
+  const denied = { rule: { allow: false }, origin: "default: a container may use the devices that it is given" };
+  const placed = rules.some(isCatchAll) ? asked : [denied, ...asked];
+  if (!placed.some(({ rule }) => !rule.allow && isCatchAll(rule))) return placed;
   return [...placed, ...defaultRules.map(([why, rule]) => ({ rule, origin: `default: ${why}` }))];
 }
 

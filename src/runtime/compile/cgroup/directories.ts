@@ -1,8 +1,7 @@
 /** How cgroups are made: parents first, CPUs for the cpusets of v1, controllers handed down in v2, and an owner where one is due. */
 import { CodedError } from "#base/errors.ts";
 import type { Step } from "#program/encode.ts";
-import type { IdMapping } from "#spec/runtime-config.ts";
-import type { CgroupHierarchy, Cpuset } from "../../facts.ts";
+import type { IdMapping, LinuxConfig } from "#spec/runtime-config.ts";
 import { byDefault, isNewNamespace, joinPath, normalizePath, parentPath, step, type Context } from "../context.ts";
 import { ancestorsBelow, type CgroupDirectory } from "./place.ts";
 import { neededControllers } from "./v2-limits.ts";
@@ -10,24 +9,26 @@ import { neededControllers } from "./v2-limits.ts";
 /** Makes a container's directories. `origin` is who asks for them. */
 export function compileDirectories(context: Context, directories: readonly CgroupDirectory[], origin: string): Step[] {
   return directories.flatMap(({ hierarchy, path }) => {
-    if (hierarchy?.controllers.includes("cpuset") === true) return prepareCpuset(context, hierarchy, path);
+    if (hierarchy?.controllers.includes("cpuset") === true) return [step({ op: "make-cpuset", top: hierarchy.mountPoint, path }, origin)];
     const make = step({ op: "make-cgroup", path }, origin);
     return hierarchy === undefined && context.facts.cgroup.version === "v2" ? [make, ...enableControllers(context, path)] : [make];
   });
 }
 
-/** Removes the parents that the container's program makes, deepest first; others may use them by then. */
+/** Removes the parents that containers' programs have made, this one's or others', deepest first; others may use them by then. */
 export function compileParentRemoval({ linux, facts }: Context, directories: readonly CgroupDirectory[]): Step[] {
-  const depth = normalizePath(linux.cgroupsPath ?? "").split("/").length - 1;
-  if (depth < 2) return [];
+  const origin = byDefault("a parent that was made for containers goes with the last of them");
   return directories.flatMap(({ hierarchy, path }) => {
     const top = hierarchy?.mountPoint ?? facts.cgroup.unified?.mountPoint ?? "/";
-    // Only what the path names: below it is the cgroup that we are in.
-    const named = ancestorsBelow(top, path).slice(1 - depth);
-    const missing = named.filter((directory) => facts.isDirectory(directory) === undefined);
-    const origin = byDefault("a parent that was made for the container goes with it, unless others use it");
-    return missing.toReversed().map((directory) => step({ op: "remove-empty-cgroup", path: directory }, origin));
+    const named = namedAncestors(linux, top, path);
+    return named.toReversed().map((directory) => step({ op: "remove-empty-cgroup", path: directory }, origin));
   });
+}
+
+/** The parents that `cgroupsPath` names, topmost first: above them is the cgroup that we are in. */
+function namedAncestors({ cgroupsPath = "" }: LinuxConfig, top: string, path: string): string[] {
+  const depth = normalizePath(cgroupsPath).split("/").length - 1;
+  return depth < 2 ? [] : ancestorsBelow(top, path).slice(1 - depth);
 }
 
 /**
@@ -54,34 +55,6 @@ export function isFrozen(read: (path: string) => string | undefined, path: strin
 }
 
 /**
- * Gives every cpuset cgroup on the way to `path` CPUs and memory nodes.
- *
- * KERNEL: cgroup-v1/cpusets.rst: a new cpuset is empty, and no process can enter an empty one (ENOSPC); values
- * must be within the parent's, so they are written from the top down.
- */
-function prepareCpuset({ facts }: Context, hierarchy: CgroupHierarchy, path: string): Step[] {
-  const steps: Step[] = [];
-  const top = hierarchy.mountPoint;
-  let inherited: Cpuset = facts.findCpuset(top) ?? { cpus: "0", mems: "0" };
-  let directory = top;
-  for (const component of path.slice(top.length).split("/").slice(1)) {
-    directory = joinPath(directory, component);
-    const present = facts.findCpuset(directory);
-    if (present !== undefined && present.cpus !== "" && present.mems !== "") {
-      inherited = present;
-      continue;
-    }
-    const origin = byDefault("a new cpuset is empty and takes no process");
-    steps.push(
-      step({ op: "make-cgroup", path: directory }, origin),
-      step({ op: "write", path: `${directory}/cpuset.cpus`, data: inherited.cpus, fsMagic: 0 }, origin),
-      step({ op: "write", path: `${directory}/cpuset.mems`, data: inherited.mems, fsMagic: 0 }, origin),
-    );
-  }
-  return steps;
-}
-
-/**
  * Hands controllers down from the top to the parent of `path`: those that limits need, or it is a failure; the others, which
  * statistics are of, where that is possible. What is handed down already is left alone. @see cgroup-v2.rst, cgroup.subtree_control
  */
@@ -95,14 +68,19 @@ export function enableControllers({ facts, linux, isPrivileged }: Context, path:
   if (available.length === 0 || !path.startsWith(top === "/" ? "/" : `${top}/`)) return [];
   const needed = neededControllers(linux.resources ?? {});
   const isReachable = facts.isDirectory(parentPath(path)) === true;
+  const mayGo = new Set(namedAncestors(linux, unified.mountPoint, path));
+  const list = (names: readonly string[]): string => names.map((name) => `+${name}`).join(" ");
+  const counted = byDefault("what a parent hands down is also counted for the container");
   return [top, ...ancestorsBelow(top, path)].flatMap((directory) => {
     const present = facts.cgroupFiles.read(`${directory}/cgroup.subtree_control`);
     const enabled = new Set((present ?? "").trim().split(" "));
     const missing = available.filter((name) => !enabled.has(name));
-    if (missing.length === 0 && (present !== undefined || isReachable)) return [];
     const file = `${directory}/cgroup.subtree_control`;
+    if (missing.length === 0 && (present !== undefined || isReachable)) {
+      // Until the program runs, it may have gone with its last container; then the program makes it anew.
+      return mayGo.has(directory) ? [step({ op: "write-first", paths: [file], data: [list(available)], tolerant: 2 }, counted)] : [];
+    }
     const [required, wished] = [missing.filter((name) => needed.has(name)), missing.filter((name) => !needed.has(name))];
-    const list = (names: readonly string[]): string => names.map((name) => `+${name}`).join(" ");
     return [
       ...(required.length === 0
         ? []
@@ -112,14 +90,7 @@ export function enableControllers({ facts, linux, isPrivileged }: Context, path:
               byDefault("a cgroup can limit only what its parent hands down"),
             ),
           ]),
-      ...(wished.length === 0
-        ? []
-        : [
-            step(
-              { op: "write-first", paths: [file], data: [list(wished)], tolerant: 2 },
-              byDefault("what a parent hands down is also counted for the container"),
-            ),
-          ]),
+      ...(wished.length === 0 ? [] : [step({ op: "write-first", paths: [file], data: [list(wished)], tolerant: 2 }, counted)]),
     ];
   });
 }

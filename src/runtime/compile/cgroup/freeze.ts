@@ -2,7 +2,7 @@
 import type { Step } from "#program/encode.ts";
 import type { HostFacts } from "../../facts.ts";
 import { isKernelAtLeast } from "../../facts.ts";
-import { byDefault, step } from "../context.ts";
+import { byDefault, parentPath, step } from "../context.ts";
 import { isFrozen } from "./directories.ts";
 import { directoriesByController, placeDirectories } from "./place.ts";
 
@@ -14,7 +14,7 @@ export interface FreezeInput {
 }
 
 /** Processes in a system call that cannot be interrupted are waited for so long. */
-const freezeLimitMs = 10_000;
+export const freezeLimitMs = 10_000;
 const killSignal = 9;
 
 /** The directory by which the container is frozen: that of v1's freezer, or of v2; `undefined` when there is neither. */
@@ -28,14 +28,22 @@ export function compileFreeze(input: FreezeInput, state: "frozen" | "thawed"): S
   const path = findFreezer(input);
   if (path === undefined) return [];
   const isV1 = placeDirectories([path], input.facts.cgroup).some(({ hierarchy }) => hierarchy !== undefined);
-  const origin = byDefault(state === "frozen" ? "the container is to stand still" : "the container is to go on");
+  return [freezeStep(`${path}/${isV1 ? v1File : v2File}`, state)];
+}
+
+const v1File = "freezer.state";
+const v2File = "cgroup.freeze";
+
+/** The same by the file that does it, `freezer.state` (v1) or `cgroup.freeze` (v2). */
+export function freezeStep(freezer: string, state: "frozen" | "thawed"): Step {
+  const isV1 = freezer.endsWith(`/${v1File}`);
   const [on, off] = isV1 ? ["FROZEN", "THAWED"] : ["1", "0"];
   const isOn = state === "frozen";
-  const file = isV1 ? `${path}/freezer.state` : `${path}/cgroup.freeze`;
   const data = isOn ? on : off;
-  const [answer, expected] = isV1 ? [file, data] : [`${path}/cgroup.events`, `frozen ${data}`];
+  const [answer, expected] = isV1 ? [freezer, data] : [`${parentPath(freezer)}/cgroup.events`, `frozen ${data}`];
+  const origin = byDefault(isOn ? "the container is to stand still" : "the container is to go on");
   // Half frozen is worse than not at all.
-  return [step({ op: "write-and-await", path: file, data, answer, expected, undo: isOn ? off : "", limitMs: freezeLimitMs }, origin)];
+  return step({ op: "write-and-await", path: freezer, data, answer, expected, undo: isOn ? off : "", limitMs: freezeLimitMs }, origin);
 }
 
 /** Whether the container's processes are frozen. */

@@ -5,6 +5,7 @@ import type { RuntimeConfig, LinuxResources } from "#spec/runtime-config.ts";
 import type { HostFacts } from "../../facts.ts";
 import { requireValidConfig } from "#spec/validate/config.ts";
 import { hasCapability } from "../context.ts";
+import { limitsOfVersion } from "./older-limits.ts";
 import { directoriesByController, placeDirectories, type CgroupManager } from "./place.ts";
 import { compileUnitChange } from "./systemd.ts";
 import { compileV1Limits } from "./v1-limits.ts";
@@ -32,7 +33,8 @@ export interface UpdateInput {
  * `wrong-state` when a limit is below what is used and `checkBeforeUpdate` asks for that to be refused
  */
 export function compileUpdate(input: UpdateInput): Step[] {
-  const { resources, cgroups, facts, config, id, cgroupManager = "cgroupfs", warn } = input;
+  const { cgroups, facts, config, id, cgroupManager = "cgroupfs", warn } = input;
+  const resources = limitsOfVersion(input.resources, config.ociVersion);
   requireValidConfig({ ...config, linux: { ...config.linux, resources } });
   const directories = placeDirectories(cgroups, facts.cgroup);
   const byController = directoriesByController(directories, facts);

@@ -108,13 +108,15 @@ export function rdmaLimits({ rdma = {} }: LinuxResources): Limit[] {
 
 /** Device rules in the order given, as they are: who reads devices.list back finds what the config says. */
 export function compileV1Devices({ linux, isPrivileged, warn }: Context, directories: ReadonlyMap<string, string>): Step[] {
-  const rules = deviceRules(linux.resources?.devices ?? []);
-  if (rules.length === 0) return [];
+  const asked = linux.resources?.devices ?? [];
+  const rules = deviceRules(asked);
   if (!isPrivileged) {
-    warn("ignored /linux/resources/devices: only root may write device rules");
+    if (asked.length > 0) warn("ignored /linux/resources/devices: only root may write device rules");
     return [];
   }
   const directory = directories.get("devices");
+  // Nothing was asked for that could not be given.
+  if (directory === undefined && asked.length === 0) return [];
   if (directory === undefined) throw unsupported(`${resourcesAt}/devices`, "the devices controller is not available here");
   return rules.flatMap(({ rule, origin }) =>
     formatV1DeviceRule(rule).map((data) =>

@@ -109,10 +109,10 @@ function cpuLimits(cpu: NonNullable<LinuxResources["cpu"]>, read: LimitPlace["re
 
 /** The device rules as a filter of the cgroup at `path`. */
 export function compileV2Devices({ linux, isPrivileged, warn }: Context, path: string): Step[] {
-  const rules = deviceRules(linux.resources?.devices ?? []);
-  if (rules.length === 0) return [];
+  const asked = linux.resources?.devices ?? [];
+  const rules = deviceRules(asked);
   if (!isPrivileged) {
-    warn("ignored /linux/resources/devices: only root may load device filters");
+    if (asked.length > 0) warn("ignored /linux/resources/devices: only root may load device filters");
     return [];
   }
   return [step({ op: "device-filter", path, program: compileDeviceFilter(rules.map(({ rule }) => rule)) }, "/linux/resources/devices")];

@@ -1,0 +1,121 @@
+/**
+ * The life of a container in gantry-runtime (with the program cache and without), crun and runc: `run` of `true`, and `create`, `start`,
+ * `state` and `delete`, with Docker's default filter and all capabilities that this machine gives.
+ *
+ *     bun bench/life.ts [--rounds=30]
+ *
+ * As root. crun needs every cgroup v1 controller mounted that the kernel has; on such a machine, before:
+ * mkdir -p /sys/fs/cgroup/hugetlb && mount -t cgroup -o hugetlb cgroup /sys/fs/cgroup/hugetlb
+ */
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { capabilityNames } from "#runtime/compile/kernel.ts";
+import { scratchDirectory } from "../test/support/scratch-directory.ts";
+import { tool } from "../test/support/images/commands.ts";
+import { median, numberOption, printTable } from "./compare.ts";
+
+interface Config {
+  process: { terminal: boolean; args: string[]; rlimits: unknown[]; capabilities: Record<string, readonly string[]> };
+  linux: Record<string, unknown>;
+}
+
+interface Runtime {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+const filterCase = resolve(import.meta.dir, "../test/testdata/programs/system-call-filter/config.json");
+const built = process.env["GANTRY_RUNTIME"] ?? resolve(import.meta.dir, "../dist/gantry-runtime");
+
+/** What the kernel lets this process give away. */
+function ownCapabilities(): string[] {
+  const mask = BigInt(`0x${/CapBnd:\t(\w+)/.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0"}`);
+  return capabilityNames.filter((_, number) => ((mask >> BigInt(number)) & 1n) === 1n);
+}
+
+function makeBundle(directory: string): void {
+  mkdirSync(join(directory, "rootfs/bin"), { recursive: true });
+  for (const folder of ["proc", "dev", "sys"]) mkdirSync(join(directory, "rootfs", folder));
+  copyFileSync(["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path)) ?? "/bin/busybox", join(directory, "rootfs/bin/true"));
+  tool(["chmod", "755", join(directory, "rootfs/bin/true")]);
+  tool(["runc", "spec", "--bundle", directory]);
+  const path = join(directory, "config.json");
+  const config = JSON.parse(readFileSync(path, "utf8")) as Config;
+  const all = ownCapabilities();
+  config.process = { ...config.process, terminal: false, args: ["/bin/true"], rlimits: [] };
+  config.process.capabilities = { bounding: all, effective: all, permitted: all };
+  config.linux["seccomp"] = (JSON.parse(readFileSync(filterCase, "utf8")) as Config).linux["seccomp"];
+  writeFileSync(path, JSON.stringify(config));
+}
+
+/** Milliseconds that a call takes; undefined when it fails. Output goes nowhere: a created container keeps it open. */
+function time({ command, environment }: Runtime, words: readonly string[], cwd: string): number | undefined {
+  const env = { ...process.env, ...environment };
+  const started = performance.now();
+  const { exitCode } = Bun.spawnSync([...command, ...words], { cwd, env, stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+  return exitCode === 0 ? performance.now() - started : undefined;
+}
+
+function must(runtime: Runtime, words: readonly string[], cwd: string): number {
+  const took = time(runtime, words, cwd);
+  if (took === undefined) throw new Error(`${runtime.name} ${words.join(" ")} failed`);
+  return took;
+}
+
+function life(runtime: Runtime, id: string, cwd: string): number {
+  let sum = must(runtime, ["create", id], cwd) + must(runtime, ["start", id], cwd) + must(runtime, ["state", id], cwd);
+  // Deleting waits for the end of the process, which is not the runtime's.
+  Bun.sleepSync(5);
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const took = time(runtime, ["delete", id], cwd);
+    if (took === undefined) continue;
+    sum += took;
+    break;
+  }
+  return sum;
+}
+
+using scratch = scratchDirectory();
+const bundle = join(scratch.path, "bundle");
+makeBundle(bundle);
+const cache = join(scratch.path, "cache");
+const ours = (name: string, environment: Readonly<Record<string, string>>): Runtime => ({
+  name,
+  command: [built, "--root", join(scratch.path, name.replaceAll(" ", "-"))],
+  environment,
+});
+const runtimes: Runtime[] = [
+  ours("gantry-runtime", { GANTRY_CACHE: cache }),
+  ours("gantry-runtime without cache", { GANTRY_NO_CACHE: "1" }),
+  ...["crun", "runc"]
+    .filter((name) => Bun.which(name) !== null)
+    .map((name) => ({ name, command: [name, "--root", join(scratch.path, name)], environment: {} })),
+];
+const rounds = numberOption("rounds", 30);
+const kinds: Readonly<Record<string, (runtime: Runtime, id: string) => number>> = {
+  "run of true": (runtime, id) => must(runtime, ["run", id], bundle),
+  "create, start, state, delete": (runtime, id) => life(runtime, id, bundle),
+};
+for (const [kind, measure] of Object.entries(kinds)) {
+  const samples = new Map(runtimes.map(({ name }) => [name, [] as number[]]));
+  for (let round = -2; round < rounds; round++)
+    for (const [index, runtime] of runtimes.entries()) {
+      const took = measure(runtime, `life-${process.pid}-${index}`);
+      if (round >= 0) samples.get(runtime.name)?.push(took);
+    }
+  const medians = runtimes.map(({ name }) => ({
+    name,
+    value: median(samples.get(name) ?? []),
+    least: Math.min(...(samples.get(name) ?? [])),
+  }));
+  const against = (peer: string, value: number): string => {
+    const found = medians.find(({ name }) => name === peer);
+    return found === undefined ? "-" : `${(value / found.value).toFixed(2)}x`;
+  };
+  console.log(`${kind}, ${rounds} rounds in turn`);
+  printTable([
+    ["runtime", "median ms", "min ms", "crun", "runc"],
+    ...medians.map(({ name, value, least }) => [name, value.toFixed(1), least.toFixed(1), against("crun", value), against("runc", value)]),
+  ]);
+}

@@ -1,0 +1,87 @@
+/**
+ * Whose turn it is to get a blob: of several processes that want the same one, the first downloads it and the others wait.
+ *
+ * A claim is a symbolic link tmp/claim-ALGORITHM-ENCODED whose target says the owner (sys/owner.ts): making it and saying who made it
+ * is one step. Only the owner takes a claim away, or, once it is dead, somebody who holds the store's lock; so nobody ever takes
+ * away a claim that he did not look at.
+ */
+import { lstat, mkdir, readlink, rm, symlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { isErrno } from "#base/errors.ts";
+import { digestAlgorithm, digestEncoded, type Digest } from "#spec/digest.ts";
+import { nowMs, sleepMs } from "#sys/clock.ts";
+import { isLeftBehind, ownerName } from "#sys/owner.ts";
+
+/** Runs `work` while no other process and no other caller runs theirs. Not reentrant. */
+export type WithLock = <T>(work: () => Promise<T>) => Promise<T>;
+
+const firstWaitMs = 2;
+const longestWaitMs = 100;
+
+/** What a claim is made with. */
+export interface ClaimOptions {
+  /** Taken to remove what a killed owner left, so the caller must not hold it. */
+  readonly withLock: WithLock;
+  /** Asked while another owner has the claim: true ends the wait, because what was wanted is there. */
+  readonly isHere: () => Promise<boolean>;
+}
+
+/**
+ * Claims the blob `digest` of the layout in `root`, waiting while another owner has it; resolves with what gives the claim back, or
+ * with undefined when the blob came meanwhile. With a claim the blob may be there as well: look again.
+ */
+export async function claimBlob(root: string, digest: Digest, options: ClaimOptions): Promise<(() => Promise<void>) | undefined> {
+  const path = join(root, "tmp", `claim-${digestAlgorithm(digest)}-${digestEncoded(digest)}`);
+  const owner = ownerName();
+  await mkdir(dirname(path), { recursive: true });
+  for (let waitMs = firstWaitMs; !(await tryLink(owner, path)); waitMs = Math.min(waitMs * 2, longestWaitMs)) {
+    if (await options.isHere()) return undefined;
+    if (await isStale(path)) await options.withLock(() => removeStale(path));
+    else await sleepMs(waitMs);
+  }
+  return () => rm(path, { force: true });
+}
+
+/** Removes the claim at `path` if its owner is dead; the lock is held. */
+async function removeStale(path: string): Promise<void> {
+  if (await isStale(path)) await rm(path, { force: true });
+}
+
+async function isStale(path: string): Promise<boolean> {
+  try {
+    return isLeftBehind(await readlink(path), nowMs() - (await lstat(path)).mtimeMs);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+}
+
+async function tryLink(target: string, path: string): Promise<boolean> {
+  try {
+    await symlink(target, path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
+  }
+}
+
+/**
+ * A lock for a directory that is no store of ours, so that has no lock file: a symbolic link at `path`, as a claim is.
+ *
+ * Two processes that find the link of a dead third one in the same instant can both get it; a store has a better lock.
+ */
+export function linkLock(path: string): WithLock {
+  return async (work) => {
+    const owner = ownerName();
+    for (let waitMs = firstWaitMs; !(await tryLink(owner, path)); waitMs = Math.min(waitMs * 2, longestWaitMs)) {
+      if (await isStale(path)) await rm(path, { force: true });
+      else await sleepMs(waitMs);
+    }
+    try {
+      return await work();
+    } finally {
+      await rm(path, { force: true });
+    }
+  };
+}
