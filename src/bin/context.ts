@@ -10,10 +10,12 @@ import type { Engine } from "#engine/engine.ts";
 import type { Snapshotter } from "#engine/place.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeTextAtomic } from "#sys/small-files.ts";
+import { networkUser } from "#sys/network.ts";
 import { isTerminal, writeStandard } from "#sys/standard-streams.ts";
+import { readSecret } from "./read-secret.ts";
+import { onSignal } from "./signals.ts";
 import { spawnWithBun } from "./spawn-bun.ts";
 import { explainBundle } from "./explain-bundle.ts";
-import { onSignal } from "./on-signal.ts";
 
 /** The context for one command line; `root` is what it says of `--root`. */
 export function makeContext(root: string | undefined, output: Output, executable: string): CliContext {
@@ -24,6 +26,7 @@ export function makeContext(root: string | undefined, output: Output, executable
       engine ??= openEngine({
         root: resolve(root ?? process.env["GANTRY_ROOT"] ?? defaultRoot()),
         executor: { spawn: spawnWithBun, executable },
+        registries: networkUser(),
         ...forcedSnapshotter(),
       });
       return engine;
@@ -40,6 +43,7 @@ export function makeContext(root: string | undefined, output: Output, executable
       return Promise.reject(new CodedError("unavailable", "cannot write to standard output: nobody reads it any more"));
     },
     isOutputTerminal: () => isTerminal(1),
+    readSecret,
     isInputTerminal: () => isTerminal(0),
     onSignal,
     isBundle: (path) => path.includes("/") && existsSync(join(path, "config.json")),

@@ -26,6 +26,8 @@ export interface CliContext {
   readonly isOutputTerminal: () => boolean;
   /** Whether standard input is a terminal. */
   readonly isInputTerminal: () => boolean;
+  /** Asks on the terminal for a line that is not shown there. */
+  readonly readSecret: (prompt: string) => Promise<string>;
   /** Calls `deliver` for each signal that users send to a foreground command, until the returned function is called. */
   readonly onSignal: (deliver: (number: number) => void) => () => void;
   /** Explains an OCI bundle directory without an engine. */

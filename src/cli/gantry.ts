@@ -3,6 +3,7 @@ import { CodedError, isSystemError } from "#base/errors.ts";
 import { checkOperands, parseArguments, UsageError } from "./arguments.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./command.ts";
 import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
+import { pruneCommand, tagCommand, untagCommand } from "./commands/image-names.ts";
 import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
 import { copyCommand, saveCommand } from "./commands/copy.ts";
 import { explainCommand, inspectCommand } from "./commands/inspect.ts";
@@ -17,6 +18,8 @@ import {
   squashCommand,
   unpackCommand,
 } from "./commands/new-images.ts";
+import { loginCommand, logoutCommand } from "./commands/login.ts";
+import { pullCommand, pushCommand } from "./commands/registry.ts";
 import { complete, completionScript } from "./completion.ts";
 import type { CliContext } from "./context.ts";
 import { formatCommandHelp, formatProgramHelp, type ProgramHelp } from "./help.ts";
@@ -53,11 +56,18 @@ export const commands: readonly Command<CliContext>[] = [
   runCommand,
   psCommand,
   rmCommand,
+  pullCommand,
+  pushCommand,
+  loginCommand,
+  logoutCommand,
   loadCommand,
   saveCommand,
   copyCommand,
   imagesCommand,
+  tagCommand,
+  untagCommand,
   rmiCommand,
+  pruneCommand,
   inspectCommand,
   explainCommand,
   verifyCommand,

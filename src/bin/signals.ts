@@ -1,10 +1,10 @@
-/** Signals of this process, for commands that hand them on. */
+/** Signals to this process that are meant for a container. */
 import { constants } from "node:os";
 
 /** Signals that a user or a service manager sends to a foreground command, and that the container is meant to get. */
 const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT", "SIGALRM"] as const;
 
-/** Calls `deliver` with the number of each such signal, until the returned function is called. */
+/** Calls `deliver` for each of them until the returned function is called. */
 export function onSignal(deliver: (number: number) => void): () => void {
   const listener = (name: NodeJS.Signals): void => {
     deliver(constants.signals[name]);
