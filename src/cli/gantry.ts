@@ -3,6 +3,7 @@ import { CodedError, isSystemError } from "#base/errors.ts";
 import { checkOperands, parseArguments, UsageError } from "./arguments.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./command.ts";
 import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
+import { pruneCommand, tagCommand, untagCommand } from "./commands/image-names.ts";
 import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
 import { copyCommand, saveCommand } from "./commands/copy.ts";
 import { explainCommand, inspectCommand } from "./commands/inspect.ts";
@@ -53,7 +54,10 @@ export const commands: readonly Command<CliContext>[] = [
   saveCommand,
   copyCommand,
   imagesCommand,
+  tagCommand,
+  untagCommand,
   rmiCommand,
+  pruneCommand,
   inspectCommand,
   explainCommand,
   verifyCommand,

@@ -24,9 +24,12 @@ export function openEngine(options: PlaceOptions): Engine {
     pushImage: async (request) => (await import("./registry/push.ts")).push(place, place.registries, request),
     logIn: async (request) => (await import("./registry/login.ts")).logIn(place.registries, request),
     logOut: async (registry) => (await import("./registry/login.ts")).logOut(place.registries, registry),
-    listImages: () => images.list(place),
+    listImages: (options) => images.list(place, options),
     inspectImage: (reference) => images.inspect(place, reference),
-    removeImage: (reference, how) => images.remove(place, reference, how),
+    removeImage: async (reference, how) => (await import("./image-removal.ts")).remove(place, reference, how),
+    tagImage: async (reference, name) => (await import("#image/removal.ts")).tagImage(await place.layout(), reference, name),
+    untagImage: async (name) => (await import("#image/removal.ts")).untagImage(await place.layout(), name),
+    pruneImages: async (request) => (await import("./image-removal.ts")).prune(place, request),
     runContainer: async (request) => {
       const image = await images.find(place, request.image);
       const snapshotter = await place.snapshotter();
