@@ -5,6 +5,7 @@ import { convertImage } from "#image/convert.ts";
 import { copyImage, withoutAnnotations, type CopiedImage, type PlatformChoice } from "#image/copy.ts";
 import { getEntry } from "#image/images.ts";
 import { readDocument, selectManifest } from "#image/image.ts";
+import type { Registries } from "#image/registry/registries.ts";
 import { chooseImage } from "#image/source/choose.ts";
 import { openImageSource } from "#image/source/open.ts";
 import type { ImageSource, SourceImage } from "#image/source/source.ts";
@@ -119,7 +120,7 @@ interface OpenedSource extends AsyncDisposable {
 }
 
 async function openSource(place: Place, from: ImagePlace, request: CopyRequest): Promise<OpenedSource> {
-  const source = await openPlace(place, from);
+  const source = await openPlace(place, from, request);
   try {
     const platforms = platformsOf(request);
     const platform = platforms === "all" ? hostPlatform() : (platforms[0] ?? hostPlatform());
@@ -132,8 +133,12 @@ async function openSource(place: Place, from: ImagePlace, request: CopyRequest):
   }
 }
 
-async function openPlace(place: Place, from: ImagePlace): Promise<ImageSource> {
-  if (from.transport === "docker") throw noRegistry();
+async function openPlace(place: Place, from: ImagePlace, request: CopyRequest): Promise<ImageSource> {
+  if (from.transport === "docker") {
+    const registries = await registriesFor(place, request);
+    const { openRegistrySource } = await import("#image/registry/source.ts");
+    return await openRegistrySource(registries, await registries.resolve(from.name));
+  }
   if (from.transport === "store") {
     if (!place.exists)
       throw new CodedError(
@@ -153,8 +158,11 @@ async function openPlace(place: Place, from: ImagePlace): Promise<ImageSource> {
 
 async function openTarget(place: Place, to: ImagePlace, request: CopyRequest): Promise<ImageTarget> {
   switch (to.transport) {
-    case "docker":
-      throw noRegistry();
+    case "docker": {
+      const registries = await registriesFor(place, request);
+      const { openRegistryTarget } = await import("#image/registry/target.ts");
+      return await openRegistryTarget(registries, await registries.resolve(to.name));
+    }
     case "store":
       return await openLayoutTarget(await place.layout(), { kind: "store" });
     case "oci":
@@ -172,8 +180,10 @@ function archiveTarget(place: Place, sink: ByteSink, { name, isDocker }: { name:
   return openDockerArchiveTarget(sink, { name, spoolDirectory: place.paths.temporary });
 }
 
-function noRegistry(): CodedError {
-  return new CodedError("unsupported", "cannot reach registries with copy yet");
+/** Loaded on use: most copies never leave this machine. */
+async function registriesFor(place: Place, { insecure }: CopyRequest): Promise<Registries> {
+  const { openRegistries } = await import("./registry/access.ts");
+  return openRegistries(place.registries, insecure === undefined ? {} : { insecure });
 }
 
 /** Names of the store are whole references; a layout's is what the user wrote. Without one, the image keeps none. */
