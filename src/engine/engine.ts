@@ -2,6 +2,12 @@
 import type { Program } from "#program/encode.ts";
 import type { Container } from "./containers/record.ts";
 import type { ContainerRequest } from "./containers/request.ts";
+import type { CommitRequest, ContainerChange } from "./trees/container-changes.ts";
+import type { MutateRequest } from "./trees/mutate.ts";
+import type { NewImage } from "./trees/new-image.ts";
+import type { RepackRequest } from "./trees/repack.ts";
+import type { LayerReport } from "./trees/report.ts";
+import type { UnpackRequest } from "./trees/unpack.ts";
 import type { LoginRequest } from "./registry/login.ts";
 import type { PulledImage, PullRequest } from "./registry/pull.ts";
 import type { PushedImage, PushRequest } from "./registry/push.ts";
@@ -14,8 +20,13 @@ export interface ImageSummary {
   readonly id: string;
   readonly manifestDigest: string;
   readonly createdAt: Date | undefined;
-  /** Bytes of manifest, config and layers as stored (compressed). */
+  /** Bytes of documents and layers as stored (compressed). */
   readonly sizeBytes: number;
+  /** How much of that nothing else in the store needs; unknown (all of it) for an image that was just loaded. */
+  readonly uniqueBytes: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** What it is when no container can be made of it here; `images` lists such entries only on request. */
+  readonly kind: "image" | "artifact" | "index" | "referrers";
   readonly platform: string;
 }
 
@@ -107,6 +118,25 @@ export interface RemovedImage {
   readonly deleted: readonly string[];
 }
 
+/** What pruning takes away. */
+export interface PruneRequest {
+  /** Images with names too, unless a container uses them. Artifacts with names stay. */
+  readonly all: boolean;
+  /** Only says what would go. */
+  readonly isDryRun: boolean;
+}
+
+/** What was pruned. */
+export interface PrunedImages {
+  readonly images: readonly { readonly digest: string; readonly names: readonly string[] }[];
+  readonly blobs: number;
+  /** Chain ids of unpacked layers. */
+  readonly layers: readonly string[];
+  readonly freedBytes: number;
+  /** Pids of processes at work in the store: while they are, nothing that lacks a name can be told from what they need. */
+  readonly waitingFor: readonly number[];
+}
+
 /** The engine. Any number of processes may use one root at once; any of them may die at any point. */
 export interface Engine {
   loadImages(request: LoadRequest): Promise<readonly ImageSummary[]>;
@@ -122,11 +152,17 @@ export interface Engine {
   logIn(request: LoginRequest): Promise<string>;
   /** Forgets the credentials for a registry; false when there were none. */
   logOut(registry: string): Promise<boolean>;
-  listImages(): Promise<readonly ImageSummary[]>;
+  /** All images, one row per name; with `all`, artifacts, images of other platforms and lists of referrers too. */
+  listImages(options?: { readonly all: boolean }): Promise<readonly ImageSummary[]>;
   /** Everything known about an image, as plain data. @throws CodedError `not-found` */
   inspectImage(reference: string): Promise<Record<string, unknown>>;
   /** @throws CodedError `wrong-state` when a container uses it and `force` is not given */
   removeImage(reference: string, options: { readonly force: boolean }): Promise<RemovedImage>;
+  /** Gives an image one more name; an image that had it loses it. @throws CodedError `not-found` */
+  tagImage(reference: string, name: string): Promise<void>;
+  /** Takes a name away and leaves the image; resolves with the whole name. @throws CodedError `not-found` */
+  untagImage(name: string): Promise<string>;
+  pruneImages(request: PruneRequest): Promise<PrunedImages>;
   /** Starts a container with the caller's stdio. @throws CodedError */
   runContainer(request: ContainerRequest): Promise<ForegroundContainer>;
   /** The program that `runContainer` would run; nothing is changed, nobody needs to be root. */
@@ -136,4 +172,24 @@ export interface Engine {
   removeContainer(reference: string, options: { readonly force: boolean }): Promise<string>;
   /** Recomputes and compares all that is stored; one sentence per fault. */
   verify(): Promise<readonly string[]>;
+  /** Work on the trees that images and containers are. */
+  readonly trees: TreeWork;
+}
+
+/** What can be made of trees, and they of images. An image is a name in the store or `oci:DIRECTORY[:TAG]`. */
+export interface TreeWork {
+  /** Makes a bundle of an image; resolves with the image's id. @throws CodedError `already-exists` when something is there */
+  unpack(request: UnpackRequest): Promise<string>;
+  /** Makes an image of what was changed in a bundle. */
+  repack(request: RepackRequest): Promise<NewImage>;
+  /** Makes an image of what a container has changed. */
+  commit(request: CommitRequest): Promise<NewImage>;
+  /** What a container has changed, by path. */
+  diff(container: string): Promise<readonly ContainerChange[]>;
+  edit(request: MutateRequest & { readonly history: boolean }): Promise<NewImage>;
+  append(request: MutateRequest & { readonly layers: readonly string[] }): Promise<NewImage>;
+  squash(request: MutateRequest & { readonly from: number }): Promise<NewImage>;
+  rebase(request: MutateRequest & { readonly oldBase: string; readonly newBase: string }): Promise<NewImage>;
+  /** What each layer of an image does and costs. */
+  report(image: string): Promise<LayerReport>;
 }

@@ -3,11 +3,11 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { findDigestFault, verifyBytes, type Digest } from "#spec/digest.ts";
-import type { Descriptor, Manifest } from "#spec/image.ts";
-import { documentKind, layerCompression } from "#spec/media-type.ts";
+import type { Descriptor } from "#spec/image.ts";
+import { documentKind } from "#spec/media-type.ts";
 import { findFile } from "#sys/fs.ts";
 import { listOwned } from "#sys/owner.ts";
-import { readDocument, readImage } from "./image.ts";
+import { isContainerImage, readDocument, readImage } from "./image.ts";
 import { nameOf, requireLayout, type ImageLayout } from "./layout.ts";
 import { childrenOf } from "./reachable.ts";
 
@@ -95,7 +95,7 @@ async function verifyReferences(
         // SPEC: manifest.md: the subject need not exist.
         const children = childrenOf(document).filter((child) => child !== document.subject);
         pending.push(...children.map((child) => ({ descriptor: child, from: descriptor.digest })));
-        if (document.kind === "manifest" && isImage(document) && !bad.has(document.config.digest))
+        if (document.kind === "manifest" && isContainerImage(document) && !bad.has(document.config.digest))
           await readImage(layout.blobs, descriptor);
       },
       descriptor.digest,
@@ -116,14 +116,6 @@ async function verifyDescriptor(
   const fact = size === undefined ? `${digest}, which is not here` : `${digest} with ${descriptor.size} bytes, but it has ${size}`;
   problems.push({ message: `${from} refers to ${fact}`, digest });
   return false;
-}
-
-/** Artifacts have manifests too; the rules of images are not theirs. */
-function isImage(manifest: Manifest): boolean {
-  return (
-    documentKind(manifest.config.mediaType) === "config" &&
-    manifest.layers.every((layer) => layerCompression(layer.mediaType) !== undefined)
-  );
 }
 
 /** Runs `work`; an error of ours becomes a problem and false. */

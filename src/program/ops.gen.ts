@@ -908,6 +908,31 @@ export interface MakeCpusetOp {
   readonly path: string;
 }
 
+/** Writes a record of the directory `path`, of each of its entries, and so on for each directory in it (not across mounts), to descriptor 1. EAGAIN when a directory changes meanwhile. */
+export interface ListTreeOp {
+  readonly op: "list-tree";
+  readonly path: ByteString;
+}
+
+/** Writes a record of `path`, or one that says that nothing is there, to descriptor 1. No link is followed. */
+export interface ListEntryOp {
+  readonly op: "list-entry";
+  readonly path: ByteString;
+}
+
+/** Writes a record of the regular file `path`, its data without holes in pieces of offset (8), length (4), 0 (4) and the bytes, an empty piece, and a record of the file after that, to descriptor 1. EAGAIN when it is no regular file or loses data meanwhile. */
+export interface SendFileOp {
+  readonly op: "send-file";
+  readonly path: ByteString;
+}
+
+/** Writes a record to descriptor 1 whose status is 0 when the regular files `left` and `right` hold the same bytes and 1 when they do not. */
+export interface CompareFilesOp {
+  readonly op: "compare-files";
+  readonly left: ByteString;
+  readonly right: ByteString;
+}
+
 /** Every primitive operation. */
 export type Op =
   | LockOp
@@ -1038,7 +1063,11 @@ export type Op =
   | WriteAndAwaitOp
   | SignalCgroupOp
   | RemoveEmptyCgroupOp
-  | MakeCpusetOp;
+  | MakeCpusetOp
+  | ListTreeOp
+  | ListEntryOp
+  | SendFileOp
+  | CompareFilesOp;
 
 /** Appends the record of `op` to `writer`. */
 export function encodeOp(writer: RecordWriter, op: Op): void {
@@ -1690,6 +1719,23 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(170);
       writer.text(op.top);
       writer.text(op.path);
+      break;
+    case "list-tree":
+      writer.begin(175);
+      writer.name(op.path);
+      break;
+    case "list-entry":
+      writer.begin(176);
+      writer.name(op.path);
+      break;
+    case "send-file":
+      writer.begin(177);
+      writer.name(op.path);
+      break;
+    case "compare-files":
+      writer.begin(178);
+      writer.name(op.left);
+      writer.name(op.right);
       break;
   }
   writer.finish();

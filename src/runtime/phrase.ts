@@ -165,6 +165,10 @@ const phrases: Phrases = {
   "change-owner": ({ path, uid }) => `give ${path} to user ${uid}`,
   "write-and-await": ({ path, data, answer, expected }) => `write ${quoted(data)} to ${path} until ${answer} says ${quoted(expected)}`,
   "signal-cgroup": ({ path, signal }) => `send signal ${signal} to all processes in ${path}`,
+  "list-tree": ({ path }) => `list all below ${displayByteString(path)}`,
+  "list-entry": ({ path }) => `look at ${displayByteString(path)}`,
+  "send-file": ({ path }) => `read the file ${displayByteString(path)}`,
+  "compare-files": ({ left, right }) => `compare ${displayByteString(left)} with ${displayByteString(right)}`,
   "remove-empty-cgroup": ({ path }) => `remove the cgroup ${path} if it was made as a parent and is empty`,
   "remove-tree": ({ path }) => `remove ${path} and all below it`,
 };
