@@ -11,7 +11,17 @@ import { historyCommand } from "./commands/history.ts";
 import { layoutCommand } from "./commands/layout.ts";
 import { manifestCommand } from "./commands/manifest.ts";
 import { explainCommand, inspectCommand } from "./commands/inspect.ts";
+import { diffCommand, layersCommand } from "./commands/layers.ts";
 import { loadCommand } from "./commands/load.ts";
+import {
+  appendCommand,
+  commitCommand,
+  configCommand,
+  rebaseCommand,
+  repackCommand,
+  squashCommand,
+  unpackCommand,
+} from "./commands/new-images.ts";
 import { loginCommand, logoutCommand } from "./commands/login.ts";
 import { pullCommand, pushCommand } from "./commands/registry.ts";
 import { complete, completionScript } from "./completion.ts";
@@ -69,6 +79,15 @@ export const commands: readonly Command<CliContext>[] = [
   inspectCommand,
   explainCommand,
   verifyCommand,
+  commitCommand,
+  diffCommand,
+  unpackCommand,
+  repackCommand,
+  layersCommand,
+  configCommand,
+  appendCommand,
+  squashCommand,
+  rebaseCommand,
   completionCommand,
 ];
 

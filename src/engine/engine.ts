@@ -2,6 +2,12 @@
 import type { Program } from "#program/encode.ts";
 import type { Container } from "./containers/record.ts";
 import type { ContainerRequest } from "./containers/request.ts";
+import type { CommitRequest, ContainerChange } from "./trees/container-changes.ts";
+import type { MutateRequest } from "./trees/mutate.ts";
+import type { NewImage } from "./trees/new-image.ts";
+import type { RepackRequest } from "./trees/repack.ts";
+import type { LayerReport } from "./trees/report.ts";
+import type { UnpackRequest } from "./trees/unpack.ts";
 import type { LoginRequest } from "./registry/login.ts";
 import type { PulledImage, PullRequest } from "./registry/pull.ts";
 import type { PushedImage, PushRequest } from "./registry/push.ts";
@@ -248,4 +254,24 @@ export interface Engine {
   removeContainer(reference: string, options: { readonly force: boolean }): Promise<string>;
   /** Recomputes and compares all that is stored; one sentence per fault. */
   verify(): Promise<readonly string[]>;
+  /** Work on the trees that images and containers are. */
+  readonly trees: TreeWork;
+}
+
+/** What can be made of trees, and they of images. An image is a name in the store or `oci:DIRECTORY[:TAG]`. */
+export interface TreeWork {
+  /** Makes a bundle of an image; resolves with the image's id. @throws CodedError `already-exists` when something is there */
+  unpack(request: UnpackRequest): Promise<string>;
+  /** Makes an image of what was changed in a bundle. */
+  repack(request: RepackRequest): Promise<NewImage>;
+  /** Makes an image of what a container has changed. */
+  commit(request: CommitRequest): Promise<NewImage>;
+  /** What a container has changed, by path. */
+  diff(container: string): Promise<readonly ContainerChange[]>;
+  edit(request: MutateRequest & { readonly history: boolean }): Promise<NewImage>;
+  append(request: MutateRequest & { readonly layers: readonly string[] }): Promise<NewImage>;
+  squash(request: MutateRequest & { readonly from: number }): Promise<NewImage>;
+  rebase(request: MutateRequest & { readonly oldBase: string; readonly newBase: string }): Promise<NewImage>;
+  /** What each layer of an image does and costs. */
+  report(image: string): Promise<LayerReport>;
 }

@@ -78,7 +78,7 @@ export async function unpackLayers(
 export function unpackOptions(place: Place, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): UnpackOptions {
   return {
     maxLayerBytes: request.maxLayerBytes ?? defaultMaxLayerBytes,
-    openStream: () => place.openStream(),
+    openStream: (output) => place.openStream(output),
     onProgress: (layer, index, doneBytes) =>
       request.onProgress?.({
         kind: "layer",

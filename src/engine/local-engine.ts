@@ -8,7 +8,7 @@ import { inventName } from "./containers/names.ts";
 import { removeContainer } from "./containers/remove.ts";
 import type { ContainerRequest } from "./containers/request.ts";
 import { runPlanned } from "./containers/run.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine, TreeWork } from "./engine.ts";
 import * as images from "./images.ts";
 import { Place, type PlaceOptions } from "./place.ts";
 import { fillTree } from "./rootfs/layers.ts";
@@ -62,6 +62,22 @@ export function openEngine(options: PlaceOptions): Engine {
     listContainers: () => Promise.resolve(readContainers(place.paths)),
     removeContainer: (reference, how) => removeContainer(place, reference, how),
     verify: () => images.verify(place),
+    trees: treeWork(place),
+  };
+}
+
+/** Loaded on use: running a container needs none of it. */
+function treeWork(place: Place): TreeWork {
+  return {
+    unpack: async (request) => (await import("./trees/unpack.ts")).unpackBundle(place, request),
+    repack: async (request) => (await import("./trees/repack.ts")).repackBundle(place, request),
+    commit: async (request) => (await import("./trees/container-changes.ts")).commitContainer(place, request),
+    diff: async (container) => (await import("./trees/container-changes.ts")).diffContainer(place, container),
+    edit: async (request) => (await import("./trees/mutate.ts")).editImage(place, request),
+    append: async (request) => (await import("./trees/mutate.ts")).appendToImage(place, request),
+    squash: async (request) => (await import("./trees/mutate.ts")).squashImage(place, request),
+    rebase: async (request) => (await import("./trees/mutate.ts")).rebase(place, request),
+    report: async (image) => (await import("./trees/report.ts")).reportLayers(place, image),
   };
 }
 
