@@ -149,11 +149,11 @@ static bool take_field(uint32_t size, uint32_t *at)
 	const uint8_t *field = message.fields + *at;
 	const char *text = "";
 
-	/* Code, signature (one letter for all fields that there are), value. */
-	if (size - *at < 8 || field[1] != 1 || field[3] != 0)
+	/* Code, signature (one letter for all fields that there are), value: a signature has two bytes at least. */
+	if (size - *at < 6 || field[1] != 1 || field[3] != 0)
 		return false;
 	*at += 4;
-	if (field[2] == 'u') {
+	if (field[2] == 'u' && size - *at >= 4) {
 		if (field[0] == FIELD_REPLY_SERIAL)
 			message.reply_serial = word_at(field + 4);
 		*at += 4;

@@ -8,7 +8,7 @@
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync, readFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { makeRootfs } from "./stress/bundles.ts";
+import { makeRootfs } from "../test/support/rootfs.ts";
 import { makeRandom } from "./stress/calls.ts";
 import { runCycles, runParallel, type Outcome, type Stage } from "./stress/lives.ts";
 import { cgroupTops, findLeaks, measureMachine, processesOf, type Mark } from "./stress/machine.ts";

@@ -1,5 +1,5 @@
 /** The bundles under stress: Docker's default filter and capabilities in all of them, and one trait that makes each hard to clean up. */
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultSeccompProfile } from "#engine/containers/seccomp.ts";
 
@@ -24,16 +24,6 @@ const mounts = [
   { destination: "/sys", type: "sysfs", source: "sysfs", options: [...flags, "ro"] },
   { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...flags, "relatime", "ro"] },
 ];
-
-/** Where the root file system is that all bundles share. */
-export function makeRootfs(directory: string): string {
-  const rootfs = join(directory, "rootfs");
-  for (const name of ["bin", "proc", "dev", "sys", "tmp", "etc"]) mkdirSync(join(rootfs, name), { recursive: true });
-  const busybox = ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path));
-  if (busybox === undefined) throw new Error("busybox is not installed (Debian: busybox-static)");
-  copyFileSync(busybox, join(rootfs, "bin/busybox"));
-  return rootfs;
-}
 
 /** Who a bundle is for. */
 export interface BundleWish {

@@ -35,6 +35,12 @@ function reply(
     if (typeof value === "number") word(parts, value);
     else text(parts, value);
   }
+  const signature = `${lead === undefined ? "" : "u"}${"s".repeat(body.length)}`;
+  if (signature !== "") {
+    // As systemd: last, and so short that the fields end with it.
+    align(parts, 8);
+    parts.push(8, 1, "g".charCodeAt(0), 0, signature.length, ...Buffer.from(signature), 0);
+  }
   const payload: number[] = [];
   if (lead !== undefined) word(payload, lead);
   for (const one of body) text(payload, one);

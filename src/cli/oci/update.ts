@@ -1,7 +1,9 @@
 /** `update`: other limits for a container that is there. */
 import { CodedError } from "#base/errors.ts";
 import { parseSize } from "#base/units.ts";
+import type { CgroupManager } from "#runtime/compile/cgroup/place.ts";
 import { compileUpdate } from "#runtime/compile/cgroup/update.ts";
+import type { ContainerRecord } from "#runtime/compile/lifecycle.ts";
 import { readHostFacts } from "#runtime/facts.ts";
 import { requireContainer } from "#runtime/lifecycle.ts";
 import { type LinuxResources, parseRuntimeConfig } from "#spec/runtime-config.ts";
@@ -69,7 +71,8 @@ export const updateCommand: ProgramCommand = {
       resources: resourcesOf(parsed, context.program.readText),
       cgroups: record.cgroups,
       facts: readHostFacts(),
-      cgroupManager: context.settings.cgroupManager,
+      // As made, whatever this call says.
+      cgroupManager: managerOf(record),
       config: record.config,
       id: record.id,
       warn: context.warn,
@@ -77,6 +80,10 @@ export const updateCommand: ProgramCommand = {
     return { main, cleanup: [], children: [] };
   },
 };
+
+function managerOf({ cleanup }: ContainerRecord): CgroupManager {
+  return cleanup.some(({ op }) => op.op === "systemd-call") ? "systemd" : "cgroupfs";
+}
 
 /** The document of `--resources` with the other options on top, as runc does not allow and crun does. */
 function resourcesOf(parsed: ParsedArguments, readText: (path: string) => string): LinuxResources {
