@@ -7,6 +7,7 @@
  *       | <-- REACHED ------------------------- |  reach: the parent waits for it in await-child (perhaps to run hooks)
  *       | <-- READY ---------------------------- |  await-start: then blocks until the fifo is written or closed
  *       | <-- TERMINAL and the master ---------- |  terminal: in the foreground, the parent relays it
+ *       | <-- CHANNEL and a socket ------------- |  pass-channel: the other end is the executed program's
  *       | <-- FAILED index errno --------------- |  any op failed; it exits
  *       | <-- EXECUTING ------------------------ |  next is execve()
  *       | <-- end of file ---------------------- |  after EXECUTING: exec has closed the socket; else it died
@@ -17,7 +18,14 @@
 #include <linux/prctl.h>
 #include <linux/signalfd.h>
 
-enum message_kind { MESSAGE_READY = 1, MESSAGE_EXECUTING = 2, MESSAGE_FAILED = 3, MESSAGE_REACHED = 4, MESSAGE_TERMINAL = 5 };
+enum message_kind {
+	MESSAGE_READY = 1,
+	MESSAGE_EXECUTING = 2,
+	MESSAGE_FAILED = 3,
+	MESSAGE_REACHED = 4,
+	MESSAGE_TERMINAL = 5,
+	MESSAGE_CHANNEL = 6,
+};
 
 struct message {
 	uint32_t kind;
@@ -41,6 +49,14 @@ int hand_parent_terminal(int master)
 	return send_message(self.sync, &message, sizeof(message), master);
 }
 
+/* Gives the parent its end of the channel to the program that this process becomes. */
+int hand_parent_channel(int channel)
+{
+	struct message message = { .kind = MESSAGE_CHANNEL, .index = self.index };
+
+	return send_message(self.sync, &message, sizeof(message), channel);
+}
+
 /* Called right before execve(). A parent that went away before it heard that all is ready was killed: nobody would own us. */
 int tell_parent_executing(void)
 {
@@ -54,7 +70,7 @@ int tell_parent_executing(void)
 
 /*
  * Receives one message: its kind, 0 at the end of file, -errno (-EAGAIN with MSG_DONTWAIT when there is none).
- * A terminal is taken over, and the next message is the one returned.
+ * A terminal or a channel is taken over, and the next message is the one returned.
  */
 static int hear_child(struct message *message, uint32_t flags)
 {
@@ -66,10 +82,11 @@ static int hear_child(struct message *message, uint32_t flags)
 			return size;
 		if ((size_t)size != sizeof(*message))
 			return -EPROTO;
-		if (message->kind != MESSAGE_TERMINAL)
+		if (message->kind != MESSAGE_TERMINAL && message->kind != MESSAGE_CHANNEL)
 			return (int)message->kind;
-		TRY(relay_terminal(fd));
-		self.terminal = fd;
+		if (message->kind == MESSAGE_TERMINAL)
+			TRY(relay_terminal(fd));
+		*(message->kind == MESSAGE_TERMINAL ? &self.terminal : &self.channel) = fd;
 		fd = -1;
 	}
 }

@@ -45,6 +45,8 @@ struct executor {
 	/* Our end of the channel between parent and child (child.c). */
 	int sync;
 	bool is_child;
+	/* Our end of the channel to criu (criu.c). */
+	int channel;
 	/* A child's pid as its parent sees it; 0 before `await-parent`. */
 	uint32_t pid_outside;
 	/* A child has told its parent that it is ready: it may outlive it from then on. */
@@ -87,6 +89,7 @@ int start_compiler(char **argv, char **envp);
 void settle_front(char **argv, char **envp);
 bool find_prepared(char **argv, char **envp);
 void reap_compiler(void);
+int leave_teller(void);
 void tell_by_compiler(uint32_t index, uint32_t error);
 
 /* A call of the front, as far as it is understood without the compiler; texts that were not given are NULL. */
@@ -96,6 +99,7 @@ struct call {
 	const char *id;
 	const char *log;
 	const char *log_level;
+	const char *rootless;
 	uint32_t signal;
 	bool force;
 	/* `create` or `run`, to which the rest belongs. */
@@ -109,7 +113,7 @@ struct call {
 };
 
 /* call.c */
-bool parse_call(char **words, struct call *call);
+bool parse_call(char **words, char **envp, struct call *call);
 const char *find_variable(char **envp, const char *name);
 
 /* prepared.c */
@@ -125,6 +129,10 @@ bool find_child_failure(int *error);
 void kill_child(void);
 int tell_parent_executing(void);
 int hand_parent_terminal(int master);
+int hand_parent_channel(int channel);
+
+/* criu.c */
+void leave_criu(void);
 
 /* descriptors.c */
 int send_message(int socket, const void *bytes, size_t size, int fd);
@@ -132,6 +140,7 @@ int receive_message(int socket, void *bytes, size_t size, uint32_t flags, int *f
 void close_passed_in_parent(void);
 
 /* terminal.c */
+int send_master(int master);
 void take_callers_terminal(void);
 void give_back_callers_terminal(void);
 bool resize_terminal(void);

@@ -2,8 +2,8 @@
  * The normal form of a request: its words and its config.json with every name that was made up for one container taken out, so
  * that the next container of the same kind has the same form. src/runtime/cache/request.ts does the same, byte for byte.
  *
- * Names are the container's id where it is a word, and in texts: 64 or 32 hexadecimal digits, a UUID, and the first 12 digits of
- * an id of 64. In the form, each is the byte 1, its number and its size.
+ * Names are the container's id where it is a word, and in texts: 64 or 32 hexadecimal digits, a UUID, a time (RFC 3339), and the
+ * first 12 digits of an id of 64. In the form, each is the byte 1, its number and its size.
  *
  * SECURITY: a name that stands for another must mean nothing to the compiler. So it must lie in a JSON string, and have a
  * letter: no number and no word of a configuration is such a text.
@@ -51,12 +51,60 @@ static size_t uuid_at(const char *at, const char *end)
 	return size;
 }
 
+/* How many decimal digits are at `at`, counted up to `most`. */
+static size_t decimals_at(const char *at, const char *end, size_t most)
+{
+	size_t size = 0;
+
+	while (size < most && at + size < end && at[size] >= '0' && at[size] <= '9')
+		size++;
+	return size;
+}
+
+/* The size of what is at `at` when it is like `pattern`, where 0 stands for any decimal digit; else 0. */
+static size_t like(const char *at, const char *end, const char *pattern)
+{
+	size_t size = strlen(pattern);
+
+	if (size > (size_t)(end - at))
+		return 0;
+	for (size_t i = 0; i < size; i++)
+		if (pattern[i] == '0' ? decimals_at(at + i, end, 1) == 0 : at[i] != pattern[i])
+			return 0;
+	return size;
+}
+
+/* The size of the time (RFC 3339) at `at`, or 0. */
+static size_t time_at(const char *at, const char *end)
+{
+	size_t size = like(at, end, "0000-00-00T00:00:00");
+	size_t zone;
+
+	if (size == 0)
+		return 0;
+	if (at + size < end && at[size] == '.') {
+		size_t digits = decimals_at(at + size + 1, end, 10);
+
+		if (digits == 0 || digits > 9)
+			return 0;
+		size += 1 + digits;
+	}
+	zone = like(at + size, end, "Z");
+	if (zone == 0)
+		zone = like(at + size, end, "+00:00");
+	if (zone == 0)
+		zone = like(at + size, end, "-00:00");
+	return zone == 0 ? 0 : size + zone;
+}
+
 /* The size of the name at `at`, where a run of `run` digits begins; 0 when it is none. */
 static size_t name_at(const struct normal_form *form, const char *at, const char *end, size_t run)
 {
 	const struct name *short_id = &form->names[NAME_SHORT_ID];
 	size_t size = run;
 
+	if (run == 4)
+		return time_at(at, end);
 	if (run == 8)
 		size = uuid_at(at, end);
 	else if (run == SHORT_ID_BYTES)

@@ -50,6 +50,7 @@ enum op_code {
 	OP_SETNS = 31,
 	OP_AWAIT_PARENT = 32,
 	OP_AWAIT_START = 33,
+	OP_MAP_IDS = 166,
 	OP_MOVE_INTERFACE = 126,
 	OP_PROPAGATION = 40,
 	OP_ROOT = 41,
@@ -124,6 +125,11 @@ enum op_code {
 	OP_TERMINAL = 151,
 	OP_OWN_STDIO = 152,
 	OP_PASS_DESCRIPTORS = 153,
+	OP_KEEP_DESCRIPTOR = 155,
+	OP_PASS_CHANNEL = 156,
+	OP_REQUEST_CRIU = 157,
+	OP_AWAIT_CRIU = 158,
+	OP_END_CRIU = 159,
 	OP_WRITE_FIRST = 140,
 	OP_SYSTEMD_CALL = 141,
 	OP_CHANGE_OWNER = 142,
@@ -131,6 +137,10 @@ enum op_code {
 	OP_SIGNAL_CGROUP = 144,
 	OP_REMOVE_EMPTY_CGROUP = 145,
 	OP_MAKE_CPUSET = 170,
+	OP_LIST_TREE = 175,
+	OP_LIST_ENTRY = 176,
+	OP_SEND_FILE = 177,
+	OP_COMPARE_FILES = 178,
 };
 
 /* Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit. */
@@ -371,6 +381,12 @@ struct op_await_parent {
 /* Tells the parent that all is ready, then waits until somebody writes a byte to the fifo `path`, which `open-start` opened before the pivot, or opens and closes it. */
 struct op_await_start {
 	const char *path;
+};
+
+/* Runs the host's `program` (newuidmap, newgidmap) with the child's pid and `ids` as its arguments, for at most 30 s; its failure is a wait status, as with `hook`. */
+struct op_map_ids {
+	const char *program;
+	char **ids; /* ends in NULL */
 };
 
 /* Moves the network interface `name` of this network namespace into the one at `namespace`, or the child's when that is empty, as `newName` (`%d` in it stands for the first free number), then gives it its permanent global addresses back and brings it up. */
@@ -849,6 +865,33 @@ struct op_pass_descriptors {
 	uint32_t count;
 };
 
+/* Opens the host file or directory `path` for reading as descriptor `fd`, in place of what that was; `exec` keeps the descriptors from 3 to `fd`. For the last steps before it. */
+struct op_keep_descriptor {
+	const char *path;
+	uint32_t fd;
+};
+
+/* Makes a pair of SOCK_SEQPACKET sockets: one goes to the parent, the other becomes descriptor `fd`, as by `keep-descriptor`. */
+struct op_pass_channel {
+	uint32_t fd;
+};
+
+/* Sends the child, which has become criu, `request` (criu_req of criu's rpc.proto) over the channel of `pass-channel`. */
+struct op_request_criu {
+	struct byte_view request;
+};
+
+/* Agrees to criu's notifications until that named `notice` comes, whose process hooks are told of and which the next `await-criu` agrees to; when it is empty, until the result. At "status-ready" a zero byte is written to descriptor `status` (4294967295: none); at "orphan-pts-master" the terminal goes where that of `terminal` would. criu's failure is the errno that it gives, or EPROTO; ECONNRESET when it ended without a word. */
+struct op_await_criu {
+	const char *notice;
+	uint32_t status;
+};
+
+/* Closes the channel and waits for criu's end; with `adopt` the process that it restored (beside itself) becomes the child. */
+struct op_end_criu {
+	uint32_t adopt;
+};
+
 /* Writes `data` i to `paths` i, for the first of them that exists. With `tolerant` 1 it is success that none does, with 2 any failure is. */
 struct op_write_first {
 	char **paths; /* ends in NULL */
@@ -899,6 +942,27 @@ struct op_remove_empty_cgroup {
 struct op_make_cpuset {
 	const char *top;
 	const char *path;
+};
+
+/* Writes a record of the directory `path`, of each of its entries, and so on for each directory in it (not across mounts), to descriptor 1. EAGAIN when a directory changes meanwhile. */
+struct op_list_tree {
+	const char *path;
+};
+
+/* Writes a record of `path`, or one that says that nothing is there, to descriptor 1. No link is followed. */
+struct op_list_entry {
+	const char *path;
+};
+
+/* Writes a record of the regular file `path`, its data without holes in pieces of offset (8), length (4), 0 (4) and the bytes, an empty piece, and a record of the file after that, to descriptor 1. EAGAIN when it is no regular file or loses data meanwhile. */
+struct op_send_file {
+	const char *path;
+};
+
+/* Writes a record to descriptor 1 whose status is 0 when the regular files `left` and `right` hold the same bytes and 1 when they do not. */
+struct op_compare_files {
+	const char *left;
+	const char *right;
 };
 
 /* Where an op may stand. */
@@ -999,6 +1063,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_CHILD;
 	case OP_AWAIT_START:
 		return IN_CHILD;
+	case OP_MAP_IDS:
+		return IN_MAIN;
 	case OP_MOVE_INTERFACE:
 		return IN_MAIN;
 	case OP_PROPAGATION:
@@ -1147,6 +1213,16 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CHILD;
 	case OP_PASS_DESCRIPTORS:
 		return IN_MAIN;
+	case OP_KEEP_DESCRIPTOR:
+		return IN_CHILD;
+	case OP_PASS_CHANNEL:
+		return IN_CHILD;
+	case OP_REQUEST_CRIU:
+		return IN_MAIN;
+	case OP_AWAIT_CRIU:
+		return IN_MAIN;
+	case OP_END_CRIU:
+		return IN_MAIN;
 	case OP_WRITE_FIRST:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_SYSTEMD_CALL:
@@ -1160,6 +1236,14 @@ static inline unsigned int places_of(uint16_t code)
 	case OP_REMOVE_EMPTY_CGROUP:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_MAKE_CPUSET:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_LIST_TREE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_LIST_ENTRY:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SEND_FILE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_COMPARE_FILES:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	default:
 		return 0;
@@ -1210,6 +1294,7 @@ union any_op {
 	struct op_setns setns_;
 	struct op_await_parent await_parent_;
 	struct op_await_start await_start_;
+	struct op_map_ids map_ids_;
 	struct op_move_interface move_interface_;
 	struct op_propagation propagation_;
 	struct op_root root_;
@@ -1284,6 +1369,11 @@ union any_op {
 	struct op_terminal terminal_;
 	struct op_own_stdio own_stdio_;
 	struct op_pass_descriptors pass_descriptors_;
+	struct op_keep_descriptor keep_descriptor_;
+	struct op_pass_channel pass_channel_;
+	struct op_request_criu request_criu_;
+	struct op_await_criu await_criu_;
+	struct op_end_criu end_criu_;
 	struct op_write_first write_first_;
 	struct op_systemd_call systemd_call_;
 	struct op_change_owner change_owner_;
@@ -1291,6 +1381,10 @@ union any_op {
 	struct op_signal_cgroup signal_cgroup_;
 	struct op_remove_empty_cgroup remove_empty_cgroup_;
 	struct op_make_cpuset make_cpuset_;
+	struct op_list_tree list_tree_;
+	struct op_list_entry list_entry_;
+	struct op_send_file send_file_;
+	struct op_compare_files compare_files_;
 };
 
 /* X(code, name) for every op: dispatchers and checks are made from this list, so none can miss one. */
@@ -1338,6 +1432,7 @@ union any_op {
 	X(OP_SETNS, setns) \
 	X(OP_AWAIT_PARENT, await_parent) \
 	X(OP_AWAIT_START, await_start) \
+	X(OP_MAP_IDS, map_ids) \
 	X(OP_MOVE_INTERFACE, move_interface) \
 	X(OP_PROPAGATION, propagation) \
 	X(OP_ROOT, root) \
@@ -1412,13 +1507,22 @@ union any_op {
 	X(OP_TERMINAL, terminal) \
 	X(OP_OWN_STDIO, own_stdio) \
 	X(OP_PASS_DESCRIPTORS, pass_descriptors) \
+	X(OP_KEEP_DESCRIPTOR, keep_descriptor) \
+	X(OP_PASS_CHANNEL, pass_channel) \
+	X(OP_REQUEST_CRIU, request_criu) \
+	X(OP_AWAIT_CRIU, await_criu) \
+	X(OP_END_CRIU, end_criu) \
 	X(OP_WRITE_FIRST, write_first) \
 	X(OP_SYSTEMD_CALL, systemd_call) \
 	X(OP_CHANGE_OWNER, change_owner) \
 	X(OP_WRITE_AND_AWAIT, write_and_await) \
 	X(OP_SIGNAL_CGROUP, signal_cgroup) \
 	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup) \
-	X(OP_MAKE_CPUSET, make_cpuset)
+	X(OP_MAKE_CPUSET, make_cpuset) \
+	X(OP_LIST_TREE, list_tree) \
+	X(OP_LIST_ENTRY, list_entry) \
+	X(OP_SEND_FILE, send_file) \
+	X(OP_COMPARE_FILES, compare_files)
 
 /* Decoders: true when the record's body holds exactly these fields and nothing else. */
 static inline bool decode_lock(struct reader *r, struct op_lock *op)
@@ -1701,6 +1805,13 @@ static inline bool decode_await_parent(struct reader *r, struct op_await_parent 
 static inline bool decode_await_start(struct reader *r, struct op_await_start *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_map_ids(struct reader *r, struct op_map_ids *op)
+{
+	return take_text(r, &op->program) &&
+	       take_texts(r, &op->ids) &&
 	       at_end(r);
 }
 
@@ -2254,6 +2365,38 @@ static inline bool decode_pass_descriptors(struct reader *r, struct op_pass_desc
 	       at_end(r);
 }
 
+static inline bool decode_keep_descriptor(struct reader *r, struct op_keep_descriptor *op)
+{
+	return take_text(r, &op->path) &&
+	       take_u32(r, &op->fd) &&
+	       at_end(r);
+}
+
+static inline bool decode_pass_channel(struct reader *r, struct op_pass_channel *op)
+{
+	return take_u32(r, &op->fd) &&
+	       at_end(r);
+}
+
+static inline bool decode_request_criu(struct reader *r, struct op_request_criu *op)
+{
+	return take_bytes(r, &op->request) &&
+	       at_end(r);
+}
+
+static inline bool decode_await_criu(struct reader *r, struct op_await_criu *op)
+{
+	return take_text(r, &op->notice) &&
+	       take_u32(r, &op->status) &&
+	       at_end(r);
+}
+
+static inline bool decode_end_criu(struct reader *r, struct op_end_criu *op)
+{
+	return take_u32(r, &op->adopt) &&
+	       at_end(r);
+}
+
 static inline bool decode_write_first(struct reader *r, struct op_write_first *op)
 {
 	return take_texts(r, &op->paths) &&
@@ -2310,6 +2453,31 @@ static inline bool decode_make_cpuset(struct reader *r, struct op_make_cpuset *o
 {
 	return take_text(r, &op->top) &&
 	       take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_list_tree(struct reader *r, struct op_list_tree *op)
+{
+	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_list_entry(struct reader *r, struct op_list_entry *op)
+{
+	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_send_file(struct reader *r, struct op_send_file *op)
+{
+	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_compare_files(struct reader *r, struct op_compare_files *op)
+{
+	return take_text(r, &op->left) &&
+	       take_text(r, &op->right) &&
 	       at_end(r);
 }
 

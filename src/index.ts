@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { Engine } from "./engine/engine.ts";
 import { openEngine } from "./engine/local-engine.ts";
 import { spawnWithNode } from "./program/spawn-node.ts";
+import { networkUser } from "./sys/network.ts";
 
 export { CodedError, type ErrorCode } from "./base/errors.ts";
 export type { ContainerRequest, VolumeRequest } from "./engine/containers/request.ts";
@@ -24,6 +25,9 @@ export type {
   SaveRequest,
   TransferOptions,
 } from "./engine/engine.ts";
+export type { LoginRequest } from "./engine/registry/login.ts";
+export type { PulledImage, PullProgress, PullRequest } from "./engine/registry/pull.ts";
+export type { PushedImage, PushRequest } from "./engine/registry/push.ts";
 export type { Program, Step } from "./program/encode.ts";
 export type { Op } from "./program/ops.gen.ts";
 export { compileContainer, type CompiledContainer, type ContainerInput } from "./runtime/compile/compile.ts";
@@ -34,5 +38,9 @@ export { parseRuntimeConfig, type RuntimeConfig } from "./spec/runtime-config.ts
 /** Opens the engine whose state lies in `root` (an absolute path). Nothing is made before something is stored. */
 export function openGantry(options: { readonly root: string; readonly executable?: string }): Engine {
   const beside = join(dirname(fileURLToPath(import.meta.url)), "gantry-executor");
-  return openEngine({ root: options.root, executor: { spawn: spawnWithNode, executable: options.executable ?? beside } });
+  return openEngine({
+    root: options.root,
+    executor: { spawn: spawnWithNode, executable: options.executable ?? beside },
+    registries: networkUser(),
+  });
 }

@@ -1,6 +1,6 @@
 /** What the commands of `gantry` get of this process: files, environment, signals, the engine at its root. */
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { constants, homedir } from "node:os";
+import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import type { CliContext } from "#cli/context.ts";
@@ -9,7 +9,11 @@ import { openEngine } from "#engine/local-engine.ts";
 import type { Engine } from "#engine/engine.ts";
 import type { Snapshotter } from "#engine/place.ts";
 import { nowMs } from "#sys/clock.ts";
+import { writeTextAtomic } from "#sys/small-files.ts";
+import { networkUser } from "#sys/network.ts";
 import { isTerminal, writeStandard } from "#sys/standard-streams.ts";
+import { readSecret } from "./read-secret.ts";
+import { onSignal } from "./signals.ts";
 import { spawnWithBun } from "./spawn-bun.ts";
 import { explainBundle } from "./explain-bundle.ts";
 
@@ -22,6 +26,7 @@ export function makeContext(root: string | undefined, output: Output, executable
       engine ??= openEngine({
         root: resolve(root ?? process.env["GANTRY_ROOT"] ?? defaultRoot()),
         executor: { spawn: spawnWithBun, executable },
+        registries: networkUser(),
         ...forcedSnapshotter(),
       });
       return engine;
@@ -29,6 +34,8 @@ export function makeContext(root: string | undefined, output: Output, executable
     currentDirectory: process.cwd(),
     environment: process.env,
     now: nowMs,
+    user: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+    writeText: (path, text) => writeTextAtomic(path, text, 0o644),
     readText,
     standardInput: () => process.stdin as AsyncIterable<Uint8Array>,
     writeBytes: (bytes) => {
@@ -36,6 +43,7 @@ export function makeContext(root: string | undefined, output: Output, executable
       return Promise.reject(new CodedError("unavailable", "cannot write to standard output: nobody reads it any more"));
     },
     isOutputTerminal: () => isTerminal(1),
+    readSecret,
     isInputTerminal: () => isTerminal(0),
     onSignal,
     isBundle: (path) => path.includes("/") && existsSync(join(path, "config.json")),
@@ -62,17 +70,4 @@ function readText(path: string): string {
   } catch (cause) {
     throw new CodedError("not-found", `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
-}
-
-/** Signals that a user or a service manager sends to a foreground command, and that the container is meant to get. */
-const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT", "SIGALRM"] as const;
-
-function onSignal(deliver: (number: number) => void): () => void {
-  const listener = (name: NodeJS.Signals): void => {
-    deliver(constants.signals[name]);
-  };
-  for (const name of forwarded) process.on(name, listener);
-  return () => {
-    for (const name of forwarded) process.off(name, listener);
-  };
 }

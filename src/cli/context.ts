@@ -12,6 +12,10 @@ export interface CliContext {
   /** The caller's environment, for `-e NAME` without a value. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly now: () => number;
+  /** Ids of the caller. */
+  readonly user: { readonly uid: number; readonly gid: number };
+  /** Writes a new text file or replaces one. */
+  readonly writeText: (path: string, text: string) => void;
   /** Reads a whole text file (`--env-file`). @throws CodedError `not-found` */
   readonly readText: (path: string) => string;
   /** Standard input, for `load -`. */
@@ -22,6 +26,8 @@ export interface CliContext {
   readonly isOutputTerminal: () => boolean;
   /** Whether standard input is a terminal. */
   readonly isInputTerminal: () => boolean;
+  /** Asks on the terminal for a line that is not shown there. */
+  readonly readSecret: (prompt: string) => Promise<string>;
   /** Calls `deliver` for each signal that users send to a foreground command, until the returned function is called. */
   readonly onSignal: (deliver: (number: number) => void) => () => void;
   /** Explains an OCI bundle directory without an engine. */

@@ -3,10 +3,27 @@ import { CodedError, isSystemError } from "#base/errors.ts";
 import { checkOperands, parseArguments, UsageError } from "./arguments.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./command.ts";
 import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
+import { pruneCommand, tagCommand, untagCommand } from "./commands/image-names.ts";
 import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
 import { copyCommand, saveCommand } from "./commands/copy.ts";
+import { artifactCommand } from "./commands/artifact.ts";
+import { historyCommand } from "./commands/history.ts";
+import { layoutCommand } from "./commands/layout.ts";
+import { manifestCommand } from "./commands/manifest.ts";
 import { explainCommand, inspectCommand } from "./commands/inspect.ts";
+import { diffCommand, layersCommand } from "./commands/layers.ts";
 import { loadCommand } from "./commands/load.ts";
+import {
+  appendCommand,
+  commitCommand,
+  configCommand,
+  rebaseCommand,
+  repackCommand,
+  squashCommand,
+  unpackCommand,
+} from "./commands/new-images.ts";
+import { loginCommand, logoutCommand } from "./commands/login.ts";
+import { pullCommand, pushCommand } from "./commands/registry.ts";
 import { complete, completionScript } from "./completion.ts";
 import type { CliContext } from "./context.ts";
 import { formatCommandHelp, formatProgramHelp, type ProgramHelp } from "./help.ts";
@@ -43,14 +60,34 @@ export const commands: readonly Command<CliContext>[] = [
   runCommand,
   psCommand,
   rmCommand,
+  pullCommand,
+  pushCommand,
+  loginCommand,
+  logoutCommand,
   loadCommand,
   saveCommand,
   copyCommand,
   imagesCommand,
+  tagCommand,
+  untagCommand,
   rmiCommand,
+  pruneCommand,
+  historyCommand,
+  manifestCommand,
+  artifactCommand,
+  layoutCommand,
   inspectCommand,
   explainCommand,
   verifyCommand,
+  commitCommand,
+  diffCommand,
+  unpackCommand,
+  repackCommand,
+  layersCommand,
+  configCommand,
+  appendCommand,
+  squashCommand,
+  rebaseCommand,
   completionCommand,
 ];
 

@@ -2,20 +2,16 @@
 import { basename, join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import type { Image } from "#image/image.ts";
-import { getImage, listImages, removeImage, type StoredImage } from "#image/images.ts";
+import { getImage, listImages, type StoredImage, type StoredOther } from "#image/images.ts";
 import type { ImageLayout } from "#image/layout.ts";
 import { loadImages, type LoadOptions } from "#image/load.ts";
 import { openImageSource } from "#image/source/open.ts";
-import { collectGarbage } from "#image/reachable.ts";
 import { verifyLayout } from "#image/verify.ts";
-import { parseDigest } from "#spec/digest.ts";
-import type { Descriptor } from "#spec/image.ts";
 import { formatPlatform, parsePlatform } from "#spec/platform.ts";
-import { readContainers } from "./containers/list.ts";
-import type { Container } from "./containers/record.ts";
-import type { ImageSummary, LoadRequest, RemovedImage } from "./engine.ts";
+import type { ImageSummary, LoadRequest } from "./engine.ts";
+import { collectUnused } from "./image-removal.ts";
 import type { Place, Snapshotter } from "./place.ts";
-import { discardLayer, layerDirectory, listLayers, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
+import { layerDirectory, listLayers, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
 import { maxLayers } from "./rootfs/overlay.ts";
 import { pathExists } from "#sys/small-files.ts";
 
@@ -59,7 +55,15 @@ function namesOf(image: { readonly names: readonly string[] }): readonly (string
 
 /** Unpacks the layers of `image` that are missing, in a temporary place that is gone afterwards. */
 export async function unpack(place: Place, image: Image, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): Promise<void> {
-  const stack = layerSources(await place.layout(), image);
+  await unpackLayers(place, layerSources(await place.layout(), image), request);
+}
+
+/** As unpack, for layers whose bytes may still be on their way. */
+export async function unpackLayers(
+  place: Place,
+  stack: readonly LayerSource[],
+  request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">,
+): Promise<void> {
   const isThere = (layer: LayerSource): boolean => pathExists(join(layerDirectory(place.paths.layers, layer.chainId), "layer.json"));
   if (stack.every(isThere)) return;
   const temporary = place.makeTemporary();
@@ -74,7 +78,7 @@ export async function unpack(place: Place, image: Image, request: Pick<LoadReque
 export function unpackOptions(place: Place, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): UnpackOptions {
   return {
     maxLayerBytes: request.maxLayerBytes ?? defaultMaxLayerBytes,
-    openStream: () => place.openStream(),
+    openStream: (output) => place.openStream(output),
     onProgress: (layer, index, doneBytes) =>
       request.onProgress?.({
         kind: "layer",
@@ -97,11 +101,12 @@ export function layerSources(layout: ImageLayout, image: Image): LayerSource[] {
   }));
 }
 
-/** All images, one row per name. */
-export async function list(place: Place): Promise<ImageSummary[]> {
+/** All images, one row per name; with `all`, what is no image for this machine too. */
+export async function list(place: Place, { all }: { readonly all: boolean } = { all: false }): Promise<ImageSummary[]> {
   if (!place.exists) return [];
-  const { images } = await listImages(await place.layout());
-  return images.flatMap((image) => namesOf(image).map((name) => summarize(image, name)));
+  const { images, others } = await listImages(await place.layout());
+  const rows = images.flatMap((image) => namesOf(image).map((name) => summarize(image, name)));
+  return all ? [...rows, ...others.flatMap((other) => namesOf(other).map((name) => summarizeOther(other, name)))] : rows;
 }
 
 /** Finds an image. @throws CodedError `not-found` */
@@ -112,74 +117,6 @@ export async function find(place: Place, reference: string): Promise<StoredImage
       `cannot find image ${reference}: nothing is stored at ${place.paths.root} (gantry load puts images there)`,
     );
   return await getImage(await place.layout(), reference);
-}
-
-/** What `inspect` shows of an image. */
-export async function inspect(place: Place, reference: string): Promise<Record<string, unknown>> {
-  const image = await find(place, reference);
-  return {
-    id: image.id,
-    names: image.names,
-    digest: image.descriptor.digest,
-    platform: platformOf(image),
-    sizeBytes: sizeOf(image),
-    layers: image.manifest.layers.map((layer, index) => ({
-      digest: layer.digest,
-      diffId: image.config.rootfs.diff_ids[index],
-      chainId: image.chainIds[index],
-      mediaType: layer.mediaType,
-      sizeBytes: layer.size,
-    })),
-    annotations: image.manifest.annotations ?? {},
-    config: image.config,
-  };
-}
-
-/** Removes a name or an image, and with it the blobs and layers that nothing else uses. */
-export async function remove(place: Place, reference: string, options: { readonly force: boolean }): Promise<RemovedImage> {
-  const image = await find(place, reference);
-  const layout = await place.layout();
-  const containers = readContainers(place.paths);
-  const user = containers.find((container) => container.record.imageId === image.id && image.names.length <= 1);
-  if (user !== undefined && !options.force) {
-    throw new CodedError(
-      "wrong-state",
-      `cannot remove image ${reference}: container ${user.record.name} uses it (remove that first, or use --force)`,
-    );
-  }
-  const removal = await removeImage(layout, reference, { force: options.force, keep: containers.map(manifestOf) });
-  const layers = await place.withLock(() => discardUnusedLayers(place, layout));
-  await place.sweep();
-  return { untagged: removal.untagged, deleted: [...(removal.removed === undefined ? [] : [removal.removed]), ...layers] };
-}
-
-/** A container keeps its image's blobs: they are what it can be compared with and committed against. */
-function manifestOf({ record }: Container): Descriptor {
-  return { ...record.manifest, digest: parseDigest(record.manifest.digest) };
-}
-
-/** Blobs and layers that nothing uses go, unless somebody is at work on blobs that nothing uses yet. */
-async function collectUnused(place: Place, layout: ImageLayout): Promise<void> {
-  await collectGarbage(layout, readContainers(place.paths).map(manifestOf));
-  await place.withLock(() => discardUnusedLayers(place, layout));
-}
-
-/** Layers that neither an image nor a container uses go. The lock is held: no container is between its record and its mounts. */
-async function discardUnusedLayers(place: Place, layout: ImageLayout): Promise<string[]> {
-  if ((await layout.listLeaseHolders()).length > 0) return [];
-  const { images, unreadable } = await listImages(layout);
-  // What a damaged image needs is unknown: nothing is taken away then.
-  if (unreadable.length > 0) return [];
-  const used = new Set<string>([
-    ...images.flatMap((image) => image.chainIds),
-    ...readContainers(place.paths).flatMap(({ record }) => record.layers),
-  ]);
-  const unused = listLayers(place.paths.layers).filter((chainId) => !used.has(chainId));
-  if (unused.length === 0) return [];
-  const temporary = place.makeTemporary();
-  for (const chainId of unused) discardLayer(place.paths.layers, chainId, temporary);
-  await place.removeTrees([temporary]);
-  return unused;
 }
 
 /** Every fault of the store in a sentence. */
@@ -197,23 +134,48 @@ export async function verify(place: Place): Promise<string[]> {
   ];
 }
 
-function summarize(image: Image, name: string | undefined): ImageSummary {
+function summarizeOther(other: StoredOther, name: string | undefined): ImageSummary {
+  const { entry, kind, artifactType, sizeBytes, uniqueBytes } = other;
+  const shown = entry.platform === undefined ? (artifactType ?? "") : formatPlatform(entry.platform);
+  return {
+    name,
+    id: entry.digest,
+    manifestDigest: entry.digest,
+    createdAt: undefined,
+    sizeBytes,
+    uniqueBytes,
+    labels: {},
+    kind,
+    platform: shown,
+  };
+}
+
+/** The row of an image. */
+export function summarize(
+  image: Image & { readonly sizeBytes?: number; readonly uniqueBytes?: number },
+  name: string | undefined,
+): ImageSummary {
   const created = image.config.created === undefined ? undefined : new Date(image.config.created);
   return {
     name,
     id: image.id,
     manifestDigest: image.descriptor.digest,
     createdAt: created,
-    sizeBytes: sizeOf(image),
+    sizeBytes: image.sizeBytes ?? sizeOf(image),
+    uniqueBytes: image.uniqueBytes ?? sizeOf(image),
+    labels: image.config.config.Labels ?? {},
+    kind: "image",
     platform: platformOf(image),
   };
 }
 
 function sizeOf(image: Image): number {
-  return [image.descriptor, image.manifest.config, ...image.manifest.layers].reduce((sum, { size }) => sum + size, 0);
+  const blobs = new Map([image.descriptor, image.manifest.config, ...image.manifest.layers].map(({ digest, size }) => [digest, size]));
+  return [...blobs.values()].reduce((sum, size) => sum + size, 0);
 }
 
-function platformOf({ config }: Image): string {
+/** The platform that an image's config says, as text. */
+export function platformOf({ config }: Image): string {
   return formatPlatform({
     os: config.os,
     architecture: config.architecture,

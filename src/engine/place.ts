@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { openLayout, type ImageLayout, type WithLock } from "#image/layout.ts";
-import type { ProgramStream } from "#program/stream.ts";
+import type { ProgramStream, ReadingStream } from "#program/stream.ts";
 import { runTask, type ExecutorPort } from "#program/task.ts";
 import { OpFailure } from "#program/failure.ts";
 import { nowMs } from "#sys/clock.ts";
@@ -18,6 +18,7 @@ import {
   removeFile,
   writeTextAtomic,
 } from "#sys/small-files.ts";
+import type { RegistryAccess } from "./registry/access.ts";
 import { enginePaths, type EnginePaths } from "./paths.ts";
 import { overlayProbeOps } from "./rootfs/overlay.ts";
 
@@ -31,6 +32,8 @@ export interface PlaceOptions {
   readonly executor: ExecutorPort;
   /** Instead of what was found to work in `root`. */
   readonly snapshotter?: Snapshotter;
+  /** How registries are reached; without it, none is. */
+  readonly registries?: RegistryAccess;
 }
 
 /** A root directory that is open. */
@@ -38,17 +41,25 @@ export class Place {
   readonly paths: EnginePaths;
   readonly executor: ExecutorPort;
   readonly #forced: Snapshotter | undefined;
+  readonly #registries: RegistryAccess | undefined;
   #layout: Promise<ImageLayout> | undefined;
 
   constructor(options: PlaceOptions) {
     this.paths = enginePaths(options.root);
     this.executor = options.executor;
     this.#forced = options.snapshotter;
+    this.#registries = options.registries;
   }
 
   /** True once something was stored here; listing an empty root makes nothing. */
   get exists(): boolean {
     return pathExists(join(this.paths.images, "oci-layout"));
+  }
+
+  /** How registries are reached. @throws CodedError `unsupported` when the engine was opened without them */
+  get registries(): RegistryAccess {
+    if (this.#registries === undefined) throw new CodedError("unsupported", "cannot reach registries: this engine was opened without them");
+    return this.#registries;
   }
 
   /** The image layout, made when it is not there. @throws CodedError `permission-denied` */
@@ -159,10 +170,16 @@ export class Place {
     }
   }
 
-  /** A streamed program, for applying a layer. */
-  async openStream(): Promise<ProgramStream> {
+  /** A streamed program, for applying a layer; what it says goes to the open descriptor `output`. */
+  async openStream(output?: number): Promise<ProgramStream> {
     // Loaded on use: node:child_process takes Bun 10 ms, and running a container needs none of it.
     const { openProgramStream } = await import("#program/spawn-node.ts");
-    return openProgramStream(this.executor.executable);
+    return openProgramStream(this.executor.executable, output);
+  }
+
+  /** A streamed program that reads trees. */
+  async openReadingStream(): Promise<ReadingStream> {
+    const { openReadingStream } = await import("#program/spawn-node.ts");
+    return openReadingStream(this.executor.executable);
   }
 }

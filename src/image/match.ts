@@ -18,6 +18,10 @@ export function matchName(entries: readonly Descriptor[], text: string): NameMat
   const wanted = tryParse(text);
   if (wanted === undefined) return undefined;
   if (wanted.digest !== undefined) {
+    // What was pulled by digest has that for a name, which may be an index's while the entry is one of its manifests.
+    const byName = formatReference({ name: wanted.name, digest: wanted.digest });
+    const named = entries.find((candidate) => nameOf(candidate) === byName);
+    if (named !== undefined) return { entry: named, name: byName };
     const entry = entries.find((candidate) => candidate.digest === wanted.digest && repositoryOf(candidate) === wanted.name);
     return entry === undefined ? undefined : { entry, name: undefined };
   }

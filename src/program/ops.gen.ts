@@ -275,6 +275,13 @@ export interface AwaitStartOp {
   readonly path: string;
 }
 
+/** Runs the host's `program` (newuidmap, newgidmap) with the child's pid and `ids` as its arguments, for at most 30 s; its failure is a wait status, as with `hook`. */
+export interface MapIdsOp {
+  readonly op: "map-ids";
+  readonly program: string;
+  readonly ids: readonly string[];
+}
+
 /** Moves the network interface `name` of this network namespace into the one at `namespace`, or the child's when that is empty, as `newName` (`%d` in it stands for the first free number), then gives it its permanent global addresses back and brings it up. */
 export interface MoveInterfaceOp {
   readonly op: "move-interface";
@@ -817,6 +824,38 @@ export interface PassDescriptorsOp {
   readonly count: number;
 }
 
+/** Opens the host file or directory `path` for reading as descriptor `fd`, in place of what that was; `exec` keeps the descriptors from 3 to `fd`. For the last steps before it. */
+export interface KeepDescriptorOp {
+  readonly op: "keep-descriptor";
+  readonly path: string;
+  readonly fd: number;
+}
+
+/** Makes a pair of SOCK_SEQPACKET sockets: one goes to the parent, the other becomes descriptor `fd`, as by `keep-descriptor`. */
+export interface PassChannelOp {
+  readonly op: "pass-channel";
+  readonly fd: number;
+}
+
+/** Sends the child, which has become criu, `request` (criu_req of criu's rpc.proto) over the channel of `pass-channel`. */
+export interface RequestCriuOp {
+  readonly op: "request-criu";
+  readonly request: Uint8Array;
+}
+
+/** Agrees to criu's notifications until that named `notice` comes, whose process hooks are told of and which the next `await-criu` agrees to; when it is empty, until the result. At "status-ready" a zero byte is written to descriptor `status` (4294967295: none); at "orphan-pts-master" the terminal goes where that of `terminal` would. criu's failure is the errno that it gives, or EPROTO; ECONNRESET when it ended without a word. */
+export interface AwaitCriuOp {
+  readonly op: "await-criu";
+  readonly notice: string;
+  readonly status: number;
+}
+
+/** Closes the channel and waits for criu's end; with `adopt` the process that it restored (beside itself) becomes the child. */
+export interface EndCriuOp {
+  readonly op: "end-criu";
+  readonly adopt: number;
+}
+
 /** Writes `data` i to `paths` i, for the first of them that exists. With `tolerant` 1 it is success that none does, with 2 any failure is. */
 export interface WriteFirstOp {
   readonly op: "write-first";
@@ -876,6 +915,31 @@ export interface MakeCpusetOp {
   readonly path: string;
 }
 
+/** Writes a record of the directory `path`, of each of its entries, and so on for each directory in it (not across mounts), to descriptor 1. EAGAIN when a directory changes meanwhile. */
+export interface ListTreeOp {
+  readonly op: "list-tree";
+  readonly path: ByteString;
+}
+
+/** Writes a record of `path`, or one that says that nothing is there, to descriptor 1. No link is followed. */
+export interface ListEntryOp {
+  readonly op: "list-entry";
+  readonly path: ByteString;
+}
+
+/** Writes a record of the regular file `path`, its data without holes in pieces of offset (8), length (4), 0 (4) and the bytes, an empty piece, and a record of the file after that, to descriptor 1. EAGAIN when it is no regular file or loses data meanwhile. */
+export interface SendFileOp {
+  readonly op: "send-file";
+  readonly path: ByteString;
+}
+
+/** Writes a record to descriptor 1 whose status is 0 when the regular files `left` and `right` hold the same bytes and 1 when they do not. */
+export interface CompareFilesOp {
+  readonly op: "compare-files";
+  readonly left: ByteString;
+  readonly right: ByteString;
+}
+
 /** Every primitive operation. */
 export type Op =
   | LockOp
@@ -921,6 +985,7 @@ export type Op =
   | SetnsOp
   | AwaitParentOp
   | AwaitStartOp
+  | MapIdsOp
   | MoveInterfaceOp
   | PropagationOp
   | RootOp
@@ -995,13 +1060,22 @@ export type Op =
   | TerminalOp
   | OwnStdioOp
   | PassDescriptorsOp
+  | KeepDescriptorOp
+  | PassChannelOp
+  | RequestCriuOp
+  | AwaitCriuOp
+  | EndCriuOp
   | WriteFirstOp
   | SystemdCallOp
   | ChangeOwnerOp
   | WriteAndAwaitOp
   | SignalCgroupOp
   | RemoveEmptyCgroupOp
-  | MakeCpusetOp;
+  | MakeCpusetOp
+  | ListTreeOp
+  | ListEntryOp
+  | SendFileOp
+  | CompareFilesOp;
 
 /** Appends the record of `op` to `writer`. */
 export function encodeOp(writer: RecordWriter, op: Op): void {
@@ -1192,6 +1266,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "await-start":
       writer.begin(33);
       writer.text(op.path);
+      break;
+    case "map-ids":
+      writer.begin(166);
+      writer.text(op.program);
+      writer.texts(op.ids);
       break;
     case "move-interface":
       writer.begin(126);
@@ -1587,6 +1666,28 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(153);
       writer.u32(op.count);
       break;
+    case "keep-descriptor":
+      writer.begin(155);
+      writer.text(op.path);
+      writer.u32(op.fd);
+      break;
+    case "pass-channel":
+      writer.begin(156);
+      writer.u32(op.fd);
+      break;
+    case "request-criu":
+      writer.begin(157);
+      writer.bytes(op.request);
+      break;
+    case "await-criu":
+      writer.begin(158);
+      writer.text(op.notice);
+      writer.u32(op.status);
+      break;
+    case "end-criu":
+      writer.begin(159);
+      writer.u32(op.adopt);
+      break;
     case "write-first":
       writer.begin(140);
       writer.texts(op.paths);
@@ -1631,6 +1732,23 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(170);
       writer.text(op.top);
       writer.text(op.path);
+      break;
+    case "list-tree":
+      writer.begin(175);
+      writer.name(op.path);
+      break;
+    case "list-entry":
+      writer.begin(176);
+      writer.name(op.path);
+      break;
+    case "send-file":
+      writer.begin(177);
+      writer.name(op.path);
+      break;
+    case "compare-files":
+      writer.begin(178);
+      writer.name(op.left);
+      writer.name(op.right);
       break;
   }
   writer.finish();

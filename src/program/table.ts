@@ -10,6 +10,7 @@
  */
 
 import { cgroupOps } from "./table/cgroups.ts";
+import { criuOps } from "./table/criu.ts";
 import { fileOps } from "./table/files.ts";
 import { hostOps } from "./table/host.ts";
 import { lifecycleOps } from "./table/lifecycle.ts";
@@ -17,6 +18,7 @@ import { mountPartOps } from "./table/mount-parts.ts";
 import { mountOps } from "./table/mounts.ts";
 import { namespaceOps } from "./table/namespaces.ts";
 import { processOps } from "./table/process.ts";
+import { surveyOps } from "./table/surveys.ts";
 import { terminalOps } from "./table/terminals.ts";
 import { treeOps } from "./table/trees.ts";
 import type { OpDefinition } from "./table/op.ts";
@@ -36,5 +38,7 @@ export const opTable: readonly OpDefinition[] = [
   ...processOps,
   ...treeOps,
   ...terminalOps,
+  ...criuOps,
   ...cgroupOps,
+  ...surveyOps,
 ];

@@ -41,6 +41,8 @@ export interface BundleOptions {
   readonly noPivot: boolean;
   readonly noNewKeyring: boolean;
   readonly cgroupManager: CgroupManager;
+  /** Whether to go on without cgroups that may not be made; `auto`: unless this is root. */
+  readonly rootless?: "true" | "false" | "auto";
   /** Keeps the state of a container that `run` has seen end. */
   readonly keep?: boolean;
   /** Told about what was asked for and cannot be given. */
@@ -77,6 +79,7 @@ export function compileBundle(options: BundleOptions): Program {
     noPivot: options.noPivot,
     noNewKeyring: options.noNewKeyring,
     cgroupManager: options.cgroupManager,
+    ...(options.rootless === undefined ? {} : { rootless: options.rootless }),
     supervision: supervisionOf(options, files),
     begin: (made) => {
       const record = recordOf(options, made);
@@ -89,7 +92,8 @@ export function compileBundle(options: BundleOptions): Program {
   return { ...program, main, cleanup: removal };
 }
 
-function supervisionOf({ mode, pidFile, descriptors, consoleSocket }: BundleOptions, files: StateFiles): Supervision {
+/** Who looks after the container in each mode. */
+export function supervisionOf({ mode, pidFile, descriptors, consoleSocket }: BundleOptions, files: StateFiles): Supervision {
   const records = {
     recordChild: files.child,
     created: files.created,
@@ -104,7 +108,11 @@ function supervisionOf({ mode, pidFile, descriptors, consoleSocket }: BundleOpti
   return { kind: "foreground", ...records };
 }
 
-function recordOf({ id, bundle, config }: BundleOptions, { cgroups, rootfs, cleanup }: MadeForContainer): ContainerRecord {
+/** What is kept of a container. */
+export function recordOf(
+  { id, bundle }: Pick<BundleOptions, "id" | "bundle">,
+  { config, cgroups, rootfs, cleanup }: MadeForContainer,
+): ContainerRecord {
   const freezer = cgroups.flatMap(({ hierarchy, path }) => {
     if (hierarchy === undefined) return [`${path}/cgroup.freeze`];
     return hierarchy.controllers.includes("freezer") ? [`${path}/freezer.state`] : [];
@@ -119,7 +127,7 @@ function recordOf({ id, bundle, config }: BundleOptions, { cgroups, rootfs, clea
 }
 
 /** Takes the id, then writes down what later commands need. What fails before the id is taken must not remove its owner's files. */
-function claimSteps(record: ContainerRecord, files: StateFiles, mode: BundleOptions["mode"]): Step[] {
+export function claimSteps(record: ContainerRecord, files: StateFiles, mode: BundleOptions["mode"]): Step[] {
   const origin = byDefault("later commands find the container there");
   const programs: Readonly<Partial<Record<PreparedVerb, Program>>> = {
     ...(mode === "create" ? { start: compileStart(record, files) } : {}),

@@ -109,6 +109,16 @@ export function modifiedAt(path: string): Date | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.mtime;
 }
 
+/** Whether the path is a directory, links followed; undefined when nothing is there. */
+export function isDirectory(path: string): boolean | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory();
+}
+
+/** The inode number of what `path` leads to, links followed; undefined when nothing is there. */
+export function findInode(path: string): bigint | undefined {
+  return statSync(path, { throwIfNoEntry: false, bigint: true })?.ino;
+}
+
 /** The user id of the owner of `path`; undefined when nothing is there. */
 export function ownerOf(path: string): number | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.uid;
@@ -130,6 +140,16 @@ export function writeTextAtomic(path: string, text: string | Uint8Array, mode = 
 /** Writes a file that must not exist yet; for files in a directory that nobody else sees yet. */
 export function writeNewText(path: string, text: string, mode = 0o600): void {
   writeFileSync(path, text, { mode, flag: "wx" });
+}
+
+/** Makes a new file and keeps it open for `work`: for what another process writes. */
+export async function withNewFile(path: string, work: (fd: number) => Promise<void>): Promise<void> {
+  const fd = openSync(path, "wx", 0o600);
+  try {
+    await work(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Renames a directory to a new name. False, and nothing done, when that name is taken. */

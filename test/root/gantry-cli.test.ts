@@ -9,7 +9,7 @@ import { patient } from "../support/slowness.ts";
 setDefaultTimeout(patient(60_000));
 if (unable !== undefined) console.log(`skipped: ${unable}`);
 const bench = unable === undefined ? new Workbench() : (undefined as unknown as Workbench);
-const commands = ["run", "ps", "rm", "load", "images", "rmi", "inspect", "explain", "verify", "completion"];
+const commands = "run ps rm pull push login logout load save copy images rmi inspect explain verify completion".split(" ");
 
 /** What `explain --format json` prints, as far as tests read it. */
 interface Explained {

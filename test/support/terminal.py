@@ -3,6 +3,7 @@
 drive SCRIPT COMMAND...   SCRIPT is JSON: a list of [wait for this text, "send" TEXT | "resize" [ROWS, COLUMNS] | "kill" SIGNAL].
                           Prints JSON: what came out, the exit code, and whether the terminal's settings are as before.
 receive PATH SIZE FD      Listens at PATH; sends a line over the terminal that arrives and prints JSON: its name and the answer.
+                          Keeps the terminal until its own standard input ends.
 """
 import array, fcntl, json, os, pty, select, signal, socket, struct, sys, termios, time
 
@@ -80,6 +81,7 @@ def receive(path):
     os.write(master, b"hello\n")
     read_until(master, "got hello", seen)
     print(json.dumps({"name": name.decode(), "text": seen[0]}), flush=True)
+    sys.stdin.read()
 
 
 if sys.argv[1] == "drive":

@@ -5,7 +5,7 @@ import type { CopyResult, TransferOptions } from "#engine/engine.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
-import { formatOption } from "./options.ts";
+import { formatOption, insecureOption } from "./options.ts";
 import { progressPrinter } from "./progress.ts";
 
 const transferOptions: readonly OptionSpec[] = [
@@ -41,6 +41,7 @@ export const copyCommand: Command<CliContext> = {
       choices: ["keep", "oci", "docker"],
       help: "media types of the OCI or of Docker's schema 2 (changes digests)",
     },
+    insecureOption,
     { name: "json", help: "print what was done as JSON" },
   ],
   examples: [
@@ -58,6 +59,7 @@ export const copyCommand: Command<CliContext> = {
         to,
         ...transferRequest(parsed),
         ...(format === undefined ? {} : { format }),
+        ...(parsed.switches.has("insecure") ? { insecure: true } : {}),
         ...(progress === undefined ? {} : { onProgress: progress.show }),
       });
       progress?.done();

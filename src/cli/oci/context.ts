@@ -41,6 +41,10 @@ export interface RuntimeProgram {
   readonly readText: (path: string) => string;
   /** Runs another program, found on the PATH, to its end. @throws CodedError `not-found` when there is none */
   readonly runOther: (words: readonly string[], output: "captured" | "inherited") => Promise<OtherProgramEnd>;
+  /** Path of a program that is found on the PATH; a path stays as it is. @throws CodedError `not-found` */
+  readonly findProgram: (name: string) => string;
+  /** The environment, "NAME=VALUE", with a PATH. */
+  readonly environment: readonly string[];
   /** Resolves after `ms`, with false when whoever started this process is gone. */
   readonly pause: (ms: number) => Promise<boolean>;
   readonly defaultRoot: string;

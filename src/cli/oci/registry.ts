@@ -18,6 +18,8 @@ const loaders: Readonly<Record<string, () => Promise<RuntimeCommand>>> = {
   events: async () => (await import("./events.ts")).eventsCommand,
   pause: async () => (await import("./freeze.ts")).pauseCommand,
   resume: async () => (await import("./freeze.ts")).resumeCommand,
+  checkpoint: async () => (await import("./checkpoint.ts")).checkpointCommand,
+  restore: async () => (await import("./restore.ts")).restoreCommand,
   spec: async () => (await import("./spec.ts")).specCommand,
   features: async () => (await import("./features.ts")).featuresCommand,
   completion: async () => (await import("./completion.ts")).completionCommand,

@@ -21,11 +21,17 @@ const words: CallWords = {
 
 test("two containers that differ in made-up names only have one form", () => {
   const config = (id: string, layer: string, net: string): string =>
-    JSON.stringify({ hostname: id.slice(0, 12), root: { path: `/layers/${layer}/merged` }, net: `/run/netns/cni-${net}`, id });
+    JSON.stringify({
+      made: `2026-11-24T09:1${id.length % 7}:22.56915${net.charAt(0)}Z`,
+      hostname: id.slice(0, 12),
+      root: { path: `/layers/${layer}/merged` },
+      net: `/run/netns/cni-${net}`,
+      id,
+    });
   const pathsOf = (id: string): Partial<CallWords> => ({ pidFile: `/run/c/${id}/pid`, bundle: `/run/c/${id}` });
   const one = normalForm(words, long, config(long, other, uuid));
   const two = normalForm({ ...words, ...pathsOf(other) }, other, config(other, long, uuid.replace("5", "6")));
-  expect(one?.names).toEqual([long, long.slice(0, 12), other, uuid]);
+  expect(one?.names).toEqual([long, long.slice(0, 12), "2026-11-24T09:11:22.569155Z", other, uuid]);
   expect(two?.form).toBe(one?.form);
   expect(expand(one?.form ?? "", one?.names ?? [])).toBe(
     [`${long}create`, "", "", "/run/gantry", "", `/run/c/${long}/pid`, "", `/run/c/${long}`, config(long, other, uuid)].join("\0"),
@@ -105,6 +111,15 @@ describe.skipIf(compiler === null)(`the executor's normal form${compiler === nul
       sized64,
       fc.constantFrom(long, other, uuid, long.slice(0, 12), "c1", '"', "\\", '\\"', "\\u", "\\u00e9", "-", "/", "\u0001", "{", "é", ":"),
       fc.uuid(),
+      fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
+      fc.constantFrom(
+        "2026-11-24T09:11:22.56915221Z",
+        "2026-11-24T09:11:22+01:00",
+        "2026-11-24T09:11:22.1234567890Z",
+        "2026-11-24T",
+        "Z",
+        ".5",
+      ),
     );
     const sample = fc.tuple(fc.oneof(fc.constantFrom("c1", long, uuid, "web-1"), sized64), fc.array(piece, { maxLength: 40 }));
     const samples = fc.sample(sample, 3000).map(([id, pieces]) => [id, pieces.join("")] as const);

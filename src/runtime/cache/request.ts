@@ -31,6 +31,8 @@ const nameLimit = 24;
 const formLimitBytes = 512 << 10;
 const shortIdLength = 12;
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![0-9a-f])/;
+/** RFC 3339; engines write down when they have made a container. */
+const time = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})/;
 
 /** The normal form of a request; undefined when it has none. `config` is the text of config.json. */
 export function normalForm(words: CallWords, id: string, config: string): NormalForm | undefined {
@@ -94,6 +96,7 @@ export class Normalizer {
   }
 
   #nameAt(text: string, at: number, run: string): string {
+    if (run.length === 4) return time.exec(text.slice(at, at + 35))?.[0] ?? "";
     if (run.length === 8) {
       const name = uuid.exec(text.slice(at, at + 37))?.[0] ?? "";
       return /[a-f]/.test(name) ? name : "";
