@@ -119,27 +119,6 @@ export async function find(place: Place, reference: string): Promise<StoredImage
   return await getImage(await place.layout(), reference);
 }
 
-/** What `inspect` shows of an image. */
-export async function inspect(place: Place, reference: string): Promise<Record<string, unknown>> {
-  const image = await find(place, reference);
-  return {
-    id: image.id,
-    names: image.names,
-    digest: image.descriptor.digest,
-    platform: platformOf(image),
-    sizeBytes: sizeOf(image),
-    layers: image.manifest.layers.map((layer, index) => ({
-      digest: layer.digest,
-      diffId: image.config.rootfs.diff_ids[index],
-      chainId: image.chainIds[index],
-      mediaType: layer.mediaType,
-      sizeBytes: layer.size,
-    })),
-    annotations: image.manifest.annotations ?? {},
-    config: image.config,
-  };
-}
-
 /** Every fault of the store in a sentence. */
 export async function verify(place: Place): Promise<string[]> {
   if (!place.exists) return [];
@@ -195,7 +174,8 @@ function sizeOf(image: Image): number {
   return [...blobs.values()].reduce((sum, size) => sum + size, 0);
 }
 
-function platformOf({ config }: Image): string {
+/** The platform that an image's config says, as text. */
+export function platformOf({ config }: Image): string {
   return formatPlatform({
     os: config.os,
     architecture: config.architecture,
