@@ -6,8 +6,8 @@ import { childSection, type Program, type Step } from "#program/encode.ts";
 import type { ConfigProcess, NamespaceKind } from "#spec/runtime-config.ts";
 import type { HostFacts } from "../facts.ts";
 import type { StateFiles } from "../state-files.ts";
-import { placeDirectories } from "./cgroup/place.ts";
-import { byDefault, findNamespace, hasCapability, isRootlessBy, step, type Context } from "./context.ts";
+import { type CgroupDirectory, placeDirectories } from "./cgroup/place.ts";
+import { byDefault, findNamespace, hasCapability, isRootlessBy, joinPath, step, type Context } from "./context.ts";
 import { compileCredentials } from "./credentials.ts";
 import { cloneFlags } from "./kernel.ts";
 import { compileLabels } from "./labels.ts";
@@ -23,6 +23,8 @@ import { compileTerminal, listenVariables } from "./terminal.ts";
 export interface JoinInput {
   readonly record: ContainerRecord;
   readonly files: StateFiles;
+  /** The container's first process. */
+  readonly pid: number;
   readonly process: ConfigProcess;
   readonly facts: HostFacts;
   readonly supervision: Supervision;
@@ -52,10 +54,7 @@ export function compileJoin(input: JoinInput): Program {
     ...seccomp.beforeClone,
     // KERNEL: pid_namespaces(7): only children are born into a pid namespace that is joined.
     ...joinStep(context, isExecutors),
-    step(
-      { op: "clone", section: childSection(0), flags: 0, cgroup: directories.find(({ hierarchy }) => hierarchy === undefined)?.path ?? "" },
-      asked,
-    ),
+    step({ op: "clone", section: childSection(0), flags: 0, cgroup: unifiedCgroup(input, directories) }, asked),
     ...(score === undefined ? [] : [step({ op: "child-file", file: "oom_score_adj", data: String(score) }, "/process/oomScoreAdj")]),
     step({ op: "release-child" }, asked),
     ...moments.end.filter(({ op }) => op.op !== "cleanup"),
@@ -81,6 +80,20 @@ export function compileJoin(input: JoinInput): Program {
     compileExec(process, listenVariables(supervision.descriptors ?? {})),
   ];
   return { main, cleanup: [], children: [child] };
+}
+
+/**
+ * The v2 directory that the process is born in: the container's, or where its first process is when the container has divided that.
+ * KERNEL: cgroup-v2.rst, "no internal processes": a cgroup that hands controllers down takes no process. runc does the same.
+ */
+function unifiedCgroup({ facts, pid }: JoinInput, directories: readonly CgroupDirectory[]): string {
+  const path = directories.find(({ hierarchy }) => hierarchy === undefined)?.path ?? "";
+  const { read } = facts.cgroupFiles;
+  if (path === "" || (read(`${path}/cgroup.subtree_control`) ?? "").trim() === "") return path;
+  const line = (read(`/proc/${pid}/cgroup`) ?? "").split("\n").find((one) => one.startsWith("0::")) ?? "0::/";
+  const first = joinPath(facts.cgroup.unified?.mountPoint ?? "/", line.slice("0::".length));
+  // SECURITY: the container may have moved it, but nowhere else may it take others.
+  return first.startsWith(`${path}/`) ? first : path;
 }
 
 function contextOf({ record, process, facts, warn }: JoinInput): Context {
