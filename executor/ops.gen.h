@@ -50,6 +50,7 @@ enum op_code {
 	OP_SETNS = 31,
 	OP_AWAIT_PARENT = 32,
 	OP_AWAIT_START = 33,
+	OP_MAP_IDS = 166,
 	OP_MOVE_INTERFACE = 126,
 	OP_PROPAGATION = 40,
 	OP_ROOT = 41,
@@ -380,6 +381,12 @@ struct op_await_parent {
 /* Tells the parent that all is ready, then waits until somebody writes a byte to the fifo `path`, which `open-start` opened before the pivot, or opens and closes it. */
 struct op_await_start {
 	const char *path;
+};
+
+/* Runs the host's `program` (newuidmap, newgidmap) with the child's pid and `ids` as its arguments, for at most 30 s; its failure is a wait status, as with `hook`. */
+struct op_map_ids {
+	const char *program;
+	char **ids; /* ends in NULL */
 };
 
 /* Moves the network interface `name` of this network namespace into the one at `namespace`, or the child's when that is empty, as `newName` (`%d` in it stands for the first free number), then gives it its permanent global addresses back and brings it up. */
@@ -1056,6 +1063,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_CHILD;
 	case OP_AWAIT_START:
 		return IN_CHILD;
+	case OP_MAP_IDS:
+		return IN_MAIN;
 	case OP_MOVE_INTERFACE:
 		return IN_MAIN;
 	case OP_PROPAGATION:
@@ -1285,6 +1294,7 @@ union any_op {
 	struct op_setns setns_;
 	struct op_await_parent await_parent_;
 	struct op_await_start await_start_;
+	struct op_map_ids map_ids_;
 	struct op_move_interface move_interface_;
 	struct op_propagation propagation_;
 	struct op_root root_;
@@ -1422,6 +1432,7 @@ union any_op {
 	X(OP_SETNS, setns) \
 	X(OP_AWAIT_PARENT, await_parent) \
 	X(OP_AWAIT_START, await_start) \
+	X(OP_MAP_IDS, map_ids) \
 	X(OP_MOVE_INTERFACE, move_interface) \
 	X(OP_PROPAGATION, propagation) \
 	X(OP_ROOT, root) \
@@ -1794,6 +1805,13 @@ static inline bool decode_await_parent(struct reader *r, struct op_await_parent 
 static inline bool decode_await_start(struct reader *r, struct op_await_start *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_map_ids(struct reader *r, struct op_map_ids *op)
+{
+	return take_text(r, &op->program) &&
+	       take_texts(r, &op->ids) &&
 	       at_end(r);
 }
 

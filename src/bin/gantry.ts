@@ -11,7 +11,23 @@ export interface Installation {
   readonly executable: string;
 }
 
-const longWork = new Set(["load", "verify", "copy", "save", "pull", "push", "unpack", "repack", "commit", "append", "squash", "layers"]);
+const longWork = new Set([
+  "load",
+  "verify",
+  "copy",
+  "save",
+  "pull",
+  "push",
+  "unpack",
+  "repack",
+  "commit",
+  "append",
+  "squash",
+  "layers",
+  "layout",
+  "export",
+  "import",
+]);
 
 /** Runs `gantry` with `words` and resolves with its exit code. */
 export async function gantryMain(words: readonly string[], installation: Installation): Promise<number> {

@@ -1,5 +1,8 @@
 /** What `gantry-runtime` takes from its environment. */
-import { statSync } from "node:fs";
+import { lstatSync, mkdirSync, statSync } from "node:fs";
+import { CodedError } from "#base/errors.ts";
+import { machine } from "#runtime/machine.ts";
+import { userFactsOf } from "#runtime/user-facts.ts";
 import type { ProgramCache } from "#runtime/cache/store.ts";
 
 /** The program cache (docs/program-cache.md). What the executor's front does not look for need not be kept either (executor/front.c, executor/cached.c). */
@@ -10,10 +13,21 @@ export function findCache(): ProgramCache | undefined {
   return { directory: given === "" ? "/run/gantry-cache" : given, compiler: { ino, size, changedNs: ctimeNs } };
 }
 
-/** Where the state of containers is, unless --root says. */
+/** Absolute path of the directory; a user's own below /tmp is made. @throws CodedError `permission-denied` when that is another user's */
 export function defaultRoot(): string {
   const uid = process.getuid?.() ?? 0;
-  return uid === 0 ? "/run/gantry" : `${process.env["XDG_RUNTIME_DIR"] ?? `/tmp/gantry-${uid}`}/gantry`;
+  const given = process.env["XDG_RUNTIME_DIR"] ?? "";
+  // As executor/prepared.c. Rootless engines call as root of a user namespace, who may not write to /run either.
+  if (uid === 0 && (given === "" || !userFactsOf(machine).isNested())) return "/run/gantry";
+  return `${given === "" ? ownDirectory(`/tmp/gantry-${uid}`) : given}/gantry`;
+}
+
+/** SECURITY: everybody may make directories in /tmp, by this name too. @throws CodedError `permission-denied` when it is another user's */
+function ownDirectory(path: string): string {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const stats = lstatSync(path);
+  if (stats.isDirectory() && stats.uid === process.getuid?.() && (stats.mode & 0o022) === 0) return path;
+  throw new CodedError("permission-denied", `cannot keep state in ${path}: it is not this user's alone (set XDG_RUNTIME_DIR or --root)`);
 }
 
 /** sd_listen_fds(3): meant is the executor, which has started this process or, after a failure, has become it. */

@@ -47,7 +47,10 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
     },
     now: nowMs,
     listenDescriptors: listenDescriptors(),
-    defaultRoot: defaultRoot(),
+    // Asked for when no other is given.
+    get defaultRoot() {
+      return defaultRoot();
+    },
   });
   // After a failure there is nobody who waits: the executor has become this process.
   if (words[0] === "__failed") return exitCode;

@@ -6,6 +6,11 @@ import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
 import { pruneCommand, tagCommand, untagCommand } from "./commands/image-names.ts";
 import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
 import { copyCommand, saveCommand } from "./commands/copy.ts";
+import { artifactCommand } from "./commands/artifact.ts";
+import { exportCommand, importCommand } from "./commands/flat.ts";
+import { historyCommand } from "./commands/history.ts";
+import { layoutCommand } from "./commands/layout.ts";
+import { manifestCommand } from "./commands/manifest.ts";
 import { explainCommand, inspectCommand } from "./commands/inspect.ts";
 import { diffCommand, layersCommand } from "./commands/layers.ts";
 import { loadCommand } from "./commands/load.ts";
@@ -68,6 +73,12 @@ export const commands: readonly Command<CliContext>[] = [
   untagCommand,
   rmiCommand,
   pruneCommand,
+  historyCommand,
+  exportCommand,
+  importCommand,
+  manifestCommand,
+  artifactCommand,
+  layoutCommand,
   inspectCommand,
   explainCommand,
   verifyCommand,

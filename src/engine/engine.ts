@@ -3,6 +3,7 @@ import type { Program } from "#program/encode.ts";
 import type { Container } from "./containers/record.ts";
 import type { ContainerRequest } from "./containers/request.ts";
 import type { CommitRequest, ContainerChange } from "./trees/container-changes.ts";
+import type { ExportRequest, ImportRequest } from "./trees/flat.ts";
 import type { MutateRequest } from "./trees/mutate.ts";
 import type { NewImage } from "./trees/new-image.ts";
 import type { RepackRequest } from "./trees/repack.ts";
@@ -118,6 +119,75 @@ export interface RemovedImage {
   readonly deleted: readonly string[];
 }
 
+/** A document that is wanted as it is. */
+export interface DocumentRequest {
+  /** `transport:place` or a name in the store. */
+  readonly image: string;
+  /** What the name points at, or the config of the image for the platform. */
+  readonly part: "manifest" | "config";
+  /** The manifest for this platform, where the name points at an index. */
+  readonly platform?: string;
+  readonly insecure?: boolean;
+}
+
+/** A document as it is. */
+export interface FoundDocument {
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What `attachArtifact` takes. */
+export interface AttachRequest {
+  /** The image, as `transport:place` or a name in the store; the artifact goes to the same place. */
+  readonly subject: string;
+  /** Attaches to the manifest for this platform instead of the index. */
+  readonly platform?: string;
+  readonly artifactType: string;
+  readonly files: readonly { readonly path: string; readonly mediaType: string }[];
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly insecure?: boolean;
+}
+
+/** Something that refers to an image, or to what refers to it. */
+export interface ReferrerSummary {
+  readonly digest: string;
+  readonly subject: string;
+  readonly artifactType: string;
+  /** Of its manifest. */
+  readonly sizeBytes: number;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** What is changed in an index: an entry, by digest or platform, or the index itself. */
+export interface IndexChange {
+  readonly entry?: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly platform: { readonly os?: string; readonly architecture?: string; readonly variant?: string; readonly "os.version"?: string };
+  readonly isRemoval?: boolean;
+}
+
+/** A fault of a layout. */
+export interface LayoutProblem {
+  readonly message: string;
+  /** The document or blob that it is about. */
+  readonly digest?: string;
+  /** JSON Pointer into that document, or into index.json. */
+  readonly pointer?: string;
+}
+
+/** A step of how an image came about. */
+export interface HistoryStep {
+  readonly createdAt: Date | undefined;
+  readonly createdBy: string;
+  readonly comment: string;
+  readonly author: string;
+  /** Bytes of the layer as stored; 0 for a step that made none. */
+  readonly sizeBytes: number;
+  /** Digest of the layer; undefined for a step that made none. */
+  readonly layer: string | undefined;
+}
+
 /** What pruning takes away. */
 export interface PruneRequest {
   /** Images with names too, unless a container uses them. Artifacts with names stay. */
@@ -156,6 +226,8 @@ export interface Engine {
   listImages(options?: { readonly all: boolean }): Promise<readonly ImageSummary[]>;
   /** Everything known about an image, as plain data. @throws CodedError `not-found` */
   inspectImage(reference: string): Promise<Record<string, unknown>>;
+  /** How an image came about, its newest step first. Layers without a step in the history have steps of their own. */
+  imageHistory(reference: string): Promise<readonly HistoryStep[]>;
   /** @throws CodedError `wrong-state` when a container uses it and `force` is not given */
   removeImage(reference: string, options: { readonly force: boolean }): Promise<RemovedImage>;
   /** Gives an image one more name; an image that had it loses it. @throws CodedError `not-found` */
@@ -163,6 +235,17 @@ export interface Engine {
   /** Takes a name away and leaves the image; resolves with the whole name. @throws CodedError `not-found` */
   untagImage(name: string): Promise<string>;
   pruneImages(request: PruneRequest): Promise<PrunedImages>;
+  /** Reads a manifest, index or config byte for byte. @throws CodedError `not-found` */
+  readDocument(request: DocumentRequest): Promise<FoundDocument>;
+  /** Makes an index of images of the store; resolves with its digest. @throws CodedError `invalid-argument` for two of one platform */
+  createIndex(request: { name: string; images: readonly string[]; annotations: Readonly<Record<string, string>> }): Promise<string>;
+  /** Makes a changed index and gives it the name of the old one; resolves with its digest. @throws CodedError */
+  changeIndex(request: { name: string; edit: IndexChange }): Promise<string>;
+  /** Attaches files to an image; resolves with the digest of the artifact's manifest. @throws CodedError */
+  attachArtifact(request: AttachRequest): Promise<string>;
+  listReferrers(request: Pick<AttachRequest, "subject" | "platform" | "insecure">): Promise<readonly ReferrerSummary[]>;
+  /** Finds every fault of the image layout at a path; nothing is changed there. */
+  verifyLayout(path: string, options: { readonly isDeep: boolean; readonly mayLackBlobs: boolean }): Promise<readonly LayoutProblem[]>;
   /** Starts a container with the caller's stdio. @throws CodedError */
   runContainer(request: ContainerRequest): Promise<ForegroundContainer>;
   /** The program that `runContainer` would run; nothing is changed, nobody needs to be root. */
@@ -189,6 +272,10 @@ export interface TreeWork {
   edit(request: MutateRequest & { readonly history: boolean }): Promise<NewImage>;
   append(request: MutateRequest & { readonly layers: readonly string[] }): Promise<NewImage>;
   squash(request: MutateRequest & { readonly from: number }): Promise<NewImage>;
+  /** Writes the file system of a container or image as a tar. */
+  export(request: ExportRequest): Promise<void>;
+  /** Makes an image of one layer of such a tar. */
+  import(request: ImportRequest): Promise<NewImage>;
   rebase(request: MutateRequest & { readonly oldBase: string; readonly newBase: string }): Promise<NewImage>;
   /** What each layer of an image does and costs. */
   report(image: string): Promise<LayerReport>;

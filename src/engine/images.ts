@@ -1,6 +1,7 @@
 /** Images on this machine: loaded with their layers unpacked, listed, inspected, removed with what nothing else uses. */
 import { basename, join } from "node:path";
 import { CodedError } from "#base/errors.ts";
+import { blobPath } from "#image/blob/directory.ts";
 import type { Image } from "#image/image.ts";
 import { getImage, listImages, type StoredImage, type StoredOther } from "#image/images.ts";
 import type { ImageLayout } from "#image/layout.ts";
@@ -13,6 +14,7 @@ import { collectUnused } from "./image-removal.ts";
 import type { Place, Snapshotter } from "./place.ts";
 import { layerDirectory, listLayers, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
 import { maxLayers } from "./rootfs/overlay.ts";
+import { readFileChunks } from "#sys/fs.ts";
 import { pathExists } from "#sys/small-files.ts";
 
 /** Most bytes of one unpacked layer unless told otherwise: more than any real layer, less than would fill most disks by accident. */
@@ -64,14 +66,22 @@ export async function unpackLayers(
   stack: readonly LayerSource[],
   request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">,
 ): Promise<void> {
-  const isThere = (layer: LayerSource): boolean => pathExists(join(layerDirectory(place.paths.layers, layer.chainId), "layer.json"));
-  if (stack.every(isThere)) return;
+  if (stack.every(({ chainId }) => isLayerThere(place, chainId))) return;
   const temporary = place.makeTemporary();
   try {
     await unpackStack(stack, { layers: place.paths.layers, temporary }, unpackOptions(place, request));
   } finally {
     await place.removeTrees([temporary]);
   }
+}
+
+/** Whether all layers of `image` are unpacked. */
+export function isUnpacked(place: Place, image: Image): boolean {
+  return image.chainIds.every((chainId) => isLayerThere(place, chainId));
+}
+
+function isLayerThere(place: Place, chainId: string): boolean {
+  return pathExists(join(layerDirectory(place.paths.layers, chainId), "layer.json"));
 }
 
 /** Limits and ports of unpacking for a request. */
@@ -97,7 +107,8 @@ export function layerSources(layout: ImageLayout, image: Image): LayerSource[] {
     chainId: image.chainIds[index] ?? "",
     diffId: image.config.rootfs.diff_ids[index] ?? "",
     descriptor,
-    open: () => layout.blobs.open(descriptor.digest),
+    // Whoever applies a layer verifies it against its descriptor; once is enough.
+    open: () => readFileChunks(blobPath(layout.path, descriptor.digest)),
   }));
 }
 
@@ -117,27 +128,6 @@ export async function find(place: Place, reference: string): Promise<StoredImage
       `cannot find image ${reference}: nothing is stored at ${place.paths.root} (gantry load puts images there)`,
     );
   return await getImage(await place.layout(), reference);
-}
-
-/** What `inspect` shows of an image. */
-export async function inspect(place: Place, reference: string): Promise<Record<string, unknown>> {
-  const image = await find(place, reference);
-  return {
-    id: image.id,
-    names: image.names,
-    digest: image.descriptor.digest,
-    platform: platformOf(image),
-    sizeBytes: sizeOf(image),
-    layers: image.manifest.layers.map((layer, index) => ({
-      digest: layer.digest,
-      diffId: image.config.rootfs.diff_ids[index],
-      chainId: image.chainIds[index],
-      mediaType: layer.mediaType,
-      sizeBytes: layer.size,
-    })),
-    annotations: image.manifest.annotations ?? {},
-    config: image.config,
-  };
 }
 
 /** Every fault of the store in a sentence. */
@@ -195,7 +185,8 @@ function sizeOf(image: Image): number {
   return [...blobs.values()].reduce((sum, size) => sum + size, 0);
 }
 
-function platformOf({ config }: Image): string {
+/** The platform that an image's config says, as text. */
+export function platformOf({ config }: Image): string {
   return formatPlatform({
     os: config.os,
     architecture: config.architecture,

@@ -25,10 +25,17 @@ export function openEngine(options: PlaceOptions): Engine {
     logIn: async (request) => (await import("./registry/login.ts")).logIn(place.registries, request),
     logOut: async (registry) => (await import("./registry/login.ts")).logOut(place.registries, registry),
     listImages: (options) => images.list(place, options),
-    inspectImage: (reference) => images.inspect(place, reference),
+    inspectImage: async (reference) => (await import("./image-details.ts")).inspect(place, reference),
+    imageHistory: async (reference) => (await import("./image-details.ts")).history(place, reference),
     removeImage: async (reference, how) => (await import("./image-removal.ts")).remove(place, reference, how),
     tagImage: async (reference, name) => (await import("#image/removal.ts")).tagImage(await place.layout(), reference, name),
     untagImage: async (name) => (await import("#image/removal.ts")).untagImage(await place.layout(), name),
+    readDocument: async (request) => (await import("./documents.ts")).readDocumentAt(place, request),
+    createIndex: async (request) => (await import("./documents.ts")).createIndex(place, request),
+    changeIndex: async (request) => (await import("./documents.ts")).changeIndex(place, request),
+    attachArtifact: async (request) => (await import("./documents.ts")).attach(place, request),
+    listReferrers: async (request) => (await import("./documents.ts")).listReferrers(place, request),
+    verifyLayout: async (path, options) => (await import("./documents.ts")).verifyDirectory(path, options),
     pruneImages: async (request) => (await import("./image-removal.ts")).prune(place, request),
     runContainer: async (request) => {
       const image = await images.find(place, request.image);
@@ -69,6 +76,8 @@ function treeWork(place: Place): TreeWork {
     edit: async (request) => (await import("./trees/mutate.ts")).editImage(place, request),
     append: async (request) => (await import("./trees/mutate.ts")).appendToImage(place, request),
     squash: async (request) => (await import("./trees/mutate.ts")).squashImage(place, request),
+    export: async (request) => (await import("./trees/flat.ts")).exportTree(place, request),
+    import: async (request) => (await import("./trees/flat.ts")).importTree(place, request),
     rebase: async (request) => (await import("./trees/mutate.ts")).rebase(place, request),
     report: async (image) => (await import("./trees/report.ts")).reportLayers(place, image),
   };

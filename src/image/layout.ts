@@ -31,7 +31,7 @@ export type { WithLock } from "./blob/claim.ts";
 export const refNameAnnotation = "org.opencontainers.image.ref.name";
 
 /** index.json may be longer than a manifest: it grows with every image. */
-const indexLimits = { maxBytes: 64 << 20, maxDepth: 32 };
+export const indexLimits = { maxBytes: 64 << 20, maxDepth: 32 };
 
 /** Work that needs blobs which nothing names yet. Releasing twice is fine. */
 export interface Lease {

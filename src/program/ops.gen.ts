@@ -275,6 +275,13 @@ export interface AwaitStartOp {
   readonly path: string;
 }
 
+/** Runs the host's `program` (newuidmap, newgidmap) with the child's pid and `ids` as its arguments, for at most 30 s; its failure is a wait status, as with `hook`. */
+export interface MapIdsOp {
+  readonly op: "map-ids";
+  readonly program: string;
+  readonly ids: readonly string[];
+}
+
 /** Moves the network interface `name` of this network namespace into the one at `namespace`, or the child's when that is empty, as `newName` (`%d` in it stands for the first free number), then gives it its permanent global addresses back and brings it up. */
 export interface MoveInterfaceOp {
   readonly op: "move-interface";
@@ -978,6 +985,7 @@ export type Op =
   | SetnsOp
   | AwaitParentOp
   | AwaitStartOp
+  | MapIdsOp
   | MoveInterfaceOp
   | PropagationOp
   | RootOp
@@ -1258,6 +1266,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "await-start":
       writer.begin(33);
       writer.text(op.path);
+      break;
+    case "map-ids":
+      writer.begin(166);
+      writer.text(op.program);
+      writer.texts(op.ids);
       break;
     case "move-interface":
       writer.begin(126);
