@@ -26,7 +26,8 @@ const clear = (): void => [target, `${target}-root`].forEach((path) => rmSync(pa
 const contender = (label: string, command: readonly string[]): Contender => ({ name: label, command, prepare: clear, cleanUp: clear });
 const plain = (): readonly string[] => {
   const read = (digest: string): string => join(layout, "blobs", digest.replace(":", "/"));
-  const parse = (path: string): { manifests: { digest: string }[]; layers: { digest: string }[] } => JSON.parse(readFileSync(path, "utf8"));
+  type Document = { manifests: { digest: string }[]; layers: { digest: string }[] };
+  const parse = (path: string): Document => JSON.parse(readFileSync(path, "utf8")) as Document;
   const { layers } = parse(read(parse(join(layout, "index.json")).manifests[0]?.digest ?? ""));
   const each = layers.map(({ digest }) => `igzip -dc <${read(digest)} | tar -x --recursive-unlink -C ${target}`);
   return ["sh", "-c", ["set -e", `mkdir -p ${target}`, ...each].join("\n")];
