@@ -58,6 +58,11 @@ class Subject implements AsyncDisposable {
     });
   }
 
+  /** The same container with another runtime. */
+  as({ command, environment }: Pick<Runtime, "command" | "environment">): Subject {
+    return Object.assign(Object.create(Subject.prototype) as Subject, this, { command, environment });
+  }
+
   run(...words: readonly string[]): Promise<Ended> {
     return execute([...this.command, "--root", join(this.directory, "state"), ...words], { env: this.environment });
   }
@@ -284,6 +289,17 @@ describe.skipIf(reason !== undefined)(`checkpoint and restore${skipped(reason)}`
       expect(JSON.parse(states[1] ?? "")).toMatchObject({ id: one.id, pid: Number(readFileSync(join(one.directory, "pid"), "utf8")) });
     });
   }
+
+  test.skipIf(!installed("runc"))("an image of runc's can be restored", async () => {
+    const runc = new Subject({ command: ["runc"], environment: {} }, counter);
+    await runc.start();
+    await runc.goesOn();
+    expect(await runc.checkpoint()).toMatchObject({ code: 0 });
+    const before = runc.counted();
+    await using one = runc.as(gantry);
+    expect(await one.restore()).toEqual({ code: 0, output: "" });
+    expect(await eventually(() => one.counted() > before)).toBe(true);
+  });
 
   test("a restored container lives in cgroups of its own with the config's limits, and leaves none", async () => {
     await using one = new Subject(gantry, counter, (config) => {
