@@ -19,14 +19,15 @@ struct switch_option {
 };
 
 static const struct switch_option global_switches[] = {
-	{ "debug", 'l' },	{ "systemd-cgroup", 's' }, { "rootless=true", 0 }, { "rootless=false", 0 },
-	{ "rootless=auto", 0 }, { NULL, 0 },
+	{ "debug", 'l' }, { "systemd-cgroup", 's' }, { NULL, 0 },
 };
 static const struct switch_option making_switches[] = {
 	{ "detach", 'd' }, { "d", 'd' },	     { "keep", 'k' }, { "no-pivot", 'p' }, { "no-new-keyring", 'n' },
 	{ "no-subreaper", 0 }, { NULL, 0 },
 };
 static const char *const verbs[] = { "start", "state", "kill", "delete", "create", "run", NULL };
+
+static const char *const rootless_words[] = { "auto", "true", "false", NULL };
 
 static bool is_among(const char *word, const char *const *list)
 {
@@ -43,6 +44,20 @@ static const char *value_in(const char *word, const char *name)
 	return strlen(word) > size && memcmp(word, name, size) == 0 && word[size] == '=' ? word + size + 1 : NULL;
 }
 
+/* Adds a letter to the switches; false when it is there or there is no room. */
+static bool add_letter(struct call *call, char letter)
+{
+	for (char *at = call->switches; at < call->switches + sizeof(call->switches) - 1; at++) {
+		if (*at == letter)
+			return false;
+		if (*at != '\0')
+			continue;
+		*at = letter;
+		return true;
+	}
+	return false;
+}
+
 /* Takes the switch `word` (without dashes). False when it is none of `list`, or given twice. */
 static bool take_switch(const char *word, const struct switch_option *list, struct call *call)
 {
@@ -54,15 +69,7 @@ static bool take_switch(const char *word, const struct switch_option *list, stru
 		return false;
 	if (list[i].letter == 0)
 		return true;
-	for (char *at = call->switches; at < call->switches + sizeof(call->switches) - 1; at++) {
-		if (*at == list[i].letter)
-			return false;
-		if (*at != '\0')
-			continue;
-		*at = list[i].letter;
-		return true;
-	}
-	return false;
+	return add_letter(call, list[i].letter);
 }
 
 /* Reads the option at `*words` and moves past it. False when it is unknown here, or given twice. */
@@ -113,6 +120,14 @@ static bool is_plain_id(const char *id)
 	return true;
 }
 
+/* --rootless shapes the program; its letter is the last. */
+static bool take_rootless(struct call *call)
+{
+	if (call->rootless == NULL || same_text(call->rootless, "auto"))
+		return true;
+	return add_letter(call, call->rootless[0]);
+}
+
 /* The words of `create` and `run` after the verb. */
 static bool parse_making(char **words, struct call *call)
 {
@@ -129,24 +144,61 @@ static bool parse_making(char **words, struct call *call)
 	if ((call->pid_file != NULL && call->pid_file[0] != '/') || (call->console_socket != NULL && call->console_socket[0] != '/'))
 		return false;
 	call->id = *words;
-	return call->id != NULL && is_plain_id(call->id) && words[1] == NULL;
+	return call->id != NULL && is_plain_id(call->id) && words[1] == NULL && take_rootless(call);
+}
+
+/* The value of the variable `name` ("NAME="); NULL when it is missing or empty. */
+const char *find_variable(char **envp, const char *name)
+{
+	size_t size = strlen(name);
+
+	for (; *envp != NULL; envp++)
+		if (strlen(*envp) > size && memcmp(*envp, name, size) == 0)
+			return *envp + size;
+	return NULL;
+}
+
+/* Whether this is a user namespace: only the first one maps all ids to themselves. */
+static bool is_nested(void)
+{
+	static const char all[] = "         0          0 4294967295\n";
+	char map[sizeof(all)];
+	int size = read_file(open_path("/proc/self/uid_map", O_RDONLY), map, sizeof(map));
+
+	return size != (int)sizeof(all) - 1 || memcmp(map, all, sizeof(all) - 1) != 0;
+}
+
+/* Where the state of this user's containers is when nobody says; NULL when the compiler has to find it. As src/bin/runtime.ts. */
+static const char *default_root(char **envp)
+{
+	static char path[PATH_BYTES];
+	const char *runtime_directory = find_variable(envp, "XDG_RUNTIME_DIR=");
+	size_t at = 0;
+
+	if (SYS(geteuid) == 0 && (runtime_directory == NULL || !is_nested()))
+		return DEFAULT_ROOT;
+	if (runtime_directory == NULL || !append(path, &at, runtime_directory) || !append(path, &at, "/gantry"))
+		return NULL;
+	return path;
 }
 
 /* Understands the words of a call, or not. */
-bool parse_call(char **words, struct call *call)
+bool parse_call(char **words, char **envp, struct call *call)
 {
 	const struct value_option values[] = {
 		{ "root", &call->root },	   { "log", &call->log }, { "log-format", NULL },
-		{ "log-level", &call->log_level }, { NULL, NULL },
+		{ "log-level", &call->log_level }, { "rootless", &call->rootless }, { NULL, NULL },
 	};
 
 	while (*words != NULL && (*words)[0] == '-')
 		if (!take_option(&words, values, global_switches, call))
 			return false;
+	if (call->rootless != NULL && !is_among(call->rootless, rootless_words))
+		return false;
 	if (call->root == NULL)
-		call->root = DEFAULT_ROOT;
+		call->root = default_root(envp);
 	call->verb = *words;
-	if (call->verb == NULL || !is_among(call->verb, verbs) || call->root[0] != '/')
+	if (call->verb == NULL || !is_among(call->verb, verbs) || call->root == NULL || call->root[0] != '/')
 		return false;
 	words++;
 	call->makes = same_text(call->verb, "create") || same_text(call->verb, "run");
@@ -164,15 +216,4 @@ bool parse_call(char **words, struct call *call)
 	if (*words != NULL && same_text(call->verb, "kill"))
 		call->signal = signal_number(*words++);
 	return *words == NULL && call->signal != 0;
-}
-
-/* The value of the variable `name` ("NAME="); NULL when it is missing or empty. */
-const char *find_variable(char **envp, const char *name)
-{
-	size_t size = strlen(name);
-
-	for (; *envp != NULL; envp++)
-		if (strlen(*envp) > size && memcmp(*envp, name, size) == 0)
-			return *envp + size;
-	return NULL;
 }

@@ -89,6 +89,7 @@ int start_compiler(char **argv, char **envp);
 void settle_front(char **argv, char **envp);
 bool find_prepared(char **argv, char **envp);
 void reap_compiler(void);
+int leave_teller(void);
 void tell_by_compiler(uint32_t index, uint32_t error);
 
 /* A call of the front, as far as it is understood without the compiler; texts that were not given are NULL. */
@@ -98,6 +99,7 @@ struct call {
 	const char *id;
 	const char *log;
 	const char *log_level;
+	const char *rootless;
 	uint32_t signal;
 	bool force;
 	/* `create` or `run`, to which the rest belongs. */
@@ -111,7 +113,7 @@ struct call {
 };
 
 /* call.c */
-bool parse_call(char **words, struct call *call);
+bool parse_call(char **words, char **envp, struct call *call);
 const char *find_variable(char **envp, const char *name);
 
 /* prepared.c */

@@ -29,6 +29,10 @@ static int front_compiler = -1;
 static struct call front_call;
 static bool front_understands;
 
+/* The process that leave_teller() leaves, and the pipe to it. */
+static int teller = -1;
+static int teller_pid;
+
 /* True when the executor was called as the front. */
 bool is_front(char **argv)
 {
@@ -131,7 +135,8 @@ int start_compiler(char **argv, char **envp)
 	int first;
 
 	TRY(compiler);
-	int program OWNED = front_understands ? open_cached(&front_call, envp, compiler) : -1;
+	/* Programs of other containers are kept for the host's root only. */
+	int program OWNED = front_understands && SYS(geteuid) == 0 ? open_cached(&front_call, envp, compiler) : -1;
 	if (program < 0)
 		program = compile(compiler, argv, envp, &process);
 	TRY(program);
@@ -178,7 +183,7 @@ bool find_prepared(char **argv, char **envp)
 	/* Started by ourselves, the words have been looked at. */
 	if (argv[0][0] >= '0' && argv[0][0] <= '9')
 		return false;
-	front_understands = SYS(geteuid) == 0 && find_variable(envp, OFF_VARIABLE) == NULL && parse_call(argv + 1, &front_call) &&
+	front_understands = find_variable(envp, OFF_VARIABLE) == NULL && parse_call(argv + 1, envp, &front_call) &&
 			    make_log(&front_call);
 	if (!front_understands)
 		return false;
@@ -199,6 +204,42 @@ void reap_compiler(void)
 	close_fd(&self.compiler);
 }
 
+/*
+ * Leaves a process in the caller's namespaces, before this one joins a container's: should something fail, that tells it.
+ * Otherwise it ends with this process, whose end closes the pipe.
+ */
+int leave_teller(void)
+{
+	uint32_t failure[2];
+	int pipe[2];
+
+	if (front_argv == NULL)
+		return 0;
+	TRY(SYS(pipe2, pipe, O_CLOEXEC));
+	teller_pid = SYS(clone, SIGCHLD, NULL, NULL, NULL, 0);
+	if (teller_pid != 0) {
+		SYS(close, pipe[0]);
+		teller = pipe[1];
+		return teller_pid < 0 ? teller_pid : 0;
+	}
+	SYS(close, pipe[1]);
+	close_passed_in_parent();
+	if (SYS(read, pipe[0], failure, sizeof(failure)) == (int)sizeof(failure))
+		tell_by_compiler(failure[0], failure[1]);
+	quit(EXIT_FAILED);
+}
+
+/* Has that process tell a failure; ends with its exit code. */
+static void NORETURN tell_by_teller(uint32_t index, uint32_t error)
+{
+	uint32_t failure[2] = { index, error };
+	int status = EXIT_FAILED << 8;
+
+	SYS(write, teller, failure, sizeof(failure));
+	SYS(wait4, teller_pid, &status, 0, NULL);
+	quit((status >> 8) & 0xff);
+}
+
 /* After a failure of op `index` and the cleanup: becomes the compiler, which says what happened. Returns when there is no front. */
 void tell_by_compiler(uint32_t index, uint32_t error)
 {
@@ -209,6 +250,8 @@ void tell_by_compiler(uint32_t index, uint32_t error)
 
 	if (front_argv == NULL)
 		return;
+	if (teller >= 0)
+		tell_by_teller(index, error);
 	if (front_compiler < 0)
 		front_compiler = open_compiler();
 	numbers[0][format_decimal(numbers[0], index)] = '\0';

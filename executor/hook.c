@@ -10,6 +10,9 @@
 /* Failures of this op beyond errno: this number and a wait status. */
 #define FAILED_STATUS 4096
 #define SHOWN_BYTES 4096
+/* Three numbers for each of the 340 lines that a map may have. */
+#define IDS_LIMIT 1020
+#define HELPER_SECONDS 30
 
 /* One memory file for input or output. */
 static int memory_file(void)
@@ -117,4 +120,30 @@ int op_hook(const struct op_hook *op)
 	TRY(output);
 	TRY(write_state(input, op));
 	return run_hook(op, input, output);
+}
+
+int op_map_ids(const struct op_map_ids *op)
+{
+	static char *args[IDS_LIMIT + 3];
+	static char *env[1];
+	struct op_hook hook = { .path = op->program, .args = args, .env = env, .timeout = HELPER_SECONDS };
+	char pid[11];
+	size_t count = 2;
+
+	if (self.pid <= 0)
+		return -ESRCH;
+	pid[format_decimal(pid, (uint32_t)self.pid)] = '\0';
+	args[0] = (char *)(uintptr_t)op->program;
+	args[1] = pid;
+	for (char **id = op->ids; *id != NULL; id++) {
+		if (count == IDS_LIMIT + 2)
+			return -E2BIG;
+		args[count++] = *id;
+	}
+	args[count] = NULL;
+	int input OWNED = memory_file();
+	int output OWNED = memory_file();
+	TRY(input);
+	TRY(output);
+	return run_hook(&hook, input, output);
 }

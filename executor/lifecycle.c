@@ -200,6 +200,9 @@ int op_join(const struct op_join *op)
 {
 	if (self.target < 0)
 		return -ESRCH;
+	/* From within, the compiler could be seen by the container, and would not come out. */
+	if (!self.is_child && (op->flags & CLONE_NEWUSER) != 0)
+		TRY(leave_teller());
 	return SYS(setns, self.target, op->flags);
 }
 

@@ -50,6 +50,7 @@ enum op_code {
 	OP_SETNS = 31,
 	OP_AWAIT_PARENT = 32,
 	OP_AWAIT_START = 33,
+	OP_MAP_IDS = 166,
 	OP_MOVE_INTERFACE = 126,
 	OP_PROPAGATION = 40,
 	OP_ROOT = 41,
@@ -136,6 +137,10 @@ enum op_code {
 	OP_SIGNAL_CGROUP = 144,
 	OP_REMOVE_EMPTY_CGROUP = 145,
 	OP_MAKE_CPUSET = 170,
+	OP_LIST_TREE = 175,
+	OP_LIST_ENTRY = 176,
+	OP_SEND_FILE = 177,
+	OP_COMPARE_FILES = 178,
 };
 
 /* Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit. */
@@ -376,6 +381,12 @@ struct op_await_parent {
 /* Tells the parent that all is ready, then waits until somebody writes a byte to the fifo `path`, which `open-start` opened before the pivot, or opens and closes it. */
 struct op_await_start {
 	const char *path;
+};
+
+/* Runs the host's `program` (newuidmap, newgidmap) with the child's pid and `ids` as its arguments, for at most 30 s; its failure is a wait status, as with `hook`. */
+struct op_map_ids {
+	const char *program;
+	char **ids; /* ends in NULL */
 };
 
 /* Moves the network interface `name` of this network namespace into the one at `namespace`, or the child's when that is empty, as `newName` (`%d` in it stands for the first free number), then gives it its permanent global addresses back and brings it up. */
@@ -933,6 +944,27 @@ struct op_make_cpuset {
 	const char *path;
 };
 
+/* Writes a record of the directory `path`, of each of its entries, and so on for each directory in it (not across mounts), to descriptor 1. EAGAIN when a directory changes meanwhile. */
+struct op_list_tree {
+	const char *path;
+};
+
+/* Writes a record of `path`, or one that says that nothing is there, to descriptor 1. No link is followed. */
+struct op_list_entry {
+	const char *path;
+};
+
+/* Writes a record of the regular file `path`, its data without holes in pieces of offset (8), length (4), 0 (4) and the bytes, an empty piece, and a record of the file after that, to descriptor 1. EAGAIN when it is no regular file or loses data meanwhile. */
+struct op_send_file {
+	const char *path;
+};
+
+/* Writes a record to descriptor 1 whose status is 0 when the regular files `left` and `right` hold the same bytes and 1 when they do not. */
+struct op_compare_files {
+	const char *left;
+	const char *right;
+};
+
 /* Where an op may stand. */
 enum place {
 	IN_MAIN = 1,
@@ -1031,6 +1063,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_CHILD;
 	case OP_AWAIT_START:
 		return IN_CHILD;
+	case OP_MAP_IDS:
+		return IN_MAIN;
 	case OP_MOVE_INTERFACE:
 		return IN_MAIN;
 	case OP_PROPAGATION:
@@ -1203,6 +1237,14 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_MAKE_CPUSET:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_LIST_TREE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_LIST_ENTRY:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SEND_FILE:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_COMPARE_FILES:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	default:
 		return 0;
 	}
@@ -1252,6 +1294,7 @@ union any_op {
 	struct op_setns setns_;
 	struct op_await_parent await_parent_;
 	struct op_await_start await_start_;
+	struct op_map_ids map_ids_;
 	struct op_move_interface move_interface_;
 	struct op_propagation propagation_;
 	struct op_root root_;
@@ -1338,6 +1381,10 @@ union any_op {
 	struct op_signal_cgroup signal_cgroup_;
 	struct op_remove_empty_cgroup remove_empty_cgroup_;
 	struct op_make_cpuset make_cpuset_;
+	struct op_list_tree list_tree_;
+	struct op_list_entry list_entry_;
+	struct op_send_file send_file_;
+	struct op_compare_files compare_files_;
 };
 
 /* X(code, name) for every op: dispatchers and checks are made from this list, so none can miss one. */
@@ -1385,6 +1432,7 @@ union any_op {
 	X(OP_SETNS, setns) \
 	X(OP_AWAIT_PARENT, await_parent) \
 	X(OP_AWAIT_START, await_start) \
+	X(OP_MAP_IDS, map_ids) \
 	X(OP_MOVE_INTERFACE, move_interface) \
 	X(OP_PROPAGATION, propagation) \
 	X(OP_ROOT, root) \
@@ -1470,7 +1518,11 @@ union any_op {
 	X(OP_WRITE_AND_AWAIT, write_and_await) \
 	X(OP_SIGNAL_CGROUP, signal_cgroup) \
 	X(OP_REMOVE_EMPTY_CGROUP, remove_empty_cgroup) \
-	X(OP_MAKE_CPUSET, make_cpuset)
+	X(OP_MAKE_CPUSET, make_cpuset) \
+	X(OP_LIST_TREE, list_tree) \
+	X(OP_LIST_ENTRY, list_entry) \
+	X(OP_SEND_FILE, send_file) \
+	X(OP_COMPARE_FILES, compare_files)
 
 /* Decoders: true when the record's body holds exactly these fields and nothing else. */
 static inline bool decode_lock(struct reader *r, struct op_lock *op)
@@ -1753,6 +1805,13 @@ static inline bool decode_await_parent(struct reader *r, struct op_await_parent 
 static inline bool decode_await_start(struct reader *r, struct op_await_start *op)
 {
 	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_map_ids(struct reader *r, struct op_map_ids *op)
+{
+	return take_text(r, &op->program) &&
+	       take_texts(r, &op->ids) &&
 	       at_end(r);
 }
 
@@ -2394,6 +2453,31 @@ static inline bool decode_make_cpuset(struct reader *r, struct op_make_cpuset *o
 {
 	return take_text(r, &op->top) &&
 	       take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_list_tree(struct reader *r, struct op_list_tree *op)
+{
+	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_list_entry(struct reader *r, struct op_list_entry *op)
+{
+	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_send_file(struct reader *r, struct op_send_file *op)
+{
+	return take_text(r, &op->path) &&
+	       at_end(r);
+}
+
+static inline bool decode_compare_files(struct reader *r, struct op_compare_files *op)
+{
+	return take_text(r, &op->left) &&
+	       take_text(r, &op->right) &&
 	       at_end(r);
 }
 

@@ -24,7 +24,7 @@ type QuestionName =
   | "readSchemata";
 
 /** facts.json: the plain facts, and the answers to questions about files. */
-interface RecordedFacts extends Omit<HostFacts, QuestionName | "cgroupFiles"> {
+interface RecordedFacts extends Omit<HostFacts, QuestionName | "cgroupFiles" | "user"> {
   readonly directories: readonly string[];
   readonly files: readonly string[];
   readonly cpusets: Readonly<Record<string, Cpuset>>;
@@ -35,6 +35,10 @@ interface RecordedFacts extends Omit<HostFacts, QuestionName | "cgroupFiles"> {
   readonly selinux?: boolean;
   readonly resctrl?: string;
   readonly schemata?: Readonly<Record<string, string>>;
+  /** Where newuidmap and newgidmap are. */
+  readonly idHelpers?: string;
+  /** What may be written to; everything when absent. */
+  readonly writable?: readonly string[];
 }
 
 function readJson(path: string): unknown {
@@ -44,13 +48,31 @@ function readJson(path: string): unknown {
 function compileCase(name: string): CompiledContainer {
   const folder = `${cases}/${name}`;
   const recorded = readJson(`${folder}/facts.json`) as RecordedFacts;
-  const { directories, files, cpusets, cgroupFiles = {}, systemd, appArmor, selinux, resctrl, schemata, ...plain } = recorded;
+  const {
+    directories,
+    files,
+    cpusets,
+    cgroupFiles = {},
+    systemd,
+    appArmor,
+    selinux,
+    resctrl,
+    schemata,
+    idHelpers,
+    writable,
+    ...plain
+  } = recorded;
   const facts: HostFacts = {
     ...plain,
     isDirectory: (path) => (directories.includes(path) ? true : files.includes(path) ? false : undefined),
     findCpuset: (directory) => cpusets[directory],
     isSetgroupsDenied: () => false,
     cgroupFiles: { ...unknownCgroupFiles, read: (path) => cgroupFiles[path], systemd: () => systemd },
+    user: {
+      isNested: () => false,
+      findIdHelper: (helper) => (idHelpers === undefined ? undefined : `${idHelpers}/${helper}`),
+      mayWrite: (path) => writable?.includes(path) ?? true,
+    },
     readAppArmor: () => appArmor ?? "off",
     isSelinuxEnabled: () => selinux ?? false,
     findResctrl: () => resctrl,

@@ -63,6 +63,21 @@ kind (4), op index (4), value (4), 0 (4).
 While \`supervise\` runs, the caller may write signal numbers (4 bytes each) to the socket: each is sent to the child.
 The executor exits with 0, with the child's exit code (or 128 + signal) after \`supervise\`, or with 125 after a failure.
 
+## Records of trees
+
+\`list-tree\`, \`list-entry\`, \`send-file\` and \`compare-files\` write records to descriptor 1. A record has 96 bytes, then the name, the
+target of a symbolic link, the extended attributes (length of the name (4), of the value (4), name, value), and zero bytes up to a multiple of 8.
+
+| offset | bytes | content |
+| --: | --: | --- |
+| 0 | 4 | length of the record in bytes |
+| 4 | 2 | kind: 1 entry of the directory listed last, 2 directory (its path is the name; its entries follow), 3 nothing is there, 4 data begins, 5 data has ended, 6 compared |
+| 6 | 2 | length of the name |
+| 8 | 4 each | mode with S_IF* bits, owner, group, links, device number (major, minor), file system (major, minor) |
+| 40 | 8 each | size, inode, seconds of modification, seconds of change |
+| 72 | 4 each | nanoseconds of modification, of change |
+| 80 | 4 each | length of the link's target, of the extended attributes, status, 0 |
+
 ## Ops
 
 "In" says where an op may stand: in section 0 (m), in the cleanup (c), in a child's section (k), in a stream (s).

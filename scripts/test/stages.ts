@@ -1,5 +1,6 @@
 /** The list of stages, cheapest first: a fault is reported by the fastest stage that can see it. */
 import { existsSync } from "node:fs";
+import { patient } from "../../test/support/slowness.ts";
 import type { Stage } from "./stage.ts";
 
 const minuteMs = 60_000;
@@ -16,10 +17,10 @@ function bunTest(shape: Shape, ...paths: string[]): Stage {
   // Without a path bun would run every test there is; with one that does not exist it runs none, and the stage fails.
   const wanted = present.length > 0 ? present : paths;
   return {
-    limitMs: 8 * minuteMs,
     ...shape,
+    limitMs: patient(shape.limitMs ?? 8 * minuteMs),
     counting: "bun",
-    command: ["bun", "test", "--only-failures", "--timeout=60000", ...wanted.map((path) => `./${path}`)],
+    command: ["bun", "test", "--only-failures", `--timeout=${patient(minuteMs)}`, ...wanted.map((path) => `./${path}`)],
   };
 }
 
@@ -32,7 +33,7 @@ function allStages(): Stage[] {
     check("lint", "oxlint"),
     check("unused", "knip"),
     bunTest({ name: "house", suite: "fast" }, "test/house/"),
-    bunTest({ name: "unit", suite: "fast" }, "src/", "scripts/", "test/contract/", "test/golden.test.ts"),
+    bunTest({ name: "unit", suite: "fast" }, "src/", "scripts/", "test/contract/", "test/golden.test.ts", "test/config-fuzz.test.ts"),
     check("executor", "sh", "scripts/check-executor.sh"),
     bunTest({ name: "root", suite: "fast", ...needsRoot }, "test/root/"),
     bunTest({ name: "acceptance", suite: "slow", limitMs: 12 * minuteMs, ...needsRoot }, "test/acceptance/"),

@@ -9,6 +9,7 @@ import { openEngine } from "#engine/local-engine.ts";
 import type { Engine } from "#engine/engine.ts";
 import type { Snapshotter } from "#engine/place.ts";
 import { nowMs } from "#sys/clock.ts";
+import { writeTextAtomic } from "#sys/small-files.ts";
 import { networkUser } from "#sys/network.ts";
 import { isTerminal, writeStandard } from "#sys/standard-streams.ts";
 import { readSecret } from "./read-secret.ts";
@@ -33,6 +34,8 @@ export function makeContext(root: string | undefined, output: Output, executable
     currentDirectory: process.cwd(),
     environment: process.env,
     now: nowMs,
+    user: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+    writeText: (path, text) => writeTextAtomic(path, text, 0o644),
     readText,
     standardInput: () => process.stdin as AsyncIterable<Uint8Array>,
     writeBytes: (bytes) => {

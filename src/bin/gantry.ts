@@ -11,6 +11,24 @@ export interface Installation {
   readonly executable: string;
 }
 
+const longWork = new Set([
+  "load",
+  "verify",
+  "copy",
+  "save",
+  "pull",
+  "push",
+  "unpack",
+  "repack",
+  "commit",
+  "append",
+  "squash",
+  "layers",
+  "layout",
+  "export",
+  "import",
+]);
+
 /** Runs `gantry` with `words` and resolves with its exit code. */
 export async function gantryMain(words: readonly string[], installation: Installation): Promise<number> {
   const output: Output = {
@@ -24,7 +42,7 @@ export async function gantryMain(words: readonly string[], installation: Install
     interactive: isTerminal(2),
   };
   // The executable starts with the JIT held back (scripts/build.ts); these commands run long enough to want it.
-  if (["load", "verify", "copy", "save", "pull", "push"].some((word) => words.includes(word))) Bun.unsafe.setJITPolicy(1);
+  if (words.some((word) => longWork.has(word))) Bun.unsafe.setJITPolicy(1);
   return await runGantry(words, {
     output,
     version: installation.version,

@@ -6,7 +6,7 @@ import { runRuntime } from "#cli/oci/runtime.ts";
 import { encodeProgram } from "#program/encode.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
-import { findCache } from "./cache.ts";
+import { defaultRoot, findCache, listenDescriptors } from "./runtime-environment.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
 import { otherPrograms } from "./run-other.ts";
 
@@ -47,27 +47,21 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
     },
     now: nowMs,
     listenDescriptors: listenDescriptors(),
-    defaultRoot: defaultRoot(),
+    // Asked for when no other is given.
+    get defaultRoot() {
+      return defaultRoot();
+    },
   });
   // After a failure there is nobody who waits: the executor has become this process.
-  if (!delivered && words[0] !== "__failed") {
+  if (words[0] === "__failed") return exitCode;
+  if (!delivered) {
     deliver(
       encodeProgram({ main: [{ op: { op: "exit", code: exitCode }, origin: "default: nothing is to be run" }], cleanup: [], children: [] }),
     );
   }
+  // At its end Bun gives terminals the settings that they had at its start; by then the executor has made the caller's raw.
+  process.kill(process.pid, "SIGKILL");
   return exitCode;
-}
-
-function defaultRoot(): string {
-  const uid = process.getuid?.() ?? 0;
-  return uid === 0 ? "/run/gantry" : `${process.env["XDG_RUNTIME_DIR"] ?? `/tmp/gantry-${uid}`}/gantry`;
-}
-
-/** sd_listen_fds(3): meant is the executor, which has started this process or, after a failure, has become it. */
-function listenDescriptors(): number {
-  const meant = Number(process.env["LISTEN_PID"]);
-  const count = Number(process.env["LISTEN_FDS"]);
-  return (meant === process.ppid || meant === process.pid) && Number.isSafeInteger(count) && count > 0 ? count : 0;
 }
 
 function read<Value>(verb: string, path: string, access: () => Value): Value {

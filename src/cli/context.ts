@@ -12,6 +12,10 @@ export interface CliContext {
   /** The caller's environment, for `-e NAME` without a value. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly now: () => number;
+  /** Ids of the caller. */
+  readonly user: { readonly uid: number; readonly gid: number };
+  /** Writes a new text file or replaces one. */
+  readonly writeText: (path: string, text: string) => void;
   /** Reads a whole text file (`--env-file`). @throws CodedError `not-found` */
   readonly readText: (path: string) => string;
   /** Standard input, for `load -`. */

@@ -3,10 +3,26 @@ import { CodedError, isSystemError } from "#base/errors.ts";
 import { checkOperands, parseArguments, UsageError } from "./arguments.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./command.ts";
 import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
+import { pruneCommand, tagCommand, untagCommand } from "./commands/image-names.ts";
 import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
 import { copyCommand, saveCommand } from "./commands/copy.ts";
+import { artifactCommand } from "./commands/artifact.ts";
+import { exportCommand, importCommand } from "./commands/flat.ts";
+import { historyCommand } from "./commands/history.ts";
+import { layoutCommand } from "./commands/layout.ts";
+import { manifestCommand } from "./commands/manifest.ts";
 import { explainCommand, inspectCommand } from "./commands/inspect.ts";
+import { diffCommand, layersCommand } from "./commands/layers.ts";
 import { loadCommand } from "./commands/load.ts";
+import {
+  appendCommand,
+  commitCommand,
+  configCommand,
+  rebaseCommand,
+  repackCommand,
+  squashCommand,
+  unpackCommand,
+} from "./commands/new-images.ts";
 import { loginCommand, logoutCommand } from "./commands/login.ts";
 import { pullCommand, pushCommand } from "./commands/registry.ts";
 import { complete, completionScript } from "./completion.ts";
@@ -53,10 +69,28 @@ export const commands: readonly Command<CliContext>[] = [
   saveCommand,
   copyCommand,
   imagesCommand,
+  tagCommand,
+  untagCommand,
   rmiCommand,
+  pruneCommand,
+  historyCommand,
+  exportCommand,
+  importCommand,
+  manifestCommand,
+  artifactCommand,
+  layoutCommand,
   inspectCommand,
   explainCommand,
   verifyCommand,
+  commitCommand,
+  diffCommand,
+  unpackCommand,
+  repackCommand,
+  layersCommand,
+  configCommand,
+  appendCommand,
+  squashCommand,
+  rebaseCommand,
   completionCommand,
 ];
 

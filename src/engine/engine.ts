@@ -2,6 +2,13 @@
 import type { Program } from "#program/encode.ts";
 import type { Container } from "./containers/record.ts";
 import type { ContainerRequest } from "./containers/request.ts";
+import type { CommitRequest, ContainerChange } from "./trees/container-changes.ts";
+import type { ExportRequest, ImportRequest } from "./trees/flat.ts";
+import type { MutateRequest } from "./trees/mutate.ts";
+import type { NewImage } from "./trees/new-image.ts";
+import type { RepackRequest } from "./trees/repack.ts";
+import type { LayerReport } from "./trees/report.ts";
+import type { UnpackRequest } from "./trees/unpack.ts";
 import type { LoginRequest } from "./registry/login.ts";
 import type { PulledImage, PullRequest } from "./registry/pull.ts";
 import type { PushedImage, PushRequest } from "./registry/push.ts";
@@ -14,8 +21,13 @@ export interface ImageSummary {
   readonly id: string;
   readonly manifestDigest: string;
   readonly createdAt: Date | undefined;
-  /** Bytes of manifest, config and layers as stored (compressed). */
+  /** Bytes of documents and layers as stored (compressed). */
   readonly sizeBytes: number;
+  /** How much of that nothing else in the store needs; unknown (all of it) for an image that was just loaded. */
+  readonly uniqueBytes: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** What it is when no container can be made of it here; `images` lists such entries only on request. */
+  readonly kind: "image" | "artifact" | "index" | "referrers";
   readonly platform: string;
 }
 
@@ -107,6 +119,94 @@ export interface RemovedImage {
   readonly deleted: readonly string[];
 }
 
+/** A document that is wanted as it is. */
+export interface DocumentRequest {
+  /** `transport:place` or a name in the store. */
+  readonly image: string;
+  /** What the name points at, or the config of the image for the platform. */
+  readonly part: "manifest" | "config";
+  /** The manifest for this platform, where the name points at an index. */
+  readonly platform?: string;
+  readonly insecure?: boolean;
+}
+
+/** A document as it is. */
+export interface FoundDocument {
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What `attachArtifact` takes. */
+export interface AttachRequest {
+  /** The image, as `transport:place` or a name in the store; the artifact goes to the same place. */
+  readonly subject: string;
+  /** Attaches to the manifest for this platform instead of the index. */
+  readonly platform?: string;
+  readonly artifactType: string;
+  readonly files: readonly { readonly path: string; readonly mediaType: string }[];
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly insecure?: boolean;
+}
+
+/** Something that refers to an image, or to what refers to it. */
+export interface ReferrerSummary {
+  readonly digest: string;
+  readonly subject: string;
+  readonly artifactType: string;
+  /** Of its manifest. */
+  readonly sizeBytes: number;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** What is changed in an index: an entry, by digest or platform, or the index itself. */
+export interface IndexChange {
+  readonly entry?: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly platform: { readonly os?: string; readonly architecture?: string; readonly variant?: string; readonly "os.version"?: string };
+  readonly isRemoval?: boolean;
+}
+
+/** A fault of a layout. */
+export interface LayoutProblem {
+  readonly message: string;
+  /** The document or blob that it is about. */
+  readonly digest?: string;
+  /** JSON Pointer into that document, or into index.json. */
+  readonly pointer?: string;
+}
+
+/** A step of how an image came about. */
+export interface HistoryStep {
+  readonly createdAt: Date | undefined;
+  readonly createdBy: string;
+  readonly comment: string;
+  readonly author: string;
+  /** Bytes of the layer as stored; 0 for a step that made none. */
+  readonly sizeBytes: number;
+  /** Digest of the layer; undefined for a step that made none. */
+  readonly layer: string | undefined;
+}
+
+/** What pruning takes away. */
+export interface PruneRequest {
+  /** Images with names too, unless a container uses them. Artifacts with names stay. */
+  readonly all: boolean;
+  /** Only says what would go. */
+  readonly isDryRun: boolean;
+}
+
+/** What was pruned. */
+export interface PrunedImages {
+  readonly images: readonly { readonly digest: string; readonly names: readonly string[] }[];
+  readonly blobs: number;
+  /** Chain ids of unpacked layers. */
+  readonly layers: readonly string[];
+  readonly freedBytes: number;
+  /** Pids of processes at work in the store: while they are, nothing that lacks a name can be told from what they need. */
+  readonly waitingFor: readonly number[];
+}
+
 /** The engine. Any number of processes may use one root at once; any of them may die at any point. */
 export interface Engine {
   loadImages(request: LoadRequest): Promise<readonly ImageSummary[]>;
@@ -122,11 +222,30 @@ export interface Engine {
   logIn(request: LoginRequest): Promise<string>;
   /** Forgets the credentials for a registry; false when there were none. */
   logOut(registry: string): Promise<boolean>;
-  listImages(): Promise<readonly ImageSummary[]>;
+  /** All images, one row per name; with `all`, artifacts, images of other platforms and lists of referrers too. */
+  listImages(options?: { readonly all: boolean }): Promise<readonly ImageSummary[]>;
   /** Everything known about an image, as plain data. @throws CodedError `not-found` */
   inspectImage(reference: string): Promise<Record<string, unknown>>;
+  /** How an image came about, its newest step first. Layers without a step in the history have steps of their own. */
+  imageHistory(reference: string): Promise<readonly HistoryStep[]>;
   /** @throws CodedError `wrong-state` when a container uses it and `force` is not given */
   removeImage(reference: string, options: { readonly force: boolean }): Promise<RemovedImage>;
+  /** Gives an image one more name; an image that had it loses it. @throws CodedError `not-found` */
+  tagImage(reference: string, name: string): Promise<void>;
+  /** Takes a name away and leaves the image; resolves with the whole name. @throws CodedError `not-found` */
+  untagImage(name: string): Promise<string>;
+  pruneImages(request: PruneRequest): Promise<PrunedImages>;
+  /** Reads a manifest, index or config byte for byte. @throws CodedError `not-found` */
+  readDocument(request: DocumentRequest): Promise<FoundDocument>;
+  /** Makes an index of images of the store; resolves with its digest. @throws CodedError `invalid-argument` for two of one platform */
+  createIndex(request: { name: string; images: readonly string[]; annotations: Readonly<Record<string, string>> }): Promise<string>;
+  /** Makes a changed index and gives it the name of the old one; resolves with its digest. @throws CodedError */
+  changeIndex(request: { name: string; edit: IndexChange }): Promise<string>;
+  /** Attaches files to an image; resolves with the digest of the artifact's manifest. @throws CodedError */
+  attachArtifact(request: AttachRequest): Promise<string>;
+  listReferrers(request: Pick<AttachRequest, "subject" | "platform" | "insecure">): Promise<readonly ReferrerSummary[]>;
+  /** Finds every fault of the image layout at a path; nothing is changed there. */
+  verifyLayout(path: string, options: { readonly isDeep: boolean; readonly mayLackBlobs: boolean }): Promise<readonly LayoutProblem[]>;
   /** Starts a container with the caller's stdio. @throws CodedError */
   runContainer(request: ContainerRequest): Promise<ForegroundContainer>;
   /** The program that `runContainer` would run; nothing is changed, nobody needs to be root. */
@@ -136,4 +255,28 @@ export interface Engine {
   removeContainer(reference: string, options: { readonly force: boolean }): Promise<string>;
   /** Recomputes and compares all that is stored; one sentence per fault. */
   verify(): Promise<readonly string[]>;
+  /** Work on the trees that images and containers are. */
+  readonly trees: TreeWork;
+}
+
+/** What can be made of trees, and they of images. An image is a name in the store or `oci:DIRECTORY[:TAG]`. */
+export interface TreeWork {
+  /** Makes a bundle of an image; resolves with the image's id. @throws CodedError `already-exists` when something is there */
+  unpack(request: UnpackRequest): Promise<string>;
+  /** Makes an image of what was changed in a bundle. */
+  repack(request: RepackRequest): Promise<NewImage>;
+  /** Makes an image of what a container has changed. */
+  commit(request: CommitRequest): Promise<NewImage>;
+  /** What a container has changed, by path. */
+  diff(container: string): Promise<readonly ContainerChange[]>;
+  edit(request: MutateRequest & { readonly history: boolean }): Promise<NewImage>;
+  append(request: MutateRequest & { readonly layers: readonly string[] }): Promise<NewImage>;
+  squash(request: MutateRequest & { readonly from: number }): Promise<NewImage>;
+  /** Writes the file system of a container or image as a tar. */
+  export(request: ExportRequest): Promise<void>;
+  /** Makes an image of one layer of such a tar. */
+  import(request: ImportRequest): Promise<NewImage>;
+  rebase(request: MutateRequest & { readonly oldBase: string; readonly newBase: string }): Promise<NewImage>;
+  /** What each layer of an image does and costs. */
+  report(image: string): Promise<LayerReport>;
 }

@@ -1,22 +1,20 @@
 /** Images on this machine: loaded with their layers unpacked, listed, inspected, removed with what nothing else uses. */
 import { basename, join } from "node:path";
 import { CodedError } from "#base/errors.ts";
+import { blobPath } from "#image/blob/directory.ts";
 import type { Image } from "#image/image.ts";
-import { getImage, listImages, removeImage, type StoredImage } from "#image/images.ts";
+import { getImage, listImages, type StoredImage, type StoredOther } from "#image/images.ts";
 import type { ImageLayout } from "#image/layout.ts";
 import { loadImages, type LoadOptions } from "#image/load.ts";
 import { openImageSource } from "#image/source/open.ts";
-import { collectGarbage } from "#image/reachable.ts";
 import { verifyLayout } from "#image/verify.ts";
-import { parseDigest } from "#spec/digest.ts";
-import type { Descriptor } from "#spec/image.ts";
 import { formatPlatform, parsePlatform } from "#spec/platform.ts";
-import { readContainers } from "./containers/list.ts";
-import type { Container } from "./containers/record.ts";
-import type { ImageSummary, LoadRequest, RemovedImage } from "./engine.ts";
+import type { ImageSummary, LoadRequest } from "./engine.ts";
+import { collectUnused } from "./image-removal.ts";
 import type { Place, Snapshotter } from "./place.ts";
-import { discardLayer, layerDirectory, listLayers, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
+import { layerDirectory, listLayers, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
 import { maxLayers } from "./rootfs/overlay.ts";
+import { readFileChunks } from "#sys/fs.ts";
 import { pathExists } from "#sys/small-files.ts";
 
 /** Most bytes of one unpacked layer unless told otherwise: more than any real layer, less than would fill most disks by accident. */
@@ -68,8 +66,7 @@ export async function unpackLayers(
   stack: readonly LayerSource[],
   request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">,
 ): Promise<void> {
-  const isThere = (layer: LayerSource): boolean => pathExists(join(layerDirectory(place.paths.layers, layer.chainId), "layer.json"));
-  if (stack.every(isThere)) return;
+  if (stack.every(({ chainId }) => isLayerThere(place, chainId))) return;
   const temporary = place.makeTemporary();
   try {
     await unpackStack(stack, { layers: place.paths.layers, temporary }, unpackOptions(place, request));
@@ -78,11 +75,20 @@ export async function unpackLayers(
   }
 }
 
+/** Whether all layers of `image` are unpacked. */
+export function isUnpacked(place: Place, image: Image): boolean {
+  return image.chainIds.every((chainId) => isLayerThere(place, chainId));
+}
+
+function isLayerThere(place: Place, chainId: string): boolean {
+  return pathExists(join(layerDirectory(place.paths.layers, chainId), "layer.json"));
+}
+
 /** Limits and ports of unpacking for a request. */
 export function unpackOptions(place: Place, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): UnpackOptions {
   return {
     maxLayerBytes: request.maxLayerBytes ?? defaultMaxLayerBytes,
-    openStream: () => place.openStream(),
+    openStream: (output) => place.openStream(output),
     onProgress: (layer, index, doneBytes) =>
       request.onProgress?.({
         kind: "layer",
@@ -101,15 +107,17 @@ export function layerSources(layout: ImageLayout, image: Image): LayerSource[] {
     chainId: image.chainIds[index] ?? "",
     diffId: image.config.rootfs.diff_ids[index] ?? "",
     descriptor,
-    open: () => layout.blobs.open(descriptor.digest),
+    // Whoever applies a layer verifies it against its descriptor; once is enough.
+    open: () => readFileChunks(blobPath(layout.path, descriptor.digest)),
   }));
 }
 
-/** All images, one row per name. */
-export async function list(place: Place): Promise<ImageSummary[]> {
+/** All images, one row per name; with `all`, what is no image for this machine too. */
+export async function list(place: Place, { all }: { readonly all: boolean } = { all: false }): Promise<ImageSummary[]> {
   if (!place.exists) return [];
-  const { images } = await listImages(await place.layout());
-  return images.flatMap((image) => namesOf(image).map((name) => summarize(image, name)));
+  const { images, others } = await listImages(await place.layout());
+  const rows = images.flatMap((image) => namesOf(image).map((name) => summarize(image, name)));
+  return all ? [...rows, ...others.flatMap((other) => namesOf(other).map((name) => summarizeOther(other, name)))] : rows;
 }
 
 /** Finds an image. @throws CodedError `not-found` */
@@ -120,74 +128,6 @@ export async function find(place: Place, reference: string): Promise<StoredImage
       `cannot find image ${reference}: nothing is stored at ${place.paths.root} (gantry load puts images there)`,
     );
   return await getImage(await place.layout(), reference);
-}
-
-/** What `inspect` shows of an image. */
-export async function inspect(place: Place, reference: string): Promise<Record<string, unknown>> {
-  const image = await find(place, reference);
-  return {
-    id: image.id,
-    names: image.names,
-    digest: image.descriptor.digest,
-    platform: platformOf(image),
-    sizeBytes: sizeOf(image),
-    layers: image.manifest.layers.map((layer, index) => ({
-      digest: layer.digest,
-      diffId: image.config.rootfs.diff_ids[index],
-      chainId: image.chainIds[index],
-      mediaType: layer.mediaType,
-      sizeBytes: layer.size,
-    })),
-    annotations: image.manifest.annotations ?? {},
-    config: image.config,
-  };
-}
-
-/** Removes a name or an image, and with it the blobs and layers that nothing else uses. */
-export async function remove(place: Place, reference: string, options: { readonly force: boolean }): Promise<RemovedImage> {
-  const image = await find(place, reference);
-  const layout = await place.layout();
-  const containers = readContainers(place.paths);
-  const user = containers.find((container) => container.record.imageId === image.id && image.names.length <= 1);
-  if (user !== undefined && !options.force) {
-    throw new CodedError(
-      "wrong-state",
-      `cannot remove image ${reference}: container ${user.record.name} uses it (remove that first, or use --force)`,
-    );
-  }
-  const removal = await removeImage(layout, reference, { force: options.force, keep: containers.map(manifestOf) });
-  const layers = await place.withLock(() => discardUnusedLayers(place, layout));
-  await place.sweep();
-  return { untagged: removal.untagged, deleted: [...(removal.removed === undefined ? [] : [removal.removed]), ...layers] };
-}
-
-/** A container keeps its image's blobs: they are what it can be compared with and committed against. */
-function manifestOf({ record }: Container): Descriptor {
-  return { ...record.manifest, digest: parseDigest(record.manifest.digest) };
-}
-
-/** Blobs and layers that nothing uses go, unless somebody is at work on blobs that nothing uses yet. */
-async function collectUnused(place: Place, layout: ImageLayout): Promise<void> {
-  await collectGarbage(layout, readContainers(place.paths).map(manifestOf));
-  await place.withLock(() => discardUnusedLayers(place, layout));
-}
-
-/** Layers that neither an image nor a container uses go. The lock is held: no container is between its record and its mounts. */
-async function discardUnusedLayers(place: Place, layout: ImageLayout): Promise<string[]> {
-  if ((await layout.listLeaseHolders()).length > 0) return [];
-  const { images, unreadable } = await listImages(layout);
-  // What a damaged image needs is unknown: nothing is taken away then.
-  if (unreadable.length > 0) return [];
-  const used = new Set<string>([
-    ...images.flatMap((image) => image.chainIds),
-    ...readContainers(place.paths).flatMap(({ record }) => record.layers),
-  ]);
-  const unused = listLayers(place.paths.layers).filter((chainId) => !used.has(chainId));
-  if (unused.length === 0) return [];
-  const temporary = place.makeTemporary();
-  for (const chainId of unused) discardLayer(place.paths.layers, chainId, temporary);
-  await place.removeTrees([temporary]);
-  return unused;
 }
 
 /** Every fault of the store in a sentence. */
@@ -205,24 +145,48 @@ export async function verify(place: Place): Promise<string[]> {
   ];
 }
 
+function summarizeOther(other: StoredOther, name: string | undefined): ImageSummary {
+  const { entry, kind, artifactType, sizeBytes, uniqueBytes } = other;
+  const shown = entry.platform === undefined ? (artifactType ?? "") : formatPlatform(entry.platform);
+  return {
+    name,
+    id: entry.digest,
+    manifestDigest: entry.digest,
+    createdAt: undefined,
+    sizeBytes,
+    uniqueBytes,
+    labels: {},
+    kind,
+    platform: shown,
+  };
+}
+
 /** The row of an image. */
-export function summarize(image: Image, name: string | undefined): ImageSummary {
+export function summarize(
+  image: Image & { readonly sizeBytes?: number; readonly uniqueBytes?: number },
+  name: string | undefined,
+): ImageSummary {
   const created = image.config.created === undefined ? undefined : new Date(image.config.created);
   return {
     name,
     id: image.id,
     manifestDigest: image.descriptor.digest,
     createdAt: created,
-    sizeBytes: sizeOf(image),
+    sizeBytes: image.sizeBytes ?? sizeOf(image),
+    uniqueBytes: image.uniqueBytes ?? sizeOf(image),
+    labels: image.config.config.Labels ?? {},
+    kind: "image",
     platform: platformOf(image),
   };
 }
 
 function sizeOf(image: Image): number {
-  return [image.descriptor, image.manifest.config, ...image.manifest.layers].reduce((sum, { size }) => sum + size, 0);
+  const blobs = new Map([image.descriptor, image.manifest.config, ...image.manifest.layers].map(({ digest, size }) => [digest, size]));
+  return [...blobs.values()].reduce((sum, size) => sum + size, 0);
 }
 
-function platformOf({ config }: Image): string {
+/** The platform that an image's config says, as text. */
+export function platformOf({ config }: Image): string {
   return formatPlatform({
     os: config.os,
     architecture: config.architecture,

@@ -8,7 +8,7 @@ import { inventName } from "./containers/names.ts";
 import { removeContainer } from "./containers/remove.ts";
 import type { ContainerRequest } from "./containers/request.ts";
 import { runPlanned } from "./containers/run.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine, TreeWork } from "./engine.ts";
 import * as images from "./images.ts";
 import { Place, type PlaceOptions } from "./place.ts";
 import { fillTree } from "./rootfs/layers.ts";
@@ -24,9 +24,19 @@ export function openEngine(options: PlaceOptions): Engine {
     pushImage: async (request) => (await import("./registry/push.ts")).push(place, place.registries, request),
     logIn: async (request) => (await import("./registry/login.ts")).logIn(place.registries, request),
     logOut: async (registry) => (await import("./registry/login.ts")).logOut(place.registries, registry),
-    listImages: () => images.list(place),
-    inspectImage: (reference) => images.inspect(place, reference),
-    removeImage: (reference, how) => images.remove(place, reference, how),
+    listImages: (options) => images.list(place, options),
+    inspectImage: async (reference) => (await import("./image-details.ts")).inspect(place, reference),
+    imageHistory: async (reference) => (await import("./image-details.ts")).history(place, reference),
+    removeImage: async (reference, how) => (await import("./image-removal.ts")).remove(place, reference, how),
+    tagImage: async (reference, name) => (await import("#image/removal.ts")).tagImage(await place.layout(), reference, name),
+    untagImage: async (name) => (await import("#image/removal.ts")).untagImage(await place.layout(), name),
+    readDocument: async (request) => (await import("./documents.ts")).readDocumentAt(place, request),
+    createIndex: async (request) => (await import("./documents.ts")).createIndex(place, request),
+    changeIndex: async (request) => (await import("./documents.ts")).changeIndex(place, request),
+    attachArtifact: async (request) => (await import("./documents.ts")).attach(place, request),
+    listReferrers: async (request) => (await import("./documents.ts")).listReferrers(place, request),
+    verifyLayout: async (path, options) => (await import("./documents.ts")).verifyDirectory(path, options),
+    pruneImages: async (request) => (await import("./image-removal.ts")).prune(place, request),
     runContainer: async (request) => {
       const image = await images.find(place, request.image);
       const snapshotter = await place.snapshotter();
@@ -52,6 +62,24 @@ export function openEngine(options: PlaceOptions): Engine {
     listContainers: () => Promise.resolve(readContainers(place.paths)),
     removeContainer: (reference, how) => removeContainer(place, reference, how),
     verify: () => images.verify(place),
+    trees: treeWork(place),
+  };
+}
+
+/** Loaded on use: running a container needs none of it. */
+function treeWork(place: Place): TreeWork {
+  return {
+    unpack: async (request) => (await import("./trees/unpack.ts")).unpackBundle(place, request),
+    repack: async (request) => (await import("./trees/repack.ts")).repackBundle(place, request),
+    commit: async (request) => (await import("./trees/container-changes.ts")).commitContainer(place, request),
+    diff: async (container) => (await import("./trees/container-changes.ts")).diffContainer(place, container),
+    edit: async (request) => (await import("./trees/mutate.ts")).editImage(place, request),
+    append: async (request) => (await import("./trees/mutate.ts")).appendToImage(place, request),
+    squash: async (request) => (await import("./trees/mutate.ts")).squashImage(place, request),
+    export: async (request) => (await import("./trees/flat.ts")).exportTree(place, request),
+    import: async (request) => (await import("./trees/flat.ts")).importTree(place, request),
+    rebase: async (request) => (await import("./trees/mutate.ts")).rebase(place, request),
+    report: async (image) => (await import("./trees/report.ts")).reportLayers(place, image),
   };
 }
 

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { openLayout, type ImageLayout, type WithLock } from "#image/layout.ts";
-import type { ProgramStream } from "#program/stream.ts";
+import type { ProgramStream, ReadingStream } from "#program/stream.ts";
 import { runTask, type ExecutorPort } from "#program/task.ts";
 import { OpFailure } from "#program/failure.ts";
 import { nowMs } from "#sys/clock.ts";
@@ -170,10 +170,16 @@ export class Place {
     }
   }
 
-  /** A streamed program, for applying a layer. */
-  async openStream(): Promise<ProgramStream> {
+  /** A streamed program, for applying a layer; what it says goes to the open descriptor `output`. */
+  async openStream(output?: number): Promise<ProgramStream> {
     // Loaded on use: node:child_process takes Bun 10 ms, and running a container needs none of it.
     const { openProgramStream } = await import("#program/spawn-node.ts");
-    return openProgramStream(this.executor.executable);
+    return openProgramStream(this.executor.executable, output);
+  }
+
+  /** A streamed program that reads trees. */
+  async openReadingStream(): Promise<ReadingStream> {
+    const { openReadingStream } = await import("#program/spawn-node.ts");
+    return openReadingStream(this.executor.executable);
   }
 }

@@ -1,27 +1,20 @@
 /** Copies between any two places of images: the store, layouts, archives, registries. */
-import { resolve } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { convertImage } from "#image/convert.ts";
 import { copyImage, withoutAnnotations, type CopiedImage, type PlatformChoice } from "#image/copy.ts";
 import { getEntry } from "#image/images.ts";
 import { readDocument, selectManifest } from "#image/image.ts";
-import type { Registries } from "#image/registry/registries.ts";
-import { chooseImage } from "#image/source/choose.ts";
-import { openImageSource } from "#image/source/open.ts";
 import type { ImageSource, SourceImage } from "#image/source/source.ts";
 import { openStoredImages } from "#image/source/stored.ts";
 import type { ImageTarget, NamedImage } from "#image/target.ts";
-import { openDockerArchiveTarget } from "#image/target/docker-archive.ts";
-import { openDirectoryTarget, openLayoutTarget } from "#image/target/layout.ts";
-import { openOciArchiveTarget } from "#image/target/oci-archive.ts";
-import { pathSink, streamSink, type ByteSink } from "#image/target/sink.ts";
+import { pathSink, streamSink } from "#image/target/sink.ts";
 import { parseImagePlace, type ImagePlace } from "#image/transport.ts";
 import type { Descriptor } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
-import { formatPlatform, hostPlatform, parsePlatform, type Platform } from "#spec/platform.ts";
+import { formatPlatform, type Platform } from "#spec/platform.ts";
 import { formatReference, parseReference, withDefaultTag } from "#spec/reference.ts";
-import { isDirectoryAt } from "#sys/small-files.ts";
 import type { CopyRequest, CopyResult, SaveRequest } from "./engine.ts";
+import { archiveTarget, openSource, openTarget, platformsOf } from "./image-places.ts";
 import type { Place } from "./place.ts";
 
 /** Copies one image. @throws CodedError */
@@ -114,78 +107,6 @@ async function narrow(source: ImageSource, root: Descriptor, platforms: readonly
   return documentKind(root.mediaType) === "index" ? withoutAnnotations(await selectManifest(source, root, only)) : root;
 }
 
-interface OpenedSource extends AsyncDisposable {
-  readonly source: ImageSource;
-  readonly image: SourceImage;
-}
-
-async function openSource(place: Place, from: ImagePlace, request: CopyRequest): Promise<OpenedSource> {
-  const source = await openPlace(place, from, request);
-  try {
-    const platforms = platformsOf(request);
-    const platform = platforms === "all" ? hostPlatform() : (platforms[0] ?? hostPlatform());
-    const isChosen = from.transport === "store" || from.transport === "docker";
-    const choice = isChosen ? { platform } : { name: from.name, platform, ...("digest" in from ? { digest: from.digest } : {}) };
-    return { source, image: chooseImage(source, choice), [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() };
-  } catch (error) {
-    await source[Symbol.asyncDispose]();
-    throw error;
-  }
-}
-
-async function openPlace(place: Place, from: ImagePlace, request: CopyRequest): Promise<ImageSource> {
-  if (from.transport === "docker") {
-    const registries = await registriesFor(place, request);
-    const { openRegistrySource } = await import("#image/registry/source.ts");
-    return await openRegistrySource(registries, await registries.resolve(from.name));
-  }
-  if (from.transport === "store") {
-    if (!place.exists)
-      throw new CodedError(
-        "not-found",
-        `cannot find image ${from.name}: nothing is stored at ${place.paths.root} (gantry load puts images there)`,
-      );
-    const layout = await place.layout();
-    return await openStoredImages(layout, [await getEntry(layout, from.name)]);
-  }
-  const path = resolve(from.path);
-  if (from.transport === "oci" && !isDirectoryAt(path))
-    throw new CodedError("not-found", `cannot open ${from.path} as an image layout: there is no such directory`);
-  if (from.transport !== "oci" && isDirectoryAt(path))
-    throw new CodedError("invalid-argument", `cannot open ${from.path} as an archive: it is a directory; a layout is oci:${from.path}`);
-  return await openImageSource(path, { spoolDirectory: place.paths.temporary });
-}
-
-async function openTarget(place: Place, to: ImagePlace, request: CopyRequest): Promise<ImageTarget> {
-  switch (to.transport) {
-    case "docker": {
-      const registries = await registriesFor(place, request);
-      const { openRegistryTarget } = await import("#image/registry/target.ts");
-      return await openRegistryTarget(registries, await registries.resolve(to.name));
-    }
-    case "store":
-      return await openLayoutTarget(await place.layout(), { kind: "store" });
-    case "oci":
-      if ("digest" in to)
-        throw new CodedError("invalid-argument", `cannot copy to ${request.to}: what is copied has the digest that it has`);
-      return await openDirectoryTarget(resolve(to.path));
-    default:
-      return archiveTarget(place, await pathSink(resolve(to.path)), { name: to.path, isDocker: to.transport === "docker-archive" });
-  }
-}
-
-function archiveTarget(place: Place, sink: ByteSink, { name, isDocker }: { name: string; isDocker: boolean }): ImageTarget {
-  if (!isDocker) return openOciArchiveTarget(sink, name);
-  place.prepare();
-  return openDockerArchiveTarget(sink, { name, spoolDirectory: place.paths.temporary });
-}
-
-/** Loaded on use: most copies never leave this machine. */
-async function registriesFor(place: Place, { insecure }: CopyRequest): Promise<Registries> {
-  const { openRegistries } = await import("./registry/access.ts");
-  return openRegistries(place.registries, insecure === undefined ? {} : { insecure });
-}
-
 /** Names of the store are whole references; a layout's is what the user wrote. Without one, the image keeps none. */
 function nameIn(to: ImagePlace, image: SourceImage, descriptor: Descriptor): NamedImage {
   if (to.transport === "store" || to.transport === "docker") return { names: [referenceOf(to.name)], tag: undefined, descriptor };
@@ -198,11 +119,6 @@ function referenceOf(text: string): string {
   if (reference.digest !== undefined)
     throw new CodedError("invalid-argument", `cannot name an image ${JSON.stringify(text)}: a name must not have a digest`);
   return formatReference(reference);
-}
-
-function platformsOf({ platforms }: Pick<CopyRequest, "platforms">): PlatformChoice {
-  if (platforms === "all") return "all";
-  return platforms === undefined || platforms.length === 0 ? [hostPlatform()] : platforms.map(parsePlatform);
 }
 
 /** Platforms of the index that are not copied, so that it can be said. */

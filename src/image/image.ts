@@ -47,6 +47,14 @@ export async function readImage(reader: BlobReader, descriptor: Descriptor): Pro
   };
 }
 
+/** True when a container can be made of it: the types of config and layers are known. Anything else is an artifact. */
+export function isContainerImage(manifest: Manifest): boolean {
+  return (
+    documentKind(manifest.config.mediaType) === "config" &&
+    manifest.layers.every((layer) => layerCompression(layer.mediaType) !== undefined)
+  );
+}
+
 /** SPEC: manifest.md: unknown types of config and layers may be stored and copied, but this is no container's image. */
 function requireRunnable(manifest: Manifest, digest: Digest): void {
   if (documentKind(manifest.config.mediaType) !== "config") {

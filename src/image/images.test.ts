@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { loadNew, overwriteBlob, scratchStore } from "../../test/support/image-store.ts";
-import { getImage, listImages, removeImage, tagImage } from "./images.ts";
+import { getImage, listImages } from "./images.ts";
+import { removeImage, tagImage } from "./removal.ts";
 import { nameOf } from "./layout.ts";
 import { collectGarbage } from "./reachable.ts";
 import { verifyLayout } from "./verify.ts";
@@ -16,7 +17,7 @@ async function blobsIn({ layout }: Store): Promise<string[]> {
   return digests.sort();
 }
 
-test("listImages() shows images with all their names and the size of their layers", async () => {
+test("listImages() shows images with all their names and the size of their blobs", async () => {
   using store = await scratchStore();
   const a = await loadNew(store, { name: "a:1", text: "a" });
   await tagImage(store.layout, "a:1", "other/a");
@@ -26,7 +27,8 @@ test("listImages() shows images with all their names and the size of their layer
     [a.id, ["a:1", "other/a:latest"]],
     [b.id, ["b:1"]],
   ]);
-  expect(images[0]?.sizeBytes).toBe(a.manifest.layers[0]?.size as number);
+  const blobs = [a.descriptor, a.manifest.config, ...a.manifest.layers];
+  expect(images[0]?.sizeBytes).toBe(blobs.reduce((sum, { size }) => sum + size, 0));
   expect(unreadable).toEqual([]);
 });
 

@@ -1,47 +1,71 @@
-/** The images of the store as people see them: listed, found by name or id, named and removed. */
+/** The images of the store as people see them: listed with their sizes, found by name or id. */
 import { CodedError } from "#base/errors.ts";
 import type { Digest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
-import { formatReference, parseReference, withDefaultTag } from "#spec/reference.ts";
 import { hostPlatform } from "#spec/platform.ts";
-import { putName, takeImage, takeName } from "./entries.ts";
-import { readImage, selectManifest, type Image } from "./image.ts";
+import { isContainerImage, readDocument, readImage, selectManifest, type Image } from "./image.ts";
 import { nameOf, type ImageLayout } from "./layout.ts";
 import { matchName, namesNear } from "./match.ts";
-import { collectGarbageLocked, type Collection } from "./reachable.ts";
+import { findReachable } from "./reachable.ts";
+import { isReferrersTag } from "./referrers.ts";
 
 /** An image in the store. */
 export interface StoredImage extends Image {
   /** Whole references; none for a dangling image. */
   readonly names: readonly string[];
-  /** What index.json points at: the manifest, or an index that another tool put there. */
+  /** What index.json points at: the manifest, or an index of several platforms' manifests. */
   readonly entry: Digest;
-  /** Bytes of its layers as they are stored. */
+  /** Bytes of all that the entry needs, as it is stored: documents and layers, of all platforms that are here. */
   readonly sizeBytes: number;
+  /** How much of that no other entry needs: what removing it would free. */
+  readonly uniqueBytes: number;
+}
+
+/** An entry that is no image for a container here. */
+export interface StoredOther {
+  readonly entry: Descriptor;
+  readonly names: readonly string[];
+  /** `index`: of other platforms only; `referrers`: the list of what refers to an image. */
+  readonly kind: "artifact" | "index" | "referrers";
+  readonly artifactType: string | undefined;
+  readonly sizeBytes: number;
+  readonly uniqueBytes: number;
 }
 
 /** The images of the store and what could not be read of it. */
 export interface ImageListing {
   /** In the order of index.json. */
   readonly images: readonly StoredImage[];
-  /** Entries whose documents are damaged or are no image of this platform. */
+  readonly others: readonly StoredOther[];
+  /** Entries whose documents are damaged or missing. */
   readonly unreadable: readonly { readonly entry: Digest; readonly names: readonly string[]; readonly error: CodedError }[];
 }
 
 /** Lists all images; one damaged image does not hide the others. */
 export async function listImages(layout: ImageLayout): Promise<ImageListing> {
   const { manifests } = await layout.readIndex();
-  const images: StoredImage[] = [];
+  const images: ReadImage[] = [];
+  const others: ReadOther[] = [];
   const unreadable: { entry: Digest; names: readonly string[]; error: CodedError }[] = [];
   for (const entry of distinct(manifests)) {
+    const names = namesOf(manifests, entry.digest);
     try {
-      images.push(await readStored(layout, entry, manifests));
+      const read = await readEntry(layout, entry);
+      if ("manifest" in read) images.push({ ...read, names, entry: entry.digest });
+      else others.push({ ...read, names, entry });
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
-      unreadable.push({ entry: entry.digest, names: namesOf(manifests, entry.digest), error });
+      unreadable.push({ entry: entry.digest, names, error });
     }
   }
-  return { images, unreadable };
+  const sizes = measure([...images, ...others].map(({ blobs }) => blobs));
+  const measured = ({ blobs }: Measured): { sizeBytes: number; uniqueBytes: number } =>
+    sizes.get(blobs) ?? { sizeBytes: 0, uniqueBytes: 0 };
+  return {
+    images: images.map(({ blobs, ...image }) => ({ ...image, ...measured({ blobs }) })),
+    others: others.map(({ blobs, ...other }) => ({ ...other, ...measured({ blobs }) })),
+    unreadable,
+  };
 }
 
 /**
@@ -83,72 +107,6 @@ export async function getEntry(layout: ImageLayout, text: string): Promise<Store
   return { descriptor: entry, names: image.names };
 }
 
-/** Gives the image that `text` means one more name; an image that had it loses it. */
-export async function tagImage(layout: ImageLayout, text: string, name: string): Promise<void> {
-  const reference = withDefaultTag(parseReference(name));
-  if (reference.digest !== undefined)
-    throw new CodedError("invalid-argument", `cannot name an image ${JSON.stringify(name)}: a name must not have a digest`);
-  await layout.withLock(async () => {
-    const image = await getImage(layout, text);
-    await layout.updateIndexLocked((entries) => {
-      const entry = entries.find(({ digest }) => digest === image.entry);
-      return entry === undefined ? entries : putName(entries, entry, formatReference(reference));
-    });
-  });
-}
-
-/** How an image is removed. */
-export interface RemoveOptions {
-  /** Remove an image that was named by its id although it has several names. */
-  readonly force?: boolean;
-  /** Manifests whose blobs stay, because containers use them. */
-  readonly keep?: readonly Descriptor[];
-}
-
-/** What a removal did. */
-export interface Removal {
-  readonly untagged: readonly string[];
-  /** Id of the image when it is gone; undefined when it has other names. */
-  readonly removed: Digest | undefined;
-  readonly collection: Collection;
-}
-
-/**
- * Removes a name, and with its last name the image; an id removes the image with its name.
- *
- * @throws CodedError `not-found`; `wrong-state` for the id of an image with several names, without `force`.
- */
-export async function removeImage(layout: ImageLayout, text: string, options: RemoveOptions = {}): Promise<Removal> {
-  return layout.withLock(async () => {
-    const named = matchName((await layout.readIndex()).manifests, text);
-    if (named?.name !== undefined) return removeName(layout, { name: named.name, entry: named.entry }, options);
-    const image = await getImage(layout, text);
-    if (image.names.length > 1 && options.force !== true) {
-      throw new CodedError("wrong-state", `cannot remove image ${text}: it has several names: ${image.names.join(", ")}`);
-    }
-    await layout.updateIndexLocked((entries) => takeImage(entries, image.entry));
-    return { untagged: image.names, removed: image.id, collection: await collectGarbageLocked(layout, options.keep ?? []) };
-  });
-}
-
-/** Works without reading the image, so that a damaged one can be removed. */
-async function removeName(
-  layout: ImageLayout,
-  { name, entry }: { name: string; entry: Descriptor },
-  { keep = [] }: RemoveOptions,
-): Promise<Removal> {
-  const id = await readImage(layout.blobs, entry).then(
-    (image) => image.id,
-    () => entry.digest,
-  );
-  let isLast = false;
-  await layout.updateIndexLocked((entries) => {
-    isLast = !entries.some((other) => other.digest === entry.digest && nameOf(other) !== name);
-    return isLast ? takeImage(entries, entry.digest) : takeName(entries, name);
-  });
-  return { untagged: [name], removed: isLast ? id : undefined, collection: await collectGarbageLocked(layout, keep) };
-}
-
 async function findById(layout: ImageLayout, text: string): Promise<StoredImage | undefined> {
   const [, hex] = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(text) ?? [];
   if (hex === undefined) return undefined;
@@ -163,11 +121,82 @@ async function findById(layout: ImageLayout, text: string): Promise<StoredImage 
 
 async function readStored(layout: ImageLayout, entry: Descriptor, manifests: readonly Descriptor[]): Promise<StoredImage> {
   const image = await readImage(layout.blobs, await selectManifest(layout.blobs, entry, hostPlatform()));
-  const sizeBytes = image.manifest.layers.reduce((sum, layer) => sum + layer.size, 0);
-  return { ...image, names: namesOf(manifests, entry.digest), entry: entry.digest, sizeBytes };
+  const blobs = await listBlobs(layout, entry, image);
+  const sizeBytes = [...blobs.values()].reduce((sum, size) => sum + size, 0);
+  // One image alone does not tell what it shares: that takes a look at all of them (listImages).
+  return { ...image, names: namesOf(manifests, entry.digest), entry: entry.digest, sizeBytes, uniqueBytes: sizeBytes };
 }
 
-function namesOf(manifests: readonly Descriptor[], digest: Digest): string[] {
+type BlobSizes = ReadonlyMap<Digest, number>;
+
+interface Measured {
+  readonly blobs: BlobSizes;
+}
+
+type ReadImage = Omit<StoredImage, "sizeBytes" | "uniqueBytes"> & Measured;
+type ReadOther = Omit<StoredOther, "sizeBytes" | "uniqueBytes"> & Measured;
+
+async function readEntry(
+  layout: ImageLayout,
+  entry: Descriptor,
+): Promise<(Image & Measured) | (Pick<StoredOther, "kind" | "artifactType"> & Measured)> {
+  if (isReferrersTag(nameOf(entry) ?? ""))
+    return { kind: "referrers", artifactType: undefined, blobs: await listBlobs(layout, entry, undefined) };
+  const document = await readDocument(layout.blobs, entry);
+  if (document.kind === "manifest" && !isContainerImage(document)) {
+    return {
+      kind: "artifact",
+      artifactType: document.artifactType ?? document.config.mediaType,
+      blobs: await listBlobs(layout, entry, undefined),
+    };
+  }
+  const selected = document.kind === "manifest" ? entry : await findManifest(layout, entry);
+  if (selected === undefined)
+    return { kind: "index", artifactType: document.artifactType, blobs: await listBlobs(layout, entry, undefined) };
+  const image = await readImage(layout.blobs, selected);
+  return { ...image, blobs: await listBlobs(layout, entry, image) };
+}
+
+/** The manifest for this machine; undefined when the index has none, or lists one that is not here. */
+async function findManifest(layout: ImageLayout, entry: Descriptor): Promise<Descriptor | undefined> {
+  try {
+    const selected = await selectManifest(layout.blobs, entry, hostPlatform());
+    return (await layout.blobs.size(selected.digest)) === undefined ? undefined : selected;
+  } catch (error) {
+    if (error instanceof CodedError && (error.code === "not-found" || error.code === "unsupported")) return undefined;
+    throw error;
+  }
+}
+
+/** The blobs that the entry needs and that are here. Of a single image everything is known; an index is walked. */
+async function listBlobs(layout: ImageLayout, entry: Descriptor, image: Image | undefined): Promise<BlobSizes> {
+  if (image !== undefined && image.descriptor.digest === entry.digest)
+    return new Map([image.descriptor, image.manifest.config, ...image.manifest.layers].map(({ digest, size }) => [digest, size]));
+  const blobs = new Map<Digest, number>();
+  for (const digest of await findReachable(layout.blobs, [entry])) {
+    const size = await layout.blobs.size(digest);
+    if (size !== undefined) blobs.set(digest, size);
+  }
+  return blobs;
+}
+
+function measure(entries: readonly BlobSizes[]): Map<BlobSizes, { sizeBytes: number; uniqueBytes: number }> {
+  const users = new Map<Digest, number>();
+  for (const blobs of entries) for (const digest of blobs.keys()) users.set(digest, (users.get(digest) ?? 0) + 1);
+  return new Map(
+    entries.map((blobs) => {
+      let [sizeBytes, uniqueBytes] = [0, 0];
+      for (const [digest, size] of blobs) {
+        sizeBytes += size;
+        if (users.get(digest) === 1) uniqueBytes += size;
+      }
+      return [blobs, { sizeBytes, uniqueBytes }];
+    }),
+  );
+}
+
+/** All names of the entries with this digest. */
+export function namesOf(manifests: readonly Descriptor[], digest: Digest): string[] {
   return manifests.flatMap((entry) => (entry.digest === digest ? (nameOf(entry) ?? []) : []));
 }
 

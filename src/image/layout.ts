@@ -21,7 +21,7 @@ import { descriptorToJson, parseIndex, type Descriptor, type Index } from "#spec
 import { mediaTypes } from "#spec/media-type.ts";
 import { findFile, readFileBounded, writeFileAtomic } from "#sys/fs.ts";
 import { listOwned, ownerName, removeLeftBehind } from "#sys/owner.ts";
-import type { WithLock } from "./blob/claim.ts";
+import { removeStaleDownloads, type WithLock } from "./blob/claim.ts";
 import { DirectoryBlobStore } from "./blob/directory.ts";
 import type { BlobStore } from "./blob/store.ts";
 
@@ -31,7 +31,7 @@ export type { WithLock } from "./blob/claim.ts";
 export const refNameAnnotation = "org.opencontainers.image.ref.name";
 
 /** index.json may be longer than a manifest: it grows with every image. */
-const indexLimits = { maxBytes: 64 << 20, maxDepth: 32 };
+export const indexLimits = { maxBytes: 64 << 20, maxDepth: 32 };
 
 /** Work that needs blobs which nothing names yet. Releasing twice is fine. */
 export interface Lease {
@@ -82,6 +82,11 @@ export class ImageLayout {
       await writeFile(path, "", { flag: "wx" });
     });
     return { release: () => rm(path, { force: true }) };
+  }
+
+  /** Removes downloads that nobody went on with for a day, and claims of dead processes. The lock is held and nobody has a lease. */
+  async removeStaleWork(): Promise<void> {
+    await removeStaleDownloads(this.path);
   }
 
   /** The pids of processes that hold a lease. */

@@ -10,7 +10,8 @@ import type { Descriptor, Index, Manifest } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import type { BlobReader } from "./blob/store.ts";
 import { readDocument } from "./image.ts";
-import type { ImageLayout } from "./layout.ts";
+import { nameOf, type ImageLayout } from "./layout.ts";
+import { isReferrersTag, referrersTag } from "./referrers.ts";
 
 /** What a collection did. */
 export interface Collection {
@@ -20,13 +21,24 @@ export interface Collection {
   readonly waitingFor: readonly number[];
 }
 
+/** What a walk adds to. */
+export interface ReachOptions {
+  /** Digests that are known already, and not followed again. */
+  readonly reached?: Set<Digest>;
+  /** The manifests and indexes that are here. */
+  readonly documents?: Descriptor[];
+}
+
 /**
  * All digests that `roots` reach through manifests and indexes, also those of blobs that are not here.
  *
  * @throws CodedError what readDocument throws: what a damaged manifest reaches is unknown, so nothing may be concluded.
  */
-export async function findReachable(reader: BlobReader, roots: readonly Descriptor[]): Promise<Set<Digest>> {
-  const reached = new Set<Digest>();
+export async function findReachable(
+  reader: BlobReader,
+  roots: readonly Descriptor[],
+  { reached = new Set<Digest>(), documents }: ReachOptions = {},
+): Promise<Set<Digest>> {
   const pending = [...roots];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     if (reached.has(next.digest)) continue;
@@ -34,10 +46,36 @@ export async function findReachable(reader: BlobReader, roots: readonly Descript
     const kind = documentKind(next.mediaType);
     // SPEC: image-layout.md: blobs that are referred to may be missing, such as manifests of other platforms.
     if ((kind === "manifest" || kind === "index") && (await reader.size(next.digest)) !== undefined) {
+      documents?.push(next);
       pending.push(...childrenOf(await readDocument(reader, next)));
     }
   }
   return reached;
+}
+
+/**
+ * As findReachable, for the entries of a store's index.json: the list of an image's referrers (referrers.ts) counts while the image does,
+ * and does not keep it.
+ *
+ * @returns what is reached, the manifests and indexes among it that are here, and the entries of lists whose image is gone.
+ */
+export async function findReachableEntries(
+  reader: BlobReader,
+  entries: readonly Descriptor[],
+  keep: readonly Descriptor[] = [],
+): Promise<{ readonly reached: Set<Digest>; readonly documents: readonly Descriptor[]; readonly orphans: readonly Descriptor[] }> {
+  const isList = (entry: Descriptor): boolean => isReferrersTag(nameOf(entry) ?? "");
+  const documents: Descriptor[] = [];
+  const reached = await findReachable(reader, [...entries.filter((entry) => !isList(entry)), ...keep], { documents });
+  let orphans = entries.filter(isList);
+  for (;;) {
+    // A signature of a signature: each list can reach the subject of another one.
+    const tags = new Set([...reached].map(referrersTag));
+    const living = orphans.filter((entry) => tags.has(nameOf(entry) ?? ""));
+    if (living.length === 0) return { reached, documents, orphans };
+    orphans = orphans.filter((entry) => !living.includes(entry));
+    await findReachable(reader, living, { reached, documents });
+  }
 }
 
 /** What a document refers to directly. */
@@ -60,17 +98,38 @@ export async function collectGarbage(layout: ImageLayout, keep: readonly Descrip
 export async function collectGarbageLocked(layout: ImageLayout, keep: readonly Descriptor[]): Promise<Collection> {
   const waitingFor = await layout.listLeaseHolders();
   if (waitingFor.length > 0) return { deleted: [], freedBytes: 0, waitingFor };
-  const reached = await findReachable(layout.blobs, [...(await layout.readIndex()).manifests, ...keep]).catch((cause: unknown) => {
+  const { digests, orphans } = await findGarbage(layout, keep);
+  if (orphans.length > 0)
+    await layout.updateIndexLocked((entries) => entries.filter((entry) => !orphans.some((one) => isSameEntry(one, entry))));
+  const deleted: Digest[] = [];
+  let freedBytes = 0;
+  for (const digest of digests) {
+    const size = (await layout.blobs.size(digest)) ?? 0;
+    if (!(await layout.blobs.delete(digest))) continue;
+    freedBytes += size;
+    deleted.push(digest);
+  }
+  await layout.removeStaleWork();
+  return { deleted, freedBytes, waitingFor };
+}
+
+/** What a collection would delete. @throws CodedError as collectGarbage */
+export async function findGarbage(
+  layout: ImageLayout,
+  keep: readonly Descriptor[],
+  entries?: readonly Descriptor[],
+): Promise<{ readonly digests: readonly Digest[]; readonly orphans: readonly Descriptor[] }> {
+  const roots = entries ?? (await layout.readIndex()).manifests;
+  const { reached, orphans } = await findReachableEntries(layout.blobs, roots, keep).catch((cause: unknown) => {
     throw cause instanceof CodedError
       ? new CodedError(cause.code, `cannot collect unused blobs: a needed document is damaged: ${cause.message}`, { cause })
       : cause;
   });
-  const deleted: Digest[] = [];
-  let freedBytes = 0;
-  for await (const digest of layout.blobs.list()) {
-    if (reached.has(digest)) continue;
-    freedBytes += (await layout.blobs.size(digest)) ?? 0;
-    if (await layout.blobs.delete(digest)) deleted.push(digest);
-  }
-  return { deleted, freedBytes, waitingFor };
+  const digests: Digest[] = [];
+  for await (const digest of layout.blobs.list()) if (!reached.has(digest)) digests.push(digest);
+  return { digests, orphans };
+}
+
+function isSameEntry(left: Descriptor, right: Descriptor): boolean {
+  return left.digest === right.digest && nameOf(left) === nameOf(right);
 }

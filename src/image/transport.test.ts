@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseImagePlace } from "./transport.ts";
+import { formatImagePlace, parseImagePlace } from "./transport.ts";
 
 const digest = `sha256:${"a".repeat(64)}`;
 
@@ -19,6 +19,7 @@ test.each([
   ["localhost:5000/x", { transport: "store", name: "localhost:5000/x" }],
 ] as const)("%s is read", (text, place) => {
   expect(parseImagePlace(text)).toEqual(place as never);
+  expect(parseImagePlace(formatImagePlace(place as never))).toEqual(place as never);
 });
 
 test.each([

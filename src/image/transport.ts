@@ -58,6 +58,14 @@ export function parseImagePlace(text: string): ImagePlace {
   }
 }
 
+/** The text that parseImagePlace reads. */
+export function formatImagePlace(place: ImagePlace): string {
+  if (place.transport === "docker") return `docker://${place.name}`;
+  if (place.transport === "store") return `store:${place.name}`;
+  const label = place.name === undefined ? "" : `:${place.name}`;
+  return `${place.transport}:${place.path}${label}${"digest" in place ? `@${place.digest}` : ""}`;
+}
+
 interface LayoutPlace {
   readonly path: string;
   readonly name?: string;

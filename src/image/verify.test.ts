@@ -97,3 +97,52 @@ test("damaged layout files are problems, not exceptions", async () => {
   rmSync(join(store.layout.path, "index.json"));
   expect(await messages(store)).toHaveLength(2);
 });
+
+test("M1 D1: each fault of a manifest is a problem with its place, and what can be read of it is still followed", async () => {
+  using store = await scratchStore();
+  const { layout } = store;
+  const a = await loadNew(store, { name: "a:1", text: "a" });
+  const missing = { ...a.manifest.config, digest: digestOf(Buffer.from("missing")) };
+  const bytes = encodeJson({
+    schemaVersion: 1,
+    config: a.manifest.config,
+    layers: [{ ...missing, size: "x" }, missing],
+    annotations: { n: 1 },
+  });
+  await layout.blobs.put(bytes);
+  await layout.updateIndex((entries) => [...entries, { mediaType: mediaTypes.manifest, digest: digestOf(bytes), size: bytes.length }]);
+  const problems = await verifyLayout(layout);
+  expect(problems.map(({ pointer, digest }) => [pointer, digest as string])).toEqual([
+    ["/schemaVersion", digestOf(bytes)],
+    ["/layers/0/size", digestOf(bytes)],
+    ["/annotations/n", digestOf(bytes)],
+    ["/layers/1", missing.digest],
+  ]);
+});
+
+test("M10: a deep check compares unpacked layers with the config", async () => {
+  using store = await scratchStore();
+  const a = await loadNew(store, { name: "a:1", text: "a" });
+  const { layout } = store;
+  const config = JSON.parse(readFileSync(fileOf(store, a.id), "utf8")) as { rootfs: { diff_ids: string[] } };
+  config.rootfs.diff_ids = [`sha256:${"1".repeat(64)}`];
+  const wrong = encodeJson(config);
+  const { digest, size } = await layout.blobs.put(wrong);
+  const manifest = encodeJson({ schemaVersion: 2, config: { ...a.manifest.config, digest, size }, layers: a.manifest.layers });
+  await layout.blobs.put(manifest);
+  await layout.updateIndex((entries) => [
+    ...entries,
+    { mediaType: mediaTypes.manifest, digest: digestOf(manifest), size: manifest.length },
+  ]);
+  expect(await verifyLayout(layout)).toEqual([]);
+  const problems = await verifyLayout(layout, { isDeep: true });
+  expect(problems.at(-1)?.pointer).toBe("/rootfs/diff_ids/0");
+});
+
+test("L4: blobs may be missing when that is asked for", async () => {
+  using store = await scratchStore();
+  const a = await loadNew(store, { name: "a:1", text: "a" });
+  rmSync(fileOf(store, a.manifest.layers[0]?.digest as string));
+  expect(await verifyLayout(store.layout)).toHaveLength(1);
+  expect(await verifyLayout(store.layout, { mayLackBlobs: true })).toEqual([]);
+});

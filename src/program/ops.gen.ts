@@ -275,6 +275,13 @@ export interface AwaitStartOp {
   readonly path: string;
 }
 
+/** Runs the host's `program` (newuidmap, newgidmap) with the child's pid and `ids` as its arguments, for at most 30 s; its failure is a wait status, as with `hook`. */
+export interface MapIdsOp {
+  readonly op: "map-ids";
+  readonly program: string;
+  readonly ids: readonly string[];
+}
+
 /** Moves the network interface `name` of this network namespace into the one at `namespace`, or the child's when that is empty, as `newName` (`%d` in it stands for the first free number), then gives it its permanent global addresses back and brings it up. */
 export interface MoveInterfaceOp {
   readonly op: "move-interface";
@@ -908,6 +915,31 @@ export interface MakeCpusetOp {
   readonly path: string;
 }
 
+/** Writes a record of the directory `path`, of each of its entries, and so on for each directory in it (not across mounts), to descriptor 1. EAGAIN when a directory changes meanwhile. */
+export interface ListTreeOp {
+  readonly op: "list-tree";
+  readonly path: ByteString;
+}
+
+/** Writes a record of `path`, or one that says that nothing is there, to descriptor 1. No link is followed. */
+export interface ListEntryOp {
+  readonly op: "list-entry";
+  readonly path: ByteString;
+}
+
+/** Writes a record of the regular file `path`, its data without holes in pieces of offset (8), length (4), 0 (4) and the bytes, an empty piece, and a record of the file after that, to descriptor 1. EAGAIN when it is no regular file or loses data meanwhile. */
+export interface SendFileOp {
+  readonly op: "send-file";
+  readonly path: ByteString;
+}
+
+/** Writes a record to descriptor 1 whose status is 0 when the regular files `left` and `right` hold the same bytes and 1 when they do not. */
+export interface CompareFilesOp {
+  readonly op: "compare-files";
+  readonly left: ByteString;
+  readonly right: ByteString;
+}
+
 /** Every primitive operation. */
 export type Op =
   | LockOp
@@ -953,6 +985,7 @@ export type Op =
   | SetnsOp
   | AwaitParentOp
   | AwaitStartOp
+  | MapIdsOp
   | MoveInterfaceOp
   | PropagationOp
   | RootOp
@@ -1038,7 +1071,11 @@ export type Op =
   | WriteAndAwaitOp
   | SignalCgroupOp
   | RemoveEmptyCgroupOp
-  | MakeCpusetOp;
+  | MakeCpusetOp
+  | ListTreeOp
+  | ListEntryOp
+  | SendFileOp
+  | CompareFilesOp;
 
 /** Appends the record of `op` to `writer`. */
 export function encodeOp(writer: RecordWriter, op: Op): void {
@@ -1229,6 +1266,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "await-start":
       writer.begin(33);
       writer.text(op.path);
+      break;
+    case "map-ids":
+      writer.begin(166);
+      writer.text(op.program);
+      writer.texts(op.ids);
       break;
     case "move-interface":
       writer.begin(126);
@@ -1690,6 +1732,23 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.begin(170);
       writer.text(op.top);
       writer.text(op.path);
+      break;
+    case "list-tree":
+      writer.begin(175);
+      writer.name(op.path);
+      break;
+    case "list-entry":
+      writer.begin(176);
+      writer.name(op.path);
+      break;
+    case "send-file":
+      writer.begin(177);
+      writer.name(op.path);
+      break;
+    case "compare-files":
+      writer.begin(178);
+      writer.name(op.left);
+      writer.name(op.right);
       break;
   }
   writer.finish();

@@ -1,6 +1,6 @@
 /** The executor spawned with node:child_process: for the library, and for streamed programs (whose start-up time does not show). */
 import { type ChildProcess, spawn } from "node:child_process";
-import { Duplex } from "node:stream";
+import { Duplex, type Readable } from "node:stream";
 import { CodedError, isErrno } from "#base/errors.ts";
 import type { ExecutorProcess, SpawnExecutor } from "./launch.ts";
 import { OpFailure } from "./failure.ts";
@@ -8,7 +8,7 @@ import { writeStreamHeader } from "./encode.ts";
 import { encodeOp } from "./ops.gen.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { decodeReports, type Report } from "./reports.ts";
-import type { ProgramStream } from "./stream.ts";
+import type { ProgramStream, ReadingStream } from "./stream.ts";
 
 /** `SpawnExecutor` for Node and Bun alike. */
 export const spawnWithNode: SpawnExecutor = (executable, options): ExecutorProcess => {
@@ -56,9 +56,23 @@ export async function holdLock(executable: string, path: string, options: { read
   };
 }
 
-/** Starts the executor for a streamed program. @throws CodedError `not-found`, on first use, when the executor is missing */
-export function openProgramStream(executable: string): ProgramStream {
-  const child = spawn(executable, [], { stdio: ["ignore", "ignore", "inherit", "pipe", "pipe"] });
+/**
+ * Starts the executor for a streamed program, which writes to `output`, an open descriptor, what it has to say.
+ * @throws CodedError `not-found`, on first use, when the executor is missing
+ */
+export function openProgramStream(executable: string, output: number | "ignore" = "ignore"): ProgramStream {
+  return streamTo(spawn(executable, [], { stdio: ["ignore", output, "inherit", "pipe", "pipe"] }), executable);
+}
+
+/** Starts the executor for a streamed program whose output is read here. */
+export function openReadingStream(executable: string): ReadingStream {
+  const child = spawn(executable, [], { stdio: ["ignore", "pipe", "inherit", "pipe", "pipe"] });
+  const output = child.stdout as Readable;
+  output.on("error", () => undefined);
+  return { ...streamTo(child, executable), output: output as AsyncIterable<Uint8Array> };
+}
+
+function streamTo(child: ChildProcess, executable: string): ProgramStream {
   const input = requireDuplex(child, 3);
   const reports = collect(requireDuplex(child, 4));
   const ended = endOf(child, executable);

@@ -12,3 +12,9 @@ export interface ProgramStream {
   /** Ends the executor wherever it is; what it has made stays. Never throws. */
   abort(): Promise<void>;
 }
+
+/** A running streamed program whose ops also say something: what they write to descriptor 1 (docs/program-format.md, "Records of trees"). */
+export interface ReadingStream extends ProgramStream {
+  /** To be read to its end, beside the writing: the executor waits when nobody reads. */
+  readonly output: AsyncIterable<Uint8Array>;
+}

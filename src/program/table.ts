@@ -18,6 +18,7 @@ import { mountPartOps } from "./table/mount-parts.ts";
 import { mountOps } from "./table/mounts.ts";
 import { namespaceOps } from "./table/namespaces.ts";
 import { processOps } from "./table/process.ts";
+import { surveyOps } from "./table/surveys.ts";
 import { terminalOps } from "./table/terminals.ts";
 import { treeOps } from "./table/trees.ts";
 import type { OpDefinition } from "./table/op.ts";
@@ -39,4 +40,5 @@ export const opTable: readonly OpDefinition[] = [
   ...terminalOps,
   ...criuOps,
   ...cgroupOps,
+  ...surveyOps,
 ];

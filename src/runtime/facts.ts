@@ -9,6 +9,7 @@ import { release } from "node:os";
 import { CodedError } from "#base/errors.ts";
 import { cgroupFilesOf, type CgroupFiles } from "./cgroup-facts.ts";
 import { machine, type Machine } from "./machine.ts";
+import { userFactsOf, type UserFacts } from "./user-facts.ts";
 
 /** One mounted cgroup v1 hierarchy. */
 export interface CgroupHierarchy {
@@ -74,6 +75,8 @@ export interface HostFacts {
   readonly findCpuset: (directory: string) => Cpuset | undefined;
   /** Questions about files of cgroups, and about systemd. */
   readonly cgroupFiles: CgroupFiles;
+  /** Questions about this user. */
+  readonly user: UserFacts;
   /** Whether setgroups() is denied in the user namespace at the path; false when that cannot be known. */
   readonly isSetgroupsDenied: (userNamespacePath: string) => boolean;
   readonly readAppArmor: () => AppArmorState;
@@ -112,11 +115,12 @@ export function readHostFacts(asked: Machine = machine): HostFacts {
 /** The facts that are only asked for where a config needs them, but for those that need the list of mounts. */
 export function answersOf(
   asked: Machine,
-): Pick<HostFacts, "isDirectory" | "findCpuset" | "cgroupFiles" | "isSetgroupsDenied" | "readAppArmor" | "readSchemata"> {
+): Pick<HostFacts, "isDirectory" | "findCpuset" | "cgroupFiles" | "user" | "isSetgroupsDenied" | "readAppArmor" | "readSchemata"> {
   return {
     isDirectory: asked.isDirectory,
     findCpuset: (directory) => readCpuset(asked, directory),
     cgroupFiles: cgroupFilesOf(asked),
+    user: userFactsOf(asked),
     isSetgroupsDenied: (path) => readSetgroups(asked, path),
     readAppArmor: () => readAppArmor(asked),
     readSchemata: (directory) => asked.read(`${directory}/schemata`),

@@ -82,6 +82,7 @@ const phrases: Phrases = {
     `map the ids of ${mountName(slot)}${recursive === 0 ? "" : " and those below"} by the user namespace ${namespace}`,
   "slot-attributes": ({ slot, set, clear, recursive }) =>
     `change ${mountName(slot)}${recursive === 0 ? "" : " and those below"}${parenthesized(changedNames(set, clear))}`,
+  "map-ids": ({ program, ids }) => `map ids with ${program} (${quoted(ids.join(" "))})`,
   attach: ({ slot, target }) => `put ${mountName(slot)} at ${target}`,
   "new-filesystem": ({ slot, fstype, options, attributes, otherwise }) =>
     `make ${fstype}${otherwise === "" ? "" : ` (or, where that is refused, open ${otherwise})`} as ${mountName(slot)}${parenthesized([...attributeNames(attributes), ...options])}`,
@@ -165,6 +166,10 @@ const phrases: Phrases = {
   "change-owner": ({ path, uid }) => `give ${path} to user ${uid}`,
   "write-and-await": ({ path, data, answer, expected }) => `write ${quoted(data)} to ${path} until ${answer} says ${quoted(expected)}`,
   "signal-cgroup": ({ path, signal }) => `send signal ${signal} to all processes in ${path}`,
+  "list-tree": ({ path }) => `list all below ${displayByteString(path)}`,
+  "list-entry": ({ path }) => `look at ${displayByteString(path)}`,
+  "send-file": ({ path }) => `read the file ${displayByteString(path)}`,
+  "compare-files": ({ left, right }) => `compare ${displayByteString(left)} with ${displayByteString(right)}`,
   "remove-empty-cgroup": ({ path }) => `remove the cgroup ${path} if it was made as a parent and is empty`,
   "remove-tree": ({ path }) => `remove ${path} and all below it`,
 };
@@ -243,8 +248,12 @@ function nodeName(mode: number, major: number, minor: number): string {
   return `${kind === 0o060000 ? "block" : "character"} device ${major}:${minor}`;
 }
 
+/** The id that chown() leaves as it is. */
+const keptOwner = 0xffffffff;
+
 function owner(uid: number, gid: number): string {
-  return uid === 0 && gid === 0 ? "" : `, owner ${uid}:${gid}`;
+  const isKept = uid === keptOwner && gid === keptOwner;
+  return (uid === 0 && gid === 0) || isKept ? "" : `, owner ${uid}:${gid}`;
 }
 
 function bitNames(table: Readonly<Record<string, number>>, bits: number): string[] {

@@ -41,6 +41,8 @@ export interface BundleOptions {
   readonly noPivot: boolean;
   readonly noNewKeyring: boolean;
   readonly cgroupManager: CgroupManager;
+  /** Whether to go on without cgroups that may not be made; `auto`: unless this is root. */
+  readonly rootless?: "true" | "false" | "auto";
   /** Keeps the state of a container that `run` has seen end. */
   readonly keep?: boolean;
   /** Told about what was asked for and cannot be given. */
@@ -77,6 +79,7 @@ export function compileBundle(options: BundleOptions): Program {
     noPivot: options.noPivot,
     noNewKeyring: options.noNewKeyring,
     cgroupManager: options.cgroupManager,
+    ...(options.rootless === undefined ? {} : { rootless: options.rootless }),
     supervision: supervisionOf(options, files),
     begin: (made) => {
       const record = recordOf(options, made);

@@ -142,6 +142,16 @@ export function writeNewText(path: string, text: string, mode = 0o600): void {
   writeFileSync(path, text, { mode, flag: "wx" });
 }
 
+/** Makes a new file and keeps it open for `work`: for what another process writes. */
+export async function withNewFile(path: string, work: (fd: number) => Promise<void>): Promise<void> {
+  const fd = openSync(path, "wx", 0o600);
+  try {
+    await work(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Renames a directory to a new name. False, and nothing done, when that name is taken. */
 export function renameToNew(from: string, to: string): boolean {
   try {

@@ -24,6 +24,7 @@ const doors: ReadonlyArray<{ readonly path: string; readonly power: string; read
   { path: "src/image/target/", power: "node:fs", because: "archives are written as streams, and a stranger's layout is left as it was" },
   { path: "src/image/layout.ts", power: "node:fs", because: "an OCI layout is files and folders" },
   { path: "src/image/verify.ts", power: "node:fs", because: "walks the layout that it checks" },
+  { path: "src/runtime/user-facts.ts", power: "node:fs", because: "asks what this user may write to, when the compiler does" },
   { path: "src/runtime/machine.ts", power: "node:fs", because: "answers what the compiler asks about files" },
   { path: "src/runtime/cache/recorder.ts", power: "node:fs", because: "names the mounts of cgroups as the kernel does" },
   { path: "src/runtime/facts.ts", power: "node:fs", because: "reads from /proc and /sys what a program is compiled against" },

@@ -135,3 +135,14 @@ function makeConfig(rootfs: string, wishes: Wishes): object {
     linux: { namespaces: ["mount", ...namespaces].map((type) => ({ type })), ...linux },
   };
 }
+
+/** A script of a container that owns its v2 cgroup: divides it, prints a limit of the part, and tries to raise its own limit. */
+export const useOwnCgroup = [
+  "cd /sys/fs/cgroup",
+  "mkdir sub",
+  "echo 1 > sub/cgroup.procs",
+  "echo $$ > sub/cgroup.procs",
+  "echo +pids > cgroup.subtree_control",
+  "cat sub/pids.max",
+  "echo 100 > pids.max",
+].join("; ");

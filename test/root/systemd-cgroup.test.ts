@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { installed } from "../support/images/commands.ts";
 import { patient } from "../support/slowness.ts";
 import { eventually, runtimePath, unable } from "./gantry-harness.ts";
-import { Runtime, type LiveContainer } from "./live-container.ts";
+import { type LiveContainer, Runtime, useOwnCgroup } from "./live-container.ts";
 
 setDefaultTimeout(patient(60_000));
 // sd_booted(3)
@@ -174,6 +174,26 @@ describe.skipIf(reason !== undefined).each(runtimes)("with %s, systemd", (name, 
     await runtime.container({ annotations, linux: { cgroupsPath: `gantrytest.slice:pre:${unit}` } }).start();
     const wanted = { TimeoutStopUSec: "2min 3.456789s", CollectMode: "inactive-or-failed" };
     expect(show(`pre-${unit}.scope`, ...Object.keys(wanted))).toEqual(wanted);
+  });
+
+  test("leaves the cgroup to the root of a user namespace, but not its limits", async () => {
+    using runtime = new Runtime(command);
+    const mapping = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+    const one = await runtime
+      .container({
+        namespaces: ["pid", "cgroup", "user"],
+        mounts: [{ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid"] }],
+        linux: {
+          cgroupsPath: `gantrytest.slice:pre:${freshName()}`,
+          resources: { pids: { limit: 77 } },
+          uidMappings: mapping,
+          gidMappings: mapping,
+        },
+      })
+      .start();
+    const { output, errors } = await one.exec(useOwnCgroup);
+    expect({ output, errors }).toMatchObject({ output: "max\n" });
+    expect(errors).toContain("can't create pids.max: Permission denied");
   });
 
   test("lets only the devices through that the config allows, after a reload as well", async () => {

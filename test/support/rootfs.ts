@@ -5,7 +5,7 @@ import { join } from "node:path";
 /** Makes DIRECTORY/rootfs and returns its path. @throws when there is no busybox */
 export function makeRootfs(directory: string): string {
   const rootfs = join(directory, "rootfs");
-  for (const name of ["bin", "proc", "dev", "sys", "tmp", "etc"]) mkdirSync(join(rootfs, name), { recursive: true });
+  for (const name of ["bin", "proc", "dev", "sys/fs/cgroup", "tmp", "etc"]) mkdirSync(join(rootfs, name), { recursive: true });
   const busybox = ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path));
   if (busybox === undefined) throw new Error("busybox is not installed (Debian: busybox-static)");
   copyFileSync(busybox, join(rootfs, "bin/busybox"));

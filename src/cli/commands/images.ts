@@ -2,9 +2,10 @@
 import { CodedError } from "#base/errors.ts";
 import { formatSize } from "#base/units.ts";
 import type { ImageSummary } from "#engine/engine.ts";
-import { type Command, valueOf } from "../command.ts";
+import { type Command, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatAge, formatJson, formatTable } from "../output.ts";
+import { filterImages } from "./image-filter.ts";
 import { formatOption } from "./options.ts";
 
 /** `gantry images`. */
@@ -16,25 +17,47 @@ export const imagesCommand: Command<CliContext> = {
   maxOperands: 1,
   completes: "images",
   options: [
+    { name: "all", short: "a", help: "artifacts, images for other platforms and lists of referrers, too" },
+    {
+      name: "filter",
+      short: "f",
+      value: "KEY=VALUE",
+      multiple: true,
+      help: "dangling=true|false, reference=PATTERN, label=NAME[=VALUE], platform=OS/ARCH, before=IMAGE, since=IMAGE",
+    },
     { name: "quiet", short: "q", help: "print ids only" },
+    { name: "sizes", help: "show what each image shares with others, and what removing it would free" },
     { name: "no-trunc", help: "print whole ids" },
     { name: "digests", help: "show manifest digests" },
     formatOption,
   ],
   run: async (context, parsed) => {
     const [wanted] = parsed.operands;
-    const images = (await context.engine().listImages()).filter((image) => matches(image, wanted));
+    const all = await context.engine().listImages({ all: parsed.switches.has("all") });
+    const filters = valuesOf(parsed, "filter");
+    const images = (filters.length === 0 ? all : filterImages(all, filters)).filter((image) => matches(image, wanted));
     const whole = parsed.switches.has("no-trunc");
     if (valueOf(parsed, "format") === "json") context.output.write(formatJson(images));
     else if (parsed.switches.has("quiet"))
       context.output.write([...new Set(images.map((image) => `${shortId(image.id, whole)}\n`))].join(""));
-    else context.output.write(imageTable(images, { whole, digests: parsed.switches.has("digests"), nowMs: context.now() }));
+    else
+      context.output.write(
+        imageTable(images, { whole, digests: parsed.switches.has("digests"), sizes: parsed.switches.has("sizes"), nowMs: context.now() }),
+      );
     return 0;
   },
 };
 
-function imageTable(images: readonly ImageSummary[], options: { whole: boolean; digests: boolean; nowMs: number }): string {
-  const header = ["REPOSITORY", "TAG", ...(options.digests ? ["DIGEST"] : []), "IMAGE ID", "CREATED", "SIZE"];
+function imageTable(images: readonly ImageSummary[], options: { whole: boolean; digests: boolean; sizes: boolean; nowMs: number }): string {
+  const header = [
+    "REPOSITORY",
+    "TAG",
+    ...(options.digests ? ["DIGEST"] : []),
+    "IMAGE ID",
+    "CREATED",
+    "SIZE",
+    ...(options.sizes ? ["SHARED", "UNIQUE"] : []),
+  ];
   const rows = images.map((image) => {
     const { repository, tag } = splitName(image.name);
     const created = image.createdAt === undefined ? "N/A" : `${formatAge(image.createdAt.getTime(), options.nowMs)} ago`;
@@ -45,6 +68,7 @@ function imageTable(images: readonly ImageSummary[], options: { whole: boolean; 
       shortId(image.id, options.whole),
       created,
       formatSize(image.sizeBytes),
+      ...(options.sizes ? [formatSize(image.sizeBytes - image.uniqueBytes), formatSize(image.uniqueBytes)] : []),
     ];
   });
   return formatTable(header, rows);

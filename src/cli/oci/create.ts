@@ -65,6 +65,7 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
     noPivot: parsed.switches.has("no-pivot"),
     noNewKeyring: parsed.switches.has("no-new-keyring"),
     cgroupManager: settings.cgroupManager,
+    rootless: settings.rootless,
     keep: parsed.switches.has("keep"),
     warn: (sentence) => {
       hasWarned = true;
@@ -90,6 +91,7 @@ function callWords({ global }: RuntimeContext, parsed: ParsedArguments, options:
   const isKnown = (name: string): boolean => understoodOptions.includes(name);
   if (![...global.values.keys(), ...parsed.values.keys()].every(isKnown)) return undefined;
   const letters = [...global.switches, ...parsed.switches].map((name) => switchLetters[name]);
+  letters.push(rootlessLetters[options.rootless ?? "auto"]);
   if (letters.includes(undefined)) return undefined;
   return {
     verb: options.mode === "create" ? "create" : "run",
@@ -104,6 +106,7 @@ function callWords({ global }: RuntimeContext, parsed: ParsedArguments, options:
 }
 
 const understoodOptions = ["root", "log", "log-format", "log-level", "rootless", "bundle", "pid-file", "console-socket", "preserve-fds"];
+const rootlessLetters = { auto: "", true: "t", false: "f" } as const;
 const switchLetters: Readonly<Record<string, string>> = {
   debug: "l",
   "systemd-cgroup": "s",

@@ -42,7 +42,8 @@ export const execCommand: ProgramCommand = {
     const [id = ""] = parsed.operands;
     const root = stateRootOf(context);
     const { record, files } = requireContainer(root, id);
-    requireRunning(readState(root, id).state.status, id, parsed.switches.has("ignore-paused"));
+    const { status, pid } = readState(root, id).state;
+    requireRunning(status, id, parsed.switches.has("ignore-paused"));
     const [pidFile, consoleSocket] = [valueOf(parsed, "pid-file"), valueOf(parsed, "console-socket")];
     const given = {
       ...(pidFile === undefined ? {} : { pidFile: program.resolvePath(pidFile) }),
@@ -52,6 +53,7 @@ export const execCommand: ProgramCommand = {
     return compileJoin({
       record,
       files,
+      pid,
       process: processOf(context, parsed, record.config.process ?? { cwd: "/" }),
       facts: readHostFacts(),
       supervision: parsed.switches.has("detach") ? { kind: "detached", ...given, ...socket } : { kind: "foreground", ...given },

@@ -44,10 +44,10 @@ export interface GlobalSettings {
 /** Understands the options. @throws UsageError when two contradict, or the root is the file system's */
 export function readSettings(
   parsed: ParsedArguments,
-  { defaultRoot, resolvePath }: { readonly defaultRoot: string; readonly resolvePath: (path: string) => string },
+  host: { readonly defaultRoot: string; readonly resolvePath: (path: string) => string },
 ): GlobalSettings {
   const given = valueOf(parsed, "root");
-  const root = resolvePath(given ?? defaultRoot);
+  const root = host.resolvePath(given ?? host.defaultRoot);
   // Most likely an empty variable or one ".." too many: no container's state lies there.
   if (given === "" || root === "/") throw new UsageError("option --root must not be empty or /");
   return {

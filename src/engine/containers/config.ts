@@ -33,9 +33,11 @@ export interface ConfigInput {
   readonly files: { readonly hosts: string; readonly hostname: string; readonly resolvConf: string };
 }
 
-const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** What a process finds programs by when the image does not say. */
+export const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-const defaultCapabilities = [
+/** Docker's fourteen. */
+export const defaultCapabilities = [
   "CAP_CHOWN",
   "CAP_DAC_OVERRIDE",
   "CAP_FSETID",
@@ -53,7 +55,7 @@ const defaultCapabilities = [
 ];
 
 /** Paths that tell of, or reach into, the host's kernel. */
-const maskedPaths = [
+export const maskedPaths = [
   "/proc/acpi",
   "/proc/asound",
   "/proc/interrupts",
@@ -67,7 +69,8 @@ const maskedPaths = [
   "/sys/devices/virtual/powercap",
   "/sys/firmware",
 ];
-const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/** Paths of /proc that set what the host does. */
+export const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 const cpuPeriodMicros = 100_000;
 

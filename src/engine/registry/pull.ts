@@ -21,7 +21,7 @@ import type { Descriptor } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import { formatPlatform, hostPlatform, parsePlatform, platformDistance, type Platform } from "#spec/platform.ts";
 import type { ImageSummary, LoadProgress } from "../engine.ts";
-import { layerSources, summarize, unpackLayers } from "../images.ts";
+import { isUnpacked, layerSources, summarize, unpackLayers } from "../images.ts";
 import type { Place } from "../place.ts";
 import { maxLayers } from "../rootfs/overlay.ts";
 import { openRegistries, type RegistryAccess } from "./access.ts";
@@ -106,13 +106,16 @@ class Pull {
 
   async run(root: Descriptor): Promise<PulledImage> {
     const { source, request, platform } = this.#context;
-    await using target = await openLayoutTarget(this.#layout, { kind: "store" });
     const near = new NearSource(this.#layout, source);
     const selected = await selectManifest(near, root, platform);
     const image = await this.#readImage(near, selected);
     const entry = request.allPlatforms === true ? root : image.descriptor;
-    const before = (await this.#layout.readIndex()).manifests;
-    const isNamed = before.some((one) => one.digest === entry.digest && nameOf(one) === source.name);
+    const isNamed = await this.#isNamed(entry);
+    if (isNamed && entry === image.descriptor && (await this.#isHere(image))) {
+      for (const blob of [image.manifest.config, ...image.manifest.layers]) this.#tellDone(blob, "present");
+      return { ...summarize(image, source.name), digest: entry.digest, changed: false };
+    }
+    await using target = await openLayoutTarget(this.#layout, { kind: "store" });
     let copied = 0;
     const copying = copyImage(near, target, {
       root: entry,
@@ -122,13 +125,26 @@ class Pull {
       done: (blob, outcome) => {
         if (outcome === "copied" && blob.digest !== image.id) copied++;
         this.#arrivals.arrived(blob.digest);
-        if (!isDocument(blob)) this.#context.notify({ kind: "blob-done", digest: blob.digest, totalBytes: blob.size, outcome });
+        this.#tellDone(blob, outcome);
       },
     });
     await this.#finishBoth(copying, this.#unpack(image));
     // Documents are stored anew each time, which says nothing.
     if (!isNamed) await target.finish([{ names: [source.name], tag: undefined, descriptor: entry }]);
     return { ...summarize(image, source.name), digest: entry.digest, changed: copied > 0 || !isNamed };
+  }
+
+  async #isNamed({ digest }: Descriptor): Promise<boolean> {
+    const { manifests } = await this.#layout.readIndex();
+    return manifests.some((one) => one.digest === digest && nameOf(one) === this.#context.source.name);
+  }
+
+  /** Everything is in the store, and unpacked where that is done: neither a lease nor a lock is needed to see it. */
+  async #isHere(image: Image): Promise<boolean> {
+    const blobs = [image.descriptor, image.manifest.config, ...image.manifest.layers];
+    const sizes = await Promise.all(blobs.map(({ digest }) => this.#layout.blobs.size(digest)));
+    if (blobs.some(({ size }, index) => sizes[index] !== size)) return false;
+    return this.#place.knownSnapshotter() === "copy" || isUnpacked(this.#place, image);
   }
 
   /** The config comes before the layers: it says whether they are worth it, and what they must be. */
@@ -172,6 +188,10 @@ class Pull {
       },
     }));
     await unpackLayers(this.#place, layers, this.#context.request);
+  }
+
+  #tellDone({ digest, size, mediaType }: Descriptor, outcome: string): void {
+    if (!isDocument({ mediaType })) this.#context.notify({ kind: "blob-done", digest, totalBytes: size, outcome });
   }
 
   #tell(blob: Descriptor, doneBytes: number): void {
@@ -219,7 +239,7 @@ class NearSource implements ImageSource {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-function isDocument({ mediaType }: Descriptor): boolean {
+function isDocument({ mediaType }: Pick<Descriptor, "mediaType">): boolean {
   const kind = documentKind(mediaType);
   return kind === "manifest" || kind === "index";
 }

@@ -12,6 +12,7 @@
  * there and verified.
  */
 import { join } from "node:path";
+import type { ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
 import { applyLayer } from "#image/layer/apply.ts";
 import type { Op } from "#program/ops.gen.ts";
@@ -39,7 +40,7 @@ export interface LayerSource {
 /** Limits and ports of unpacking. */
 export interface UnpackOptions {
   readonly maxLayerBytes: number;
-  readonly openStream: () => Promise<ProgramStream>;
+  readonly openStream: (output?: number) => Promise<ProgramStream>;
   readonly onProgress?: (layer: LayerSource, index: { readonly at: number; readonly of: number }, doneBytes: number) => void;
 }
 
@@ -83,32 +84,51 @@ export async function unpackStack(
   }
 }
 
-/**
- * Applies all of `stack` to the one plain directory `tree`, for a container of its own where overlayfs cannot be had.
- * passwd and group are put into `accounts`.
- */
-export async function fillTree(
-  stack: readonly LayerSource[],
-  places: { readonly tree: string; readonly accounts: string },
-  options: UnpackOptions,
-): Promise<void> {
-  const { tree, accounts } = places;
+/** Where `fillTree` works. */
+export interface TreePlaces {
+  /** A directory that is there and empty. */
+  readonly tree: string;
+  /** Directory for copies of the tree's passwd and group. */
+  readonly accounts: string;
+  /** An open file for the listing of the tree as it is at the end. */
+  readonly listing?: number;
+  /** Ids of the user who is not root, and has a user namespace made in which nobody else is. */
+  readonly rootless?: { readonly uid: number; readonly gid: number };
+}
+
+/** Applies all of `stack` to one plain directory. */
+export async function fillTree(stack: readonly LayerSource[], places: TreePlaces, options: UnpackOptions): Promise<void> {
+  const { tree, accounts, rootless } = places;
+  const enter: Op[] = [
+    ...(rootless === undefined ? [] : ownUserOps(rootless)),
+    { op: "root", path: tree },
+    { op: "enter-root", path: tree },
+  ];
   for (const [index, layer] of stack.entries()) {
+    const isLast = index === stack.length - 1;
     await applyLayer({
       source: layer.open(),
       descriptor: layer.descriptor,
       diffId: layer.diffId,
-      stream: await options.openStream(),
+      stream: await options.openStream(isLast ? places.listing : undefined),
       base: index === 0,
-      setup: [
-        { op: "root", path: tree },
-        { op: "enter-root", path: tree },
-      ],
-      teardown: index === stack.length - 1 ? teardownOps(accounts) : [{ op: "leave-root" }],
+      unprivileged: rootless !== undefined,
+      setup: enter,
+      teardown: isLast ? [...teardownOps(accounts), ...listingOps(places)] : [{ op: "leave-root" }],
       limits: { maxBytes: options.maxLayerBytes, maxEntries: maxLayerEntries },
       onProgress: (done) => options.onProgress?.(layer, { at: index, of: stack.length }, done),
     });
   }
+}
+
+function listingOps({ listing }: TreePlaces): Op[] {
+  return listing === undefined ? [] : [{ op: "list-tree", path: "." as ByteString }];
+}
+
+/** A user namespace (CLONE_NEWUSER) whose root is the caller. KERNEL: user_namespaces(7): setgroups must be given up before gid_map. */
+export function ownUserOps({ uid, gid }: { readonly uid: number; readonly gid: number }): Op[] {
+  const write = (file: string, data: string): Op => ({ op: "write-first", paths: [`/proc/self/${file}`], data: [data], tolerant: 0 });
+  return [{ op: "unshare", flags: 0x10000000 }, write("setgroups", "deny"), write("uid_map", `0 ${uid} 1`), write("gid_map", `0 ${gid} 1`)];
 }
 
 interface Place {

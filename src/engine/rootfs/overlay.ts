@@ -47,17 +47,34 @@ export function overlayMountOps(mount: OverlayMount, kernelRelease: string = rel
   return [{ op: "mount-data", fstype: "overlay", source: "overlay", target: mount.target, flags: 0, data }];
 }
 
+/** A mount of two or more trees, lowest first, that nobody can write to. */
+export function lowerMountOps(lower: readonly string[], target: string, kernelRelease: string = release()): Op[] {
+  if (lower.length > maxLayers)
+    throw new CodedError("unsupported", `cannot stack ${lower.length} layers: overlayfs takes at most ${maxLayers}`);
+  const topFirst = [...lower].reverse();
+  if (!kernelBefore(kernelRelease, 6, 7)) {
+    const options = topFirst.map((path) => `lowerdir+=${path}`);
+    return [{ op: "mount", fstype: "overlay", source: "overlay", target, options, attributes: 1 }];
+  }
+  const data = `lowerdir=${topFirst.map(escapeLower).join(":")}`;
+  if (Buffer.byteLength(data) > maxDataBytes) throw tooLong(lower.length);
+  return [{ op: "mount-data", fstype: "overlay", source: "overlay", target, flags: 1, data }];
+}
+
 /** The data string of mount(2) for kernels before 6.7. @throws CodedError `unsupported` when it does not fit a page */
 function legacyOverlayData(mount: OverlayMount): string {
-  const escape = (path: string): string => path.replace(/[\\:,]/g, (char) => `\\${char}`);
-  const data = `lowerdir=${[...mount.lower].reverse().map(escape).join(":")},upperdir=${escape(mount.upper)},workdir=${escape(mount.work)}${mount.volatile ? ",volatile" : ""}`;
-  if (Buffer.byteLength(data) > maxDataBytes) {
-    throw new CodedError(
-      "unsupported",
-      `cannot stack ${mount.lower.length} layers: this kernel takes overlay options of at most ${maxDataBytes} bytes`,
-    );
-  }
+  const lower = [...mount.lower].reverse().map(escapeLower).join(":");
+  const data = `lowerdir=${lower},upperdir=${escapeLower(mount.upper)},workdir=${escapeLower(mount.work)}${mount.volatile ? ",volatile" : ""}`;
+  if (Buffer.byteLength(data) > maxDataBytes) throw tooLong(mount.lower.length);
   return data;
+}
+
+function escapeLower(path: string): string {
+  return path.replace(/[\\:,]/g, (char) => `\\${char}`);
+}
+
+function tooLong(layers: number): CodedError {
+  return new CodedError("unsupported", `cannot stack ${layers} layers: this kernel takes overlay options of at most ${maxDataBytes} bytes`);
 }
 
 /** A mount namespace of the executor's own, whose mounts nobody else sees: CLONE_NEWNS, then MS_REC | MS_PRIVATE on all there is. */

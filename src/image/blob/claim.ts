@@ -5,7 +5,7 @@
  * is one step. Only the owner takes a claim away, or, once it is dead, somebody who holds the store's lock; so nobody ever takes
  * away a claim that he did not look at.
  */
-import { lstat, mkdir, readlink, rm, symlink } from "node:fs/promises";
+import { lstat, mkdir, readdir, readlink, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isErrno } from "#base/errors.ts";
 import { digestAlgorithm, digestEncoded, type Digest } from "#spec/digest.ts";
@@ -40,6 +40,22 @@ export async function claimBlob(root: string, digest: Digest, options: ClaimOpti
     else await sleepMs(waitMs);
   }
   return () => rm(path, { force: true });
+}
+
+const forgottenAfterMs = 24 * 3600 * 1000;
+
+/** Removes what lies in `tmp/` of the layout in `root` of downloads that nobody went on with for a day. The lock is held, and nobody downloads. */
+export async function removeStaleDownloads(root: string): Promise<void> {
+  const directory = join(root, "tmp");
+  const names = await readdir(directory).catch((error: unknown) => {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  });
+  for (const name of names) {
+    const path = join(directory, name);
+    if (name.startsWith("claim-")) await removeStale(path);
+    else if (name.startsWith("partial-") && nowMs() - (await lstat(path)).mtimeMs > forgottenAfterMs) await rm(path, { force: true });
+  }
 }
 
 /** Removes the claim at `path` if its owner is dead; the lock is held. */

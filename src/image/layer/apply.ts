@@ -31,6 +31,8 @@ export interface LayerApplication {
   readonly setup: readonly Op[];
   readonly teardown: readonly Op[];
   readonly limits: LayerLimits;
+  /** Make what somebody without privileges can. */
+  readonly unprivileged?: boolean;
   /** Told now and then how many of the descriptor's bytes have been read. */
   readonly onProgress?: (doneBytes: number) => void;
 }
@@ -58,7 +60,8 @@ const recordLimitBytes = 128 << 10;
  */
 export async function applyLayer(layer: LayerApplication): Promise<AppliedLayer> {
   const writer = new RecordWriter({ initialBytes: flushBytes + 2 * pieceBytes, recordLimitBytes });
-  const compiler = new LayerCompiler(writer, { base: layer.base, limits: layer.limits, firstOp: layer.setup.length });
+  const { base, limits, unprivileged = false } = layer;
+  const compiler = new LayerCompiler(writer, { base, limits, unprivileged, firstOp: layer.setup.length });
   try {
     const uncompressedBytes = await streamLayer(layer, writer, compiler);
     return { entries: compiler.entries, uncompressedBytes, ops: compiler.ops };

@@ -14,6 +14,7 @@ import type { TarVisitor } from "../tar/read.ts";
 import { writeFileData } from "./file-data.ts";
 import { childPath, MadeTree, type MadeDirectory } from "./made.ts";
 import { classifyName, normalisePath, splitName, type LayerName } from "./names.ts";
+import { withoutPrivileges } from "./unprivileged.ts";
 import { findXattrFault, isIgnoredXattr } from "./xattrs.ts";
 
 /** How much one layer may ask for. */
@@ -33,6 +34,8 @@ export interface CompileOptions {
   readonly limits: LayerLimits;
   /** The index of the first op that is compiled here: as many ops are in the program before. */
   readonly firstOp: number;
+  /** Make what somebody without privileges can: see `withoutPrivileges`. */
+  readonly unprivileged?: boolean;
 }
 
 const defaultMaxMetadataBytes = 1 << 30;
@@ -82,7 +85,7 @@ export class LayerCompiler implements TarVisitor {
     this.#entry = undefined;
     this.#count(header);
     const name = classifyName(header.path);
-    if (name.kind === "entry") this.#put(header, name.path);
+    if (name.kind === "entry") this.#put(this.#options.unprivileged === true ? withoutPrivileges(header) : header, name.path);
     else this.#hide(header, name);
   }
 

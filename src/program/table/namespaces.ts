@@ -19,6 +19,13 @@ export const namespaceOps: readonly OpDefinition[] = [
     does: "Tells the parent that all is ready, then waits until somebody writes a byte to the fifo `path`, which `open-start` opened before the pivot, or opens and closes it.",
   },
   {
+    name: "map-ids",
+    code: 166,
+    in: main,
+    fields: { program: "text", ids: "texts" },
+    does: "Runs the host's `program` (newuidmap, newgidmap) with the child's pid and `ids` as its arguments, for at most 30 s; its failure is a wait status, as with `hook`.",
+  },
+  {
     name: "move-interface",
     code: 126,
     in: main,

@@ -49,6 +49,11 @@ export function recordFacts(machine: Machine = thisMachine): RecordedFacts {
     },
     isSelinuxEnabled: () => unrecorded(host.isSelinuxEnabled()),
     findResctrl: () => unrecorded(host.findResctrl()),
+    user: {
+      ...host.user,
+      findIdHelper: (name) => unrecorded(host.user.findIdHelper(name)),
+      mayWrite: (path) => unrecorded(host.user.mayWrite(path)),
+    },
     cgroupFiles: { ...host.cgroupFiles, has: (mount, file) => note("cgroup-file", `${mount}/${file}`, has(mount, file)) },
   };
   return { facts, host, asked, isComplete: () => isComplete };

@@ -4,6 +4,7 @@ import type { Op } from "#program/ops.gen.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
 import { unknownCgroupFiles } from "../cgroup-facts.ts";
 import type { HostFacts } from "../facts.ts";
+import { rootUserFacts } from "../user-facts.ts";
 import { compileContainer, type ContainerInput } from "./compile.ts";
 import { normalizePath } from "./context.ts";
 import { executableCandidates } from "./process.ts";
@@ -21,6 +22,7 @@ const facts: HostFacts = {
   isDirectory: (path) => (path.startsWith("/srv/missing") ? undefined : path.startsWith("/srv")),
   findCpuset: () => undefined,
   cgroupFiles: unknownCgroupFiles,
+  user: rootUserFacts,
   isSetgroupsDenied: (path) => path === "/proc/7/ns/user",
   readAppArmor: () => "off",
   isSelinuxEnabled: () => false,

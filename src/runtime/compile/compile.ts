@@ -11,7 +11,17 @@ import type { HostFacts } from "../facts.ts";
 import { compileCgroup, type CgroupDirectory } from "./cgroup/cgroup.ts";
 import { limitsOfVersion } from "./cgroup/older-limits.ts";
 import type { CgroupManager } from "./cgroup/place.ts";
-import { byDefault, findNamespace, hasCapability, normalizePath, resolveHostPath, step, unsupported, type Context } from "./context.ts";
+import {
+  byDefault,
+  findNamespace,
+  hasCapability,
+  isRootlessBy,
+  normalizePath,
+  resolveHostPath,
+  step,
+  unsupported,
+  type Context,
+} from "./context.ts";
 import { compileCredentials } from "./credentials.ts";
 import { compileDevices } from "./devices.ts";
 import { compileHooks, hasHooks } from "./hooks.ts";
@@ -48,6 +58,8 @@ export interface ContainerInput {
   readonly extraCleanup?: readonly Step[];
   /** Who makes the control groups; "cgroupfs", which is we, when absent. */
   readonly cgroupManager?: CgroupManager;
+  /** Whether to leave out what only the host's root may do, such as cgroups that nobody asked for; by default, unless this is root. */
+  readonly rootless?: "true" | "false" | "auto";
   /** Where pivot_root cannot work (the root is the initramfs). */
   readonly noPivot?: boolean;
   /** Leaves the container in the session keyring of its caller. */
@@ -228,8 +240,9 @@ export function makeContext(
     bundle,
     id,
     facts,
+    rootless,
     cgroupManager = "cgroupfs",
-  }: Pick<ContainerInput, "config" | "bundle" | "id" | "facts"> & Partial<Pick<ContainerInput, "cgroupManager">>,
+  }: Pick<ContainerInput, "config" | "bundle" | "id" | "facts"> & Partial<Pick<ContainerInput, "cgroupManager" | "rootless">>,
   warn: (sentence: string) => void,
 ): Context {
   const { resources, ...rest } = config.linux ?? {};
@@ -241,6 +254,7 @@ export function makeContext(
     bundle: normalizePath(bundle),
     facts,
     isPrivileged: hasCapability(facts.capabilities.effective, "CAP_SYS_ADMIN"),
+    isRootless: isRootlessBy(facts, rootless),
     hasUserNamespace: findNamespace(linux, "user") !== undefined,
     cgroupManager,
     warn,

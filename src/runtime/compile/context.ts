@@ -17,6 +17,8 @@ export interface Context {
   readonly facts: HostFacts;
   /** Whether the executor may make mounts and namespaces here without a user namespace. */
   readonly isPrivileged: boolean;
+  /** Whether this is not the host's root, for whom much cannot be done: what nobody asked for is then left out. */
+  readonly isRootless: boolean;
   /** Whether the container lives in another user namespace than the executor. */
   readonly hasUserNamespace: boolean;
   /** Who makes the control groups. */
@@ -33,6 +35,11 @@ export function step(op: Op, origin: string): Step {
 /** An origin for what no property of the config asks for. */
 export function byDefault(why: string): string {
   return `default: ${why}`;
+}
+
+/** Whether to go on without what only the host's root may do: as told, or by who this is. */
+export function isRootlessBy(facts: HostFacts, word: "true" | "false" | "auto" = "auto"): boolean {
+  return word === "auto" ? facts.uid !== 0 || facts.user.isNested() : word === "true";
 }
 
 /** The namespace of this kind in the config, with its path if it is to be joined. */

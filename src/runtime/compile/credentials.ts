@@ -6,9 +6,9 @@
  */
 import type { Step } from "#program/encode.ts";
 import type { ConfigCapabilities, ConfigProcess } from "#spec/runtime-config.ts";
-import { byDefault, step, unsupported, type Context } from "./context.ts";
+import { byDefault, isNewNamespace, step, unsupported, type Context } from "./context.ts";
 import { capabilityNames } from "./kernel.ts";
-import { isSetgroupsDenied } from "./namespaces.ts";
+import { isMapped, isSetgroupsDenied } from "./namespaces.ts";
 import { needsAdministratorForFilter } from "./seccomp/seccomp.ts";
 
 /** Masks of the five sets, one bit per capability number. */
@@ -69,6 +69,10 @@ function compileGroups(context: Context, additionalGids: readonly number[]): Ste
     if (additionalGids.length > 0) throw unsupported("/process/user/additionalGids", "the user namespace denies further groups");
     return [];
   }
+  const { gidMappings } = context.linux;
+  const unmapped = isNewNamespace(context.linux, "user") ? additionalGids.findIndex((gid) => !isMapped(gidMappings, gid)) : -1;
+  if (unmapped !== -1)
+    throw unsupported(`/process/user/additionalGids/${unmapped}`, "the user namespace has no such group (/linux/gidMappings)");
   const gids = Buffer.alloc(additionalGids.length * 4);
   for (const [index, gid] of additionalGids.entries()) gids.writeUInt32LE(gid, index * 4);
   const origin = additionalGids.length > 0 ? "/process/user/additionalGids" : byDefault("the caller's groups are not the container's");

@@ -60,11 +60,11 @@ function placeDevices({ linux }: Context): PlacedDevice[] {
   return [...defaults, ...asked];
 }
 
-function makeDevice({ hasUserNamespace }: Context, { device, origin }: PlacedDevice): Step[] {
+function makeDevice({ hasUserNamespace, facts }: Context, { device, origin }: PlacedDevice): Step[] {
   const { path, type, major = 0, minor = 0, fileMode = 0o666, uid = 0, gid = 0 } = device;
   const parent = parentPath(path);
   const steps = parent === "/dev" || parent === "/" ? [] : [step({ op: "ensure-directory", path: parent, mode: 0o755 }, origin)];
-  if (hasUserNamespace && type !== "p") {
+  if ((hasUserNamespace || facts.user.isNested()) && type !== "p") {
     // KERNEL: mknod() of a device needs CAP_MKNOD in the initial user namespace; the host's node serves as well.
     steps.push(
       step({ op: "ensure-file", path, mode: 0o666 }, origin),

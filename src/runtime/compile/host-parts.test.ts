@@ -4,6 +4,7 @@ import { stepsInOrder } from "#program/encode.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
 import { unknownCgroupFiles } from "../cgroup-facts.ts";
 import type { HostFacts } from "../facts.ts";
+import { rootUserFacts } from "../user-facts.ts";
 import { compileContainer } from "./compile.ts";
 import { parseSchemata } from "./resctrl.ts";
 import { bitMask, compileExecAffinity } from "./scheduling.ts";
@@ -21,6 +22,7 @@ const facts: HostFacts = {
   findCpuset: () => undefined,
   isSetgroupsDenied: () => false,
   cgroupFiles: unknownCgroupFiles,
+  user: rootUserFacts,
   readAppArmor: () => "off",
   isSelinuxEnabled: () => false,
   findResctrl: () => "/sys/fs/resctrl",

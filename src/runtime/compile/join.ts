@@ -3,11 +3,11 @@
  * namespaces at once through the container's process, and then goes the way of a container's first process.
  */
 import { childSection, type Program, type Step } from "#program/encode.ts";
-import type { ConfigProcess } from "#spec/runtime-config.ts";
+import type { ConfigProcess, NamespaceKind } from "#spec/runtime-config.ts";
 import type { HostFacts } from "../facts.ts";
 import type { StateFiles } from "../state-files.ts";
-import { placeDirectories } from "./cgroup/place.ts";
-import { byDefault, findNamespace, hasCapability, step, type Context } from "./context.ts";
+import { type CgroupDirectory, placeDirectories } from "./cgroup/place.ts";
+import { byDefault, findNamespace, hasCapability, isRootlessBy, joinPath, step, type Context } from "./context.ts";
 import { compileCredentials } from "./credentials.ts";
 import { cloneFlags } from "./kernel.ts";
 import { compileLabels } from "./labels.ts";
@@ -23,6 +23,8 @@ import { compileTerminal, listenVariables } from "./terminal.ts";
 export interface JoinInput {
   readonly record: ContainerRecord;
   readonly files: StateFiles;
+  /** The container's first process. */
+  readonly pid: number;
   readonly process: ConfigProcess;
   readonly facts: HostFacts;
   readonly supervision: Supervision;
@@ -40,6 +42,8 @@ export function compileJoin(input: JoinInput): Program {
   const seccomp = compileSeccomp(context);
   const directories = placeDirectories(record.cgroups, facts.cgroup);
   const score = process.oomScoreAdj;
+  // KERNEL: setns(2): to join a pid namespace, a user needs the rights that the user namespace gives.
+  const isExecutors = (kind: NamespaceKind): boolean => kind === "pid" || (kind === "user" && !context.isPrivileged);
   const asked = byDefault("a process joins the container");
   const main: Step[] = [
     ...moments.begin,
@@ -49,11 +53,8 @@ export function compileJoin(input: JoinInput): Program {
     ...terminal.beforeClone,
     ...seccomp.beforeClone,
     // KERNEL: pid_namespaces(7): only children are born into a pid namespace that is joined.
-    ...joinStep(context, (kind) => kind === "pid"),
-    step(
-      { op: "clone", section: childSection(0), flags: 0, cgroup: directories.find(({ hierarchy }) => hierarchy === undefined)?.path ?? "" },
-      asked,
-    ),
+    ...joinStep(context, isExecutors),
+    step({ op: "clone", section: childSection(0), flags: 0, cgroup: unifiedCgroup(input, directories) }, asked),
     ...(score === undefined ? [] : [step({ op: "child-file", file: "oom_score_adj", data: String(score) }, "/process/oomScoreAdj")]),
     step({ op: "release-child" }, asked),
     ...moments.end.filter(({ op }) => op.op !== "cleanup"),
@@ -67,7 +68,7 @@ export function compileJoin(input: JoinInput): Program {
       ),
     ...affinity.final,
     ...compileLabels(context, process),
-    ...joinStep(context, (kind) => kind !== "pid"),
+    ...joinStep(context, (kind) => !isExecutors(kind)),
     ...becomeRoot(context),
     step({ op: "new-session" }, byDefault("the process has no terminal of its caller's")),
     ...terminal.inChild,
@@ -81,6 +82,20 @@ export function compileJoin(input: JoinInput): Program {
   return { main, cleanup: [], children: [child] };
 }
 
+/**
+ * The v2 directory that the process is born in: the container's, or where its first process is when the container has divided that.
+ * KERNEL: cgroup-v2.rst, "no internal processes": a cgroup that hands controllers down takes no process. runc does the same.
+ */
+function unifiedCgroup({ facts, pid }: JoinInput, directories: readonly CgroupDirectory[]): string {
+  const path = directories.find(({ hierarchy }) => hierarchy === undefined)?.path ?? "";
+  const { read } = facts.cgroupFiles;
+  if (path === "" || (read(`${path}/cgroup.subtree_control`) ?? "").trim() === "") return path;
+  const line = (read(`/proc/${pid}/cgroup`) ?? "").split("\n").find((one) => one.startsWith("0::")) ?? "0::/";
+  const first = joinPath(facts.cgroup.unified?.mountPoint ?? "/", line.slice("0::".length));
+  // SECURITY: the container may have moved it, but nowhere else may it take others.
+  return first.startsWith(`${path}/`) ? first : path;
+}
+
 function contextOf({ record, process, facts, warn }: JoinInput): Context {
   const config = { ...record.config, process };
   const linux = config.linux ?? {};
@@ -91,6 +106,7 @@ function contextOf({ record, process, facts, warn }: JoinInput): Context {
     bundle: record.bundle,
     facts,
     isPrivileged: hasCapability(facts.capabilities.effective, "CAP_SYS_ADMIN"),
+    isRootless: isRootlessBy(facts),
     hasUserNamespace: findNamespace(linux, "user") !== undefined,
     cgroupManager: "cgroupfs",
     warn,
@@ -98,7 +114,7 @@ function contextOf({ record, process, facts, warn }: JoinInput): Context {
 }
 
 /** Joins those of the container's namespaces that `isWanted`; nothing when it has none of them. */
-function joinStep({ linux }: Context, isWanted: (kind: keyof typeof cloneFlags) => boolean): Step[] {
+function joinStep({ linux }: Context, isWanted: (kind: NamespaceKind) => boolean): Step[] {
   const flags = (linux.namespaces ?? []).filter(({ type }) => isWanted(type)).reduce((bits, { type }) => bits + cloneFlags[type], 0);
   return flags === 0 ? [] : [step({ op: "join", flags }, "/linux/namespaces")];
 }

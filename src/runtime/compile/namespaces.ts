@@ -9,6 +9,7 @@ import type { Step } from "#program/encode.ts";
 import type { IdMapping, NamespaceKind } from "#spec/runtime-config.ts";
 import { pointerTo } from "#spec/shape.ts";
 import { isKernelAtLeast } from "../facts.ts";
+import type { IdHelper } from "../user-facts.ts";
 import { byDefault, findNamespace, hasCapability, isNewNamespace, namespacePointer, step, unsupported, type Context } from "./context.ts";
 import { cloneFlags, procSuperMagic } from "./kernel.ts";
 
@@ -107,7 +108,8 @@ export function isMapped(mappings: readonly IdMapping[] | undefined, id: number)
 
 /** Whether setgroups() stays forbidden in the container's user namespace. */
 export function isSetgroupsDenied({ linux, facts }: Context): boolean {
-  if (isNewNamespace(linux, "user")) return !hasCapability(facts.capabilities.effective, "CAP_SETGID");
+  if (isNewNamespace(linux, "user"))
+    return !hasCapability(facts.capabilities.effective, "CAP_SETGID") && isOwnAlone(linux.gidMappings, facts.gid);
   const path = findNamespace(linux, "user")?.path ?? "";
   return path !== "" && facts.isSetgroupsDenied(path);
 }
@@ -122,10 +124,9 @@ function compileMappings(context: Context): Step[] {
   ] as const) {
     const mappings = linux[key] ?? [];
     const at = `/linux/${key}`;
-    const [first] = mappings;
-    const isOwnAlone = mappings.length === 1 && first?.size === 1 && first.hostID === own;
-    if (!hasCapability(effective, capability) && !isOwnAlone) {
-      throw unsupported(at, "without root, only one id, one's own, can be mapped");
+    if (!hasCapability(effective, capability) && !isOwnAlone(mappings, own)) {
+      steps.push(mapByHelper(context, key === "uidMappings" ? "newuidmap" : "newgidmap", mappings));
+      continue;
     }
     if (key === "gidMappings" && isSetgroupsDenied(context)) {
       // KERNEL: user_namespaces(7): without CAP_SETGID the map is accepted only after setgroups is denied (CVE-2014-8989).
@@ -137,6 +138,22 @@ function compileMappings(context: Context): Step[] {
     steps.push(step({ op: "child-file", file, data }, at));
   }
   return steps;
+}
+
+/** KERNEL: user_namespaces(7): what everybody may map. */
+function isOwnAlone(mappings: readonly IdMapping[] = [], own: number): boolean {
+  const [first] = mappings;
+  return mappings.length === 1 && first?.size === 1 && first.hostID === own;
+}
+
+/** What else a user may map is said in /etc/subuid and /etc/subgid, and done by programs that read them. */
+function mapByHelper({ facts }: Context, helper: IdHelper, mappings: readonly IdMapping[]): Step {
+  const at = helper === "newuidmap" ? "/linux/uidMappings" : "/linux/gidMappings";
+  const program = facts.user.findIdHelper(helper);
+  if (program === undefined)
+    throw unsupported(at, `without root, only one id, one's own, can be mapped; others need ${helper}, which is not installed`);
+  const ids = mappings.flatMap(({ containerID, hostID, size }) => [containerID, hostID, size].map(String));
+  return step({ op: "map-ids", program, ids }, at);
 }
 
 function hasTimeOffsets({ linux }: Context): boolean {

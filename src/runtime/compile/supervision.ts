@@ -124,11 +124,14 @@ function compileStdio(modes: readonly StdioMode[], hasTerminal: boolean): Step[]
   });
 }
 
+/** The id that chown() leaves as it is: only root may give files away, itself included. */
+const keepOwner = 0xffffffff;
+
 /** Before the clone, so that the process finds the place open, wherever it will be. */
 function waitingPlace({ fifo, failure }: CreateSupervision): Step[] {
   const origin = byDefault("the process waits there for `start`");
   return [
-    step({ op: "make-node", path: fifo, mode: 0o010600, major: 0, minor: 0, uid: 0, gid: 0 }, origin),
+    step({ op: "make-node", path: fifo, mode: 0o010600, major: 0, minor: 0, uid: keepOwner, gid: keepOwner }, origin),
     step({ op: "open-start", path: fifo, failure }, origin),
   ];
 }

@@ -11,7 +11,7 @@
 import type { Step } from "#program/encode.ts";
 import { byDefault, step, type Context } from "../context.ts";
 import { compileDirectories, compileOwnership, compileParentRemoval, enableControllers, requireUnused } from "./directories.ts";
-import { cgroupDirectories, directoriesByController, type CgroupDirectory } from "./place.ts";
+import { cgroupDirectories, directoriesByController, isWithinReach, type CgroupDirectory } from "./place.ts";
 import { compileScopeStart, compileUnitStop } from "./systemd.ts";
 import { compileV1Devices, compileV1Limits } from "./v1-limits.ts";
 import { compileV2Devices, compileV2Limits } from "./v2-limits.ts";
@@ -46,9 +46,9 @@ export function compileCgroup(context: Context): CgroupPlan {
   return context.cgroupManager === "systemd" ? compileBySystemd(context) : compileByHand(context);
 }
 
-/** Without privileges nothing may be made in most trees, and a container that asks for no limits needs none. Device rules need root anyway. */
-function isAsked({ linux, isPrivileged, cgroupManager }: Context): boolean {
-  if (isPrivileged || cgroupManager === "systemd" || linux.cgroupsPath !== undefined) return true;
+/** A container that asks for no limits needs no control groups where systemd would have to be asked. Device rules need root anyway. */
+function isAsked({ linux, isPrivileged, isRootless, cgroupManager }: Context): boolean {
+  if (isPrivileged || isRootless || cgroupManager === "systemd" || linux.cgroupsPath !== undefined) return true;
   const { devices: _, ...limits } = linux.resources ?? {};
   return Object.values(limits).some((limit) => Object.keys(limit ?? {}).length > 0);
 }
@@ -63,7 +63,7 @@ function compileNone({ linux, warn }: Context): CgroupPlan {
 function compileByHand(context: Context): CgroupPlan {
   const { linux } = context;
   const origin = linux.cgroupsPath === undefined ? byDefault("a container has control groups of its own") : "/linux/cgroupsPath";
-  const directories = cgroupDirectories(context);
+  const directories = availableDirectories(context);
   requireUnused(context, directories);
   const unifiedPath = directories.find(({ hierarchy }) => hierarchy === undefined)?.path;
   return {
@@ -78,6 +78,19 @@ function compileByHand(context: Context): CgroupPlan {
     inChild: joinHierarchies(directories, origin),
     cleanup: [...directories.map(({ path }) => step({ op: "remove-cgroup", path }, origin)), ...compileParentRemoval(context, directories)],
   };
+}
+
+/**
+ * Where cgroups may be made. A user has few places, such as a subtree that was delegated; without limits, a container can do without,
+ * and limits are refused later, each by its name.
+ */
+function availableDirectories(context: Context): CgroupDirectory[] {
+  const { linux, facts, isRootless, warn } = context;
+  const wanted = cgroupDirectories(context);
+  const available = isRootless ? wanted.filter((directory) => isWithinReach(directory, facts)) : wanted;
+  if (wanted.length > 0 && available.length === 0 && linux.cgroupsPath !== undefined)
+    warn("ignored /linux/cgroupsPath: this user may not make control groups there");
+  return available;
 }
 
 /** The scope exists only with a process in it, so everything waits for the child; what systemd does not make or limit, we do. */

@@ -42,6 +42,26 @@ export function cgroupDirectories(
   return directories;
 }
 
+/**
+ * Whether this process may make the cgroup and put a child into it.
+ * KERNEL: cgroup-v2.rst, "Delegation Containment": whoever moves a process must be able to write to cgroup.procs of the directory that
+ * contains both its old and its new cgroup. A process that moves itself in v1 needs the new one only.
+ */
+export function isWithinReach({ hierarchy, path }: CgroupDirectory, { cgroup, isDirectory, user }: HostFacts): boolean {
+  let existing = path;
+  while (existing !== "/" && isDirectory(existing) === undefined) existing = parentPath(existing);
+  if (!user.mayWrite(existing)) return false;
+  if (hierarchy !== undefined || cgroup.unified === undefined) return true;
+  const { mountPoint, own } = cgroup.unified;
+  return user.mayWrite(joinPath(commonParent(joinPath(mountPoint, own), existing), "cgroup.procs"));
+}
+
+function commonParent(a: string, b: string): string {
+  let common = a;
+  while (b !== common && common !== "/" && !b.startsWith(`${common}/`)) common = parentPath(common);
+  return common;
+}
+
 /** The same directories, from their paths as a container's record has them. Paths below no mounted hierarchy are left out. */
 export function placeDirectories(paths: readonly string[], cgroup: CgroupFacts): CgroupDirectory[] {
   const mounts = [

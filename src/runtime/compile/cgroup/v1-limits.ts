@@ -107,10 +107,10 @@ export function rdmaLimits({ rdma = {} }: LinuxResources): Limit[] {
 }
 
 /** Device rules in the order given, as they are: who reads devices.list back finds what the config says. */
-export function compileV1Devices({ linux, isPrivileged, warn }: Context, directories: ReadonlyMap<string, string>): Step[] {
+export function compileV1Devices({ linux, isPrivileged, isRootless, warn }: Context, directories: ReadonlyMap<string, string>): Step[] {
   const asked = linux.resources?.devices ?? [];
   const rules = deviceRules(asked);
-  if (!isPrivileged) {
+  if (!isPrivileged || isRootless) {
     if (asked.length > 0) warn("ignored /linux/resources/devices: only root may write device rules");
     return [];
   }

@@ -108,10 +108,10 @@ function cpuLimits(cpu: NonNullable<LinuxResources["cpu"]>, read: LimitPlace["re
 }
 
 /** The device rules as a filter of the cgroup at `path`. */
-export function compileV2Devices({ linux, isPrivileged, warn }: Context, path: string): Step[] {
+export function compileV2Devices({ linux, isPrivileged, isRootless, warn }: Context, path: string): Step[] {
   const asked = linux.resources?.devices ?? [];
   const rules = deviceRules(asked);
-  if (!isPrivileged) {
+  if (!isPrivileged || isRootless) {
     if (asked.length > 0) warn("ignored /linux/resources/devices: only root may load device filters");
     return [];
   }

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { rootUserFacts } from "../../user-facts.ts";
 import { stepsInOrder, type Program } from "#program/encode.ts";
 import type { Op } from "#program/ops.gen.ts";
 import { parseRuntimeConfig, type RuntimeConfig } from "#spec/runtime-config.ts";
@@ -27,6 +28,7 @@ const facts: HostFacts = {
   findCpuset: () => undefined,
   isSetgroupsDenied: () => false,
   cgroupFiles: unknownCgroupFiles,
+  user: rootUserFacts,
   readAppArmor: () => "off",
   isSelinuxEnabled: () => false,
   findResctrl: () => undefined,

@@ -1,0 +1,121 @@
+/** Images removed, one by one or all that nobody uses, with the blobs and unpacked layers that nothing else needs. */
+import { join } from "node:path";
+import { CodedError } from "#base/errors.ts";
+import { parseJson } from "#base/json.ts";
+import { getEntry } from "#image/images.ts";
+import { isContainerImage, readDocument, readImage } from "#image/image.ts";
+import type { ImageLayout } from "#image/layout.ts";
+import { collectGarbage, findReachable, findReachableEntries } from "#image/reachable.ts";
+import { pruneImages, removeImage } from "#image/removal.ts";
+import { parseDigest } from "#spec/digest.ts";
+import type { Descriptor } from "#spec/image.ts";
+import { readTextIfThere } from "#sys/small-files.ts";
+import { readContainers } from "./containers/list.ts";
+import type { Container } from "./containers/record.ts";
+import type { PrunedImages, PruneRequest, RemovedImage } from "./engine.ts";
+import type { Place } from "./place.ts";
+import { discardLayer, layerDirectory, listLayers } from "./rootfs/layers.ts";
+
+/** Removes a name or an image, and with it the blobs and layers that nothing else uses. */
+export async function remove(place: Place, reference: string, options: { readonly force: boolean }): Promise<RemovedImage> {
+  if (!place.exists) throw new CodedError("not-found", `cannot find image ${reference}: nothing is stored at ${place.paths.root}`);
+  const layout = await place.layout();
+  const containers = readContainers(place.paths);
+  if (!options.force) await requireUnused(layout, reference, containers);
+  const removal = await removeImage(layout, reference, { force: options.force, keep: containers.map(manifestOf) });
+  const layers = await place.withLock(() => discardUnusedLayers(place, layout));
+  await place.sweep();
+  return { untagged: removal.untagged, deleted: [...(removal.removed === undefined ? [] : [removal.removed]), ...layers] };
+}
+
+/** @throws CodedError `wrong-state` when this takes the last name of an image that a container was made from */
+async function requireUnused(layout: ImageLayout, reference: string, containers: readonly Container[]): Promise<void> {
+  const { descriptor, names } = await getEntry(layout, reference);
+  if (names.length > 1 || containers.length === 0) return;
+  const reached = await findReachable(layout.blobs, [descriptor]).catch(() => new Set<string>());
+  const user = containers.find((container) => reached.has(manifestOf(container).digest));
+  if (user === undefined) return;
+  throw new CodedError(
+    "wrong-state",
+    `cannot remove image ${reference}: container ${user.record.name} uses it (remove that first, or use --force)`,
+  );
+}
+
+/** Removes what nobody needs: images without names (or all that no container uses), blobs, unpacked layers. */
+export async function prune(place: Place, { all, isDryRun }: PruneRequest): Promise<PrunedImages> {
+  if (!place.exists) return { images: [], blobs: 0, layers: [], freedBytes: 0, waitingFor: [] };
+  const layout = await place.layout();
+  const pruning = await pruneImages(layout, { all, isDryRun, keep: readContainers(place.paths).map(manifestOf) });
+  const layers = await place.withLock(async () => {
+    const unused = await findUnusedLayers(place, layout, pruning.entries);
+    const freedBytes = unused.reduce((sum, chainId) => sum + layerBytes(place, chainId), 0);
+    if (!isDryRun) await discardLayers(place, unused);
+    return { unused, freedBytes };
+  });
+  if (!isDryRun) await place.sweep();
+  return {
+    images: pruning.images,
+    blobs: pruning.blobs.length,
+    layers: layers.unused,
+    freedBytes: pruning.freedBytes + layers.freedBytes,
+    waitingFor: pruning.waitingFor,
+  };
+}
+
+/** A container keeps its image's blobs: they are what it can be compared with and committed against. */
+function manifestOf({ record }: Container): Descriptor {
+  return { ...record.manifest, digest: parseDigest(record.manifest.digest) };
+}
+
+/** Blobs and layers that nothing uses go, unless somebody is at work on blobs that nothing uses yet. */
+export async function collectUnused(place: Place, layout: ImageLayout): Promise<void> {
+  await collectGarbage(layout, readContainers(place.paths).map(manifestOf));
+  await place.withLock(() => discardUnusedLayers(place, layout));
+}
+
+/** Layers that neither an image nor a container uses go. The lock is held: no container is between its record and its mounts. */
+async function discardUnusedLayers(place: Place, layout: ImageLayout): Promise<string[]> {
+  const unused = await findUnusedLayers(place, layout, (await layout.readIndex()).manifests);
+  await discardLayers(place, unused);
+  return unused;
+}
+
+async function discardLayers(place: Place, unused: readonly string[]): Promise<void> {
+  if (unused.length === 0) return;
+  const temporary = place.makeTemporary();
+  for (const chainId of unused) discardLayer(place.paths.layers, chainId, temporary);
+  await place.removeTrees([temporary]);
+}
+
+/** None while somebody is at work, or while what a damaged image needs is unknown. */
+async function findUnusedLayers(place: Place, layout: ImageLayout, entries: readonly Descriptor[]): Promise<string[]> {
+  const present = listLayers(place.paths.layers);
+  if (present.length === 0 || (await layout.listLeaseHolders()).length > 0) return [];
+  const used = await findUsedLayers(layout, entries).catch((error: unknown) => {
+    if (error instanceof CodedError) return undefined;
+    throw error;
+  });
+  if (used === undefined) return [];
+  for (const { record } of readContainers(place.paths)) for (const chainId of record.layers) used.add(chainId);
+  return present.filter((chainId) => !used.has(chainId));
+}
+
+/** Chain ids of all images, of whatever platform, that `entries` reach. @throws CodedError for a document that is damaged */
+async function findUsedLayers(layout: ImageLayout, entries: readonly Descriptor[]): Promise<Set<string>> {
+  const { documents } = await findReachableEntries(layout.blobs, entries);
+  const used = new Set<string>();
+  for (const descriptor of documents) {
+    const document = await readDocument(layout.blobs, descriptor);
+    if (document.kind !== "manifest" || !isContainerImage(document)) continue;
+    for (const chainId of (await readImage(layout.blobs, descriptor)).chainIds) used.add(chainId);
+  }
+  return used;
+}
+
+/** Bytes of an unpacked layer's files, as they were counted when it was unpacked. */
+function layerBytes(place: Place, chainId: string): number {
+  const text = readTextIfThere(join(layerDirectory(place.paths.layers, chainId), "layer.json"));
+  if (text === undefined) return 0;
+  const facts = parseJson(Buffer.from(text), `layer.json of ${chainId}`, { maxBytes: 1 << 20 }) as { readonly bytes?: unknown };
+  return typeof facts.bytes === "number" ? facts.bytes : 0;
+}

@@ -1,0 +1,77 @@
+/** Making a layer of what was changed in an unpacked bundle. */
+import { resolve } from "node:path";
+import type { ByteString } from "#base/byte-string.ts";
+import { digestsInLayers, digestsInTree } from "#image/layer/content.ts";
+import { packChanges } from "#image/layer/pack.ts";
+import type { Change } from "#image/tree/change.ts";
+import { compareListings, type CompareContent } from "#image/tree/compare.ts";
+import { Listing, type ListedEntry } from "#image/tree/listing.ts";
+import { listTree, type Place as Survey } from "#image/tree/survey.ts";
+import { readImage } from "#image/image.ts";
+import { readFileBounded } from "#sys/fs.ts";
+import type { Place } from "../place.ts";
+import { bundlePaths, readBundleRecord, type BundleRecord } from "./bundle-record.ts";
+import { openAddress } from "./home.ts";
+import { makeImage, withNewLayer, type BaseImage, type NewImage, type NewImageRequest } from "./new-image.ts";
+import { layersOf } from "./unpack.ts";
+import { viewTree } from "./views.ts";
+
+/** What is made of the bundle. */
+export interface RepackRequest extends NewImageRequest {
+  readonly bundle: string;
+}
+
+/** Far above what a tree of millions of files needs. */
+const maxListingBytes = 8 * 2 ** 30;
+
+/**
+ * Makes an image of the bundle's image and what was changed in the bundle's root file system since it was unpacked.
+ *
+ * @throws CodedError `not-found` when the bundle has no record or its image is gone; `wrong-state` when the tree changes meanwhile
+ */
+export async function repackBundle(place: Place, request: RepackRequest): Promise<NewImage> {
+  const paths = bundlePaths(resolve(request.bundle));
+  const record = readBundleRecord(paths);
+  const base = await baseOf(place, record);
+  const tree = viewTree(place, paths.rootfs);
+  const before = new Listing(Buffer.from(await readFileBounded(paths.listing, maxListingBytes)));
+  const after = await listTree(tree, "." as ByteString);
+  const changes = await compareListings(before, after, contentOf(base, tree));
+  const archive = changes.length === 0 ? undefined : archiveOf({ changes, after, tree, record, request });
+  return await makeImage(place, base, { request, make: (documents, target) => withNewLayer(documents, target, { archive, request }) });
+}
+
+async function baseOf(place: Place, record: BundleRecord): Promise<BaseImage> {
+  const { home } = await openAddress(place, record.home === "store" ? "" : record.home, { create: false });
+  return { home, manifest: record.manifest };
+}
+
+/** Files that only look as they did are compared with what the layers hold. */
+function contentOf(base: BaseImage, tree: Survey): CompareContent {
+  return async (paths) => {
+    const image = await readImage(base.home.layout.blobs, base.manifest);
+    const were = await digestsInLayers(layersOf({ home: base.home, image }), paths);
+    const known = paths.filter((path) => were.has(path));
+    const are = await digestsInTree(tree, known);
+    return new Set(known.filter((path, index) => were.get(path) === are[index]));
+  };
+}
+
+function archiveOf(what: {
+  readonly changes: readonly Change[];
+  readonly after: Listing;
+  readonly tree: Survey;
+  readonly record: BundleRecord;
+  readonly request: NewImageRequest;
+}): AsyncIterable<Uint8Array> {
+  const { changes, after, tree, record, request } = what;
+  const { sourceDateEpoch } = request;
+  return packChanges({
+    changes,
+    directory: (path): ListedEntry | undefined => after.self(path),
+    place: tree,
+    ...(sourceDateEpoch === undefined ? {} : { latestSeconds: sourceDateEpoch }),
+    // All that was unpacked belongs to the one user that there was: to root, in the image.
+    ...(record.rootless ? { ownerOf: () => ({ uid: 0, gid: 0 }) } : {}),
+  });
+}

@@ -1,0 +1,174 @@
+/**
+ * What the executor writes of a tree (docs/program-format.md, "Records of trees"), read where it lies.
+ *
+ * A listing of a million files is some hundred megabytes of records and nothing else: entries become objects only where somebody
+ * looks at them, and two directories that did not change are one comparison of bytes.
+ */
+import { byteStringFromBytes, type ByteString } from "#base/byte-string.ts";
+import { CodedError } from "#base/errors.ts";
+import type { EntryKind, Xattr } from "../tar/header.ts";
+
+/** Bytes of a record before its name. */
+export const recordHeadBytes = 96;
+
+/** What a record is about. */
+export const recordKinds = { entry: 1, directory: 2, absent: 3, dataBegins: 4, dataEnded: 5, compared: 6 } as const;
+
+/** One file as it was found. */
+export interface ListedEntry {
+  /** Its name in its directory; of a directory's own record, its path. */
+  readonly name: ByteString;
+  readonly kind: Exclude<EntryKind, "hardlink"> | "socket";
+  /** Permission bits, 0 to 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** How many names it has. */
+  readonly links: number;
+  readonly major: number;
+  readonly minor: number;
+  /** File system and inode: equal for two names of one file. */
+  readonly identity: string;
+  readonly size: number;
+  readonly seconds: number;
+  readonly nanos: number;
+  /** When its inode was last changed, which nobody can set: nanoseconds as text. */
+  readonly changedAt: string;
+  /** Of a symbolic link, otherwise empty. */
+  readonly target: ByteString;
+  /** In the order of their names. */
+  readonly xattrs: readonly Xattr[];
+}
+
+const kinds: ReadonlyMap<number, ListedEntry["kind"]> = new Map([
+  [0o100000, "file"],
+  [0o040000, "directory"],
+  [0o120000, "symlink"],
+  [0o020000, "character"],
+  [0o060000, "block"],
+  [0o010000, "fifo"],
+  [0o140000, "socket"],
+]);
+
+/** The record at `at` as an entry. @throws CodedError `corrupt` */
+export function readEntry(bytes: Buffer, at: number): ListedEntry {
+  const nameEnd = at + recordHeadBytes + bytes.readUInt16LE(at + 6);
+  const targetEnd = nameEnd + bytes.readUInt32LE(at + 80);
+  const mode = bytes.readUInt32LE(at + 8);
+  const kind = kinds.get(mode & 0o170000);
+  if (kind === undefined)
+    throw new CodedError("corrupt", `cannot read a listing: there is no kind of file for the mode ${mode.toString(8)}`);
+  const xattrsLength = bytes.readUInt32LE(at + 84);
+  return {
+    name: byteStringFromBytes(bytes, at + recordHeadBytes, nameEnd),
+    kind,
+    mode: mode & 0o7777,
+    uid: bytes.readUInt32LE(at + 12),
+    gid: bytes.readUInt32LE(at + 16),
+    links: bytes.readUInt32LE(at + 20),
+    major: bytes.readUInt32LE(at + 24),
+    minor: bytes.readUInt32LE(at + 28),
+    identity: bytes.toString("latin1", at + 32, at + 40) + bytes.toString("latin1", at + 48, at + 56),
+    size: Number(bytes.readBigUInt64LE(at + 40)),
+    seconds: Number(bytes.readBigInt64LE(at + 56)),
+    nanos: bytes.readUInt32LE(at + 72),
+    changedAt: `${bytes.readBigInt64LE(at + 64)}.${bytes.readUInt32LE(at + 76)}`,
+    target: byteStringFromBytes(bytes, nameEnd, targetEnd),
+    xattrs: xattrsLength === 0 ? noXattrs : readXattrs(bytes, targetEnd, targetEnd + xattrsLength),
+  };
+}
+
+const noXattrs: readonly Xattr[] = [];
+
+function readXattrs(bytes: Buffer, start: number, end: number): Xattr[] {
+  const xattrs: Xattr[] = [];
+  for (let at = start; at < end;) {
+    const nameEnd = at + 8 + bytes.readUInt32LE(at);
+    const valueEnd = nameEnd + bytes.readUInt32LE(at + 4);
+    xattrs.push({ name: byteStringFromBytes(bytes, at + 8, nameEnd), value: bytes.subarray(nameEnd, valueEnd) });
+    at = valueEnd;
+  }
+  return xattrs.sort((one, other) => (one.name < other.name ? -1 : 1));
+}
+
+/** Where the records of one directory lie: its own first. */
+interface Block {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A whole tree as it was at one time. */
+export class Listing {
+  readonly bytes: Buffer;
+  readonly #blocks = new Map<ByteString, Block>();
+
+  /** @throws CodedError `corrupt` when `bytes` are not what the executor writes */
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+    let open: { path: ByteString; start: number } | undefined;
+    let at = 0;
+    while (at < bytes.length) {
+      const next = at + recordLength(bytes, at);
+      if (bytes.readUInt16LE(at + 4) === recordKinds.directory) {
+        if (open !== undefined) this.#blocks.set(open.path, { start: open.start, end: at });
+        open = { path: byteStringFromBytes(bytes, at + recordHeadBytes, at + recordHeadBytes + bytes.readUInt16LE(at + 6)), start: at };
+      } else if (open === undefined) throw damaged("it begins with no directory");
+      at = next;
+    }
+    if (open === undefined) throw damaged("it is empty");
+    this.#blocks.set(open.path, { start: open.start, end: at });
+  }
+
+  /** Paths of all directories that were listed; the tree's own is "". */
+  get directories(): IterableIterator<ByteString> {
+    return this.#blocks.keys();
+  }
+
+  has(directory: ByteString): boolean {
+    return this.#blocks.has(directory);
+  }
+
+  /** A directory as it describes itself; undefined when it was not listed. */
+  self(directory: ByteString): ListedEntry | undefined {
+    const block = this.#blocks.get(directory);
+    return block === undefined ? undefined : readEntry(this.bytes, block.start);
+  }
+
+  /** What lies in `directory`, in no order; nothing when it was not listed. */
+  *entries(directory: ByteString): Generator<ListedEntry, void, undefined> {
+    const block = this.#blocks.get(directory);
+    if (block === undefined) return;
+    for (let at = block.start + recordLength(this.bytes, block.start); at < block.end; at += recordLength(this.bytes, at)) {
+      yield readEntry(this.bytes, at);
+    }
+  }
+
+  /** Every record, in the order in which they lie. */
+  *records(): Generator<{ readonly start: number; readonly end: number; readonly entry: ListedEntry }, void, undefined> {
+    for (let start = 0; start < this.bytes.length;) {
+      const end = start + recordLength(this.bytes, start);
+      yield { start, end, entry: readEntry(this.bytes, start) };
+      start = end;
+    }
+  }
+
+  /** True when both listings say the very same of `directory` itself and of each entry. */
+  isSame(other: Listing, directory: ByteString): boolean {
+    const [mine, theirs] = [this.#blocks.get(directory), other.#blocks.get(directory)];
+    if (mine === undefined || theirs === undefined || mine.end - mine.start !== theirs.end - theirs.start) return false;
+    return this.bytes.compare(other.bytes, theirs.start, theirs.end, mine.start, mine.end) === 0;
+  }
+}
+
+/** The length of the record at `at`, which lies whole in `bytes`. @throws CodedError `corrupt` */
+function recordLength(bytes: Buffer, at: number): number {
+  if (bytes.length - at < recordHeadBytes) throw damaged(`it ends within the record at byte ${at}`);
+  const length = bytes.readUInt32LE(at);
+  const content = recordHeadBytes + bytes.readUInt16LE(at + 6) + bytes.readUInt32LE(at + 80) + bytes.readUInt32LE(at + 84);
+  if (length % 8 !== 0 || length < content || length > bytes.length - at) throw damaged(`the record at byte ${at} has a wrong length`);
+  return length;
+}
+
+function damaged(fact: string): CodedError {
+  return new CodedError("corrupt", `cannot read a listing of a tree: ${fact}`);
+}

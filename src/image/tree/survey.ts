@@ -1,0 +1,196 @@
+/**
+ * Asking the executor about trees: ops go out, records come back in the same order.
+ *
+ * All reading of trees is done by the executor, which resolves every path beneath a directory and through no link; and it can read
+ * extended attributes, which node cannot.
+ */
+import { displayByteString, type ByteString } from "#base/byte-string.ts";
+import { CodedError } from "#base/errors.ts";
+import { writeStreamHeader } from "#program/encode.ts";
+import { encodeOp, type Op } from "#program/ops.gen.ts";
+import { RecordWriter } from "#program/record-writer.ts";
+import { describeErrno, OpFailure } from "#program/failure.ts";
+import type { ReadingStream } from "#program/stream.ts";
+import { changedMeanwhile } from "./change.ts";
+import { Listing, readEntry, recordHeadBytes, recordKinds, type ListedEntry } from "./listing.ts";
+
+/** Starts an executor that has got nothing yet. */
+export type OpenReadingStream = () => Promise<ReadingStream>;
+
+/** A tree, or several below one directory. */
+export interface Place {
+  readonly open: OpenReadingStream;
+  /** Mounts and the like, up to and including `root`. */
+  readonly setup: readonly Op[];
+}
+
+/** Is told what comes back, in order. Views are valid during the call. */
+export interface SurveyVisitor {
+  /** A record with its kind, at `at` of `bytes`. */
+  record(kind: number, bytes: Buffer, at: number): void;
+  /** Part of the file that the last record began. */
+  data?(bytes: Buffer, offset: number): void;
+}
+
+const EAGAIN = 11;
+
+/**
+ * Runs `ops` and tells `visitor` what they say. It pauses after each piece of output, so that what a visitor has collected can be
+ * taken away.
+ *
+ * @throws CodedError `wrong-state` when something changed while it was read; by the errno of a failed op otherwise
+ */
+export async function* survey(place: Place, ops: Iterable<Op>, visitor: SurveyVisitor): AsyncGenerator<void, void, undefined> {
+  const reader = new SurveyReader(visitor);
+  for await (const chunk of ask(place, ops)) {
+    reader.push(chunk);
+    yield;
+  }
+  reader.end();
+}
+
+/** The output of `ops`. */
+async function* ask(place: Place, ops: Iterable<Op>): AsyncGenerator<Uint8Array, void, undefined> {
+  const stream = await place.open();
+  const sent: Op[] = [...place.setup];
+  const writing = send(stream, sent, ops);
+  // Its error comes out below, after what there was to read.
+  writing.catch(() => undefined);
+  let finished = false;
+  try {
+    yield* stream.output;
+    await writing;
+    finished = true;
+  } catch (error) {
+    throw describeFailure(error, sent);
+  } finally {
+    if (!finished) await stream.abort();
+  }
+}
+
+/** Everything below `path` of the place. @throws CodedError `wrong-state` when it changed meanwhile */
+export async function listTree(place: Place, path: ByteString): Promise<Listing> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of ask(place, [{ op: "list-tree", path }])) chunks.push(chunk);
+  return new Listing(Buffer.concat(chunks));
+}
+
+/** What is at each of `paths`, in their order; undefined where nothing is. */
+export async function listEntries(place: Place, paths: readonly ByteString[]): Promise<(ListedEntry | undefined)[]> {
+  const found: (ListedEntry | undefined)[] = [];
+  if (paths.length === 0) return found;
+  const record = (kind: number, bytes: Buffer, at: number): void => {
+    found.push(kind === recordKinds.absent ? undefined : readEntry(Buffer.from(bytes.subarray(at, at + bytes.readUInt32LE(at))), 0));
+  };
+  await drain(
+    survey(
+      place,
+      paths.map((path) => ({ op: "list-entry", path })),
+      { record },
+    ),
+  );
+  return found;
+}
+
+/** Which pairs of regular files hold the same bytes. */
+export async function compareFiles(place: Place, pairs: readonly (readonly [left: ByteString, right: ByteString])[]): Promise<boolean[]> {
+  const same: boolean[] = [];
+  if (pairs.length === 0) return same;
+  const record = (_kind: number, bytes: Buffer, at: number): void => {
+    same.push(bytes.readUInt32LE(at + 88) === 0);
+  };
+  await drain(
+    survey(
+      place,
+      pairs.map(([left, right]) => ({ op: "compare-files", left, right })),
+      { record },
+    ),
+  );
+  return same;
+}
+
+async function drain(steps: AsyncIterable<void>): Promise<void> {
+  for await (const _ of steps);
+}
+
+/** Writes what is in `sent` and then `ops`, which are added to it; resolves when all of it is done. */
+async function send(stream: ReadingStream, sent: Op[], ops: Iterable<Op>): Promise<void> {
+  const writer = new RecordWriter({ initialBytes: 128 << 10, recordLimitBytes: 128 << 10 });
+  writeStreamHeader(writer);
+  for (const op of sent) encodeOp(writer, op);
+  for (const op of ops) {
+    sent.push(op);
+    encodeOp(writer, op);
+    if (writer.length >= 64 << 10) await stream.write(writer.take());
+  }
+  encodeOp(writer, { op: "end" });
+  await stream.write(writer.take());
+  await stream.finish();
+}
+
+function describeFailure(error: unknown, sent: readonly Op[]): unknown {
+  if (!(error instanceof OpFailure)) return error;
+  const op = sent[error.opIndex];
+  const name = op === undefined ? "the tree" : subjectOf(op);
+  if (error.errno === EAGAIN) return changedMeanwhile(name);
+  return new CodedError(error.code, `cannot read ${name}: ${describeErrno(error.errno)}`, { cause: error });
+}
+
+function subjectOf(op: Op): string {
+  const path = op.op === "compare-files" ? op.left : op.op === "list-entry" || op.op === "send-file" ? op.path : undefined;
+  return path === undefined ? "the tree" : `"${displayByteString(path)}"`;
+}
+
+/** Cuts output into records and pieces of data. */
+class SurveyReader {
+  readonly #visitor: SurveyVisitor;
+  #rest: Buffer = Buffer.alloc(0);
+  #inData = false;
+  /** Bytes of the piece under way that are still to come, and where they belong. */
+  #left = 0;
+  #offset = 0;
+
+  constructor(visitor: SurveyVisitor) {
+    this.#visitor = visitor;
+  }
+
+  push(chunk: Uint8Array): void {
+    const view = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    const bytes = this.#rest.length === 0 ? view : Buffer.concat([this.#rest, view]);
+    let at = 0;
+    for (;;) {
+      const next = this.#step(bytes, at);
+      if (next === at) break;
+      at = next;
+    }
+    this.#rest = at === bytes.length ? Buffer.alloc(0) : bytes.subarray(at);
+  }
+
+  end(): void {
+    if (this.#rest.length > 0 || this.#left > 0 || this.#inData) throw new CodedError("internal", "the executor's output is cut off");
+  }
+
+  #step(bytes: Buffer, at: number): number {
+    const available = bytes.length - at;
+    if (this.#left > 0) {
+      const size = Math.min(this.#left, available);
+      if (size === 0) return at;
+      this.#visitor.data?.(bytes.subarray(at, at + size), this.#offset);
+      this.#left -= size;
+      this.#offset += size;
+      return at + size;
+    }
+    if (this.#inData) {
+      if (available < 16) return at;
+      this.#offset = Number(bytes.readBigUInt64LE(at));
+      this.#left = bytes.readUInt32LE(at + 8);
+      if (this.#left === 0) this.#inData = false;
+      return at + 16;
+    }
+    if (available < recordHeadBytes || available < bytes.readUInt32LE(at)) return at;
+    const kind = bytes.readUInt16LE(at + 4);
+    this.#visitor.record(kind, bytes, at);
+    this.#inData = kind === recordKinds.dataBegins;
+    return at + bytes.readUInt32LE(at);
+  }
+}
