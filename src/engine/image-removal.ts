@@ -9,7 +9,7 @@ import { collectGarbage, findReachable, findReachableEntries } from "#image/reac
 import { pruneImages, removeImage } from "#image/removal.ts";
 import { parseDigest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
-import { readTextIfThere } from "#sys/small-files.ts";
+import { listDirectory, readTextIfThere } from "#sys/small-files.ts";
 import { readContainers } from "./containers/list.ts";
 import type { Container } from "./containers/record.ts";
 import type { PrunedImages, PruneRequest, RemovedImage } from "./engine.ts";
@@ -51,6 +51,17 @@ async function requireUnused(layout: ImageLayout, reference: string, containers:
 export async function prune(place: Place, { all, isDryRun }: PruneRequest): Promise<PrunedImages> {
   if (!place.exists) return { images: [], blobs: 0, layers: [], freedBytes: 0, waitingFor: [] };
   const layout = await place.layout();
+  // Taking the lock starts a process; that there is nothing to do can be seen without.
+  const planned = await pruneOnce(place, layout, { all, isDryRun: true });
+  const isIdle = listDirectory(join(layout.path, "tmp")).length === 0 && place.leftBehind().length === 0;
+  const isNothing = planned.images.length === 0 && planned.blobs === 0 && planned.layers.length === 0;
+  if (isDryRun || (isNothing && isIdle)) return planned;
+  const pruned = await pruneOnce(place, layout, { all, isDryRun: false });
+  await place.sweep();
+  return pruned;
+}
+
+async function pruneOnce(place: Place, layout: ImageLayout, { all, isDryRun }: PruneRequest): Promise<PrunedImages> {
   let unused: readonly string[] = [];
   let layerBytes = 0;
   const pruning = await pruneImages(layout, {
@@ -63,7 +74,6 @@ export async function prune(place: Place, { all, isDryRun }: PruneRequest): Prom
       if (!isDryRun) await discardLayers(place, unused);
     },
   });
-  if (!isDryRun) await place.sweep();
   return {
     images: pruning.images,
     blobs: pruning.blobs.length,
