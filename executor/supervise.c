@@ -104,6 +104,9 @@ int op_supervise(const struct op_supervise *op UNUSED)
 
 	if (self.pid == 0)
 		return -ESRCH;
+	/* A JavaScript engine that ends puts the terminal back as it found it, which must not happen after we made it raw. */
+	if (self.terminal >= 0 && self.compiler >= 0)
+		reap_compiler();
 	take_callers_terminal();
 	result = watch();
 	if (result == 0)

@@ -33,7 +33,7 @@ function allStages(): Stage[] {
     check("lint", "oxlint"),
     check("unused", "knip"),
     bunTest({ name: "house", suite: "fast" }, "test/house/"),
-    bunTest({ name: "unit", suite: "fast" }, "src/", "scripts/", "test/contract/", "test/golden.test.ts"),
+    bunTest({ name: "unit", suite: "fast" }, "src/", "scripts/", "test/contract/", "test/golden.test.ts", "test/config-fuzz.test.ts"),
     check("executor", "sh", "scripts/check-executor.sh"),
     bunTest({ name: "root", suite: "fast", ...needsRoot }, "test/root/"),
     bunTest({ name: "acceptance", suite: "slow", limitMs: 12 * minuteMs, ...needsRoot }, "test/acceptance/"),

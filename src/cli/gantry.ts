@@ -7,6 +7,7 @@ import { pruneCommand, tagCommand, untagCommand } from "./commands/image-names.t
 import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
 import { copyCommand, saveCommand } from "./commands/copy.ts";
 import { artifactCommand } from "./commands/artifact.ts";
+import { exportCommand, importCommand } from "./commands/flat.ts";
 import { historyCommand } from "./commands/history.ts";
 import { layoutCommand } from "./commands/layout.ts";
 import { manifestCommand } from "./commands/manifest.ts";
@@ -73,6 +74,8 @@ export const commands: readonly Command<CliContext>[] = [
   rmiCommand,
   pruneCommand,
   historyCommand,
+  exportCommand,
+  importCommand,
   manifestCommand,
   artifactCommand,
   layoutCommand,

@@ -3,6 +3,7 @@ import type { Program } from "#program/encode.ts";
 import type { Container } from "./containers/record.ts";
 import type { ContainerRequest } from "./containers/request.ts";
 import type { CommitRequest, ContainerChange } from "./trees/container-changes.ts";
+import type { ExportRequest, ImportRequest } from "./trees/flat.ts";
 import type { MutateRequest } from "./trees/mutate.ts";
 import type { NewImage } from "./trees/new-image.ts";
 import type { RepackRequest } from "./trees/repack.ts";
@@ -271,6 +272,10 @@ export interface TreeWork {
   edit(request: MutateRequest & { readonly history: boolean }): Promise<NewImage>;
   append(request: MutateRequest & { readonly layers: readonly string[] }): Promise<NewImage>;
   squash(request: MutateRequest & { readonly from: number }): Promise<NewImage>;
+  /** Writes the file system of a container or image as a tar. */
+  export(request: ExportRequest): Promise<void>;
+  /** Makes an image of one layer of such a tar. */
+  import(request: ImportRequest): Promise<NewImage>;
   rebase(request: MutateRequest & { readonly oldBase: string; readonly newBase: string }): Promise<NewImage>;
   /** What each layer of an image does and costs. */
   report(image: string): Promise<LayerReport>;

@@ -1,6 +1,7 @@
 /** Images on this machine: loaded with their layers unpacked, listed, inspected, removed with what nothing else uses. */
 import { basename, join } from "node:path";
 import { CodedError } from "#base/errors.ts";
+import { blobPath } from "#image/blob/directory.ts";
 import type { Image } from "#image/image.ts";
 import { getImage, listImages, type StoredImage, type StoredOther } from "#image/images.ts";
 import type { ImageLayout } from "#image/layout.ts";
@@ -13,6 +14,7 @@ import { collectUnused } from "./image-removal.ts";
 import type { Place, Snapshotter } from "./place.ts";
 import { layerDirectory, listLayers, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
 import { maxLayers } from "./rootfs/overlay.ts";
+import { readFileChunks } from "#sys/fs.ts";
 import { pathExists } from "#sys/small-files.ts";
 
 /** Most bytes of one unpacked layer unless told otherwise: more than any real layer, less than would fill most disks by accident. */
@@ -64,14 +66,22 @@ export async function unpackLayers(
   stack: readonly LayerSource[],
   request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">,
 ): Promise<void> {
-  const isThere = (layer: LayerSource): boolean => pathExists(join(layerDirectory(place.paths.layers, layer.chainId), "layer.json"));
-  if (stack.every(isThere)) return;
+  if (stack.every(({ chainId }) => isLayerThere(place, chainId))) return;
   const temporary = place.makeTemporary();
   try {
     await unpackStack(stack, { layers: place.paths.layers, temporary }, unpackOptions(place, request));
   } finally {
     await place.removeTrees([temporary]);
   }
+}
+
+/** Whether all layers of `image` are unpacked. */
+export function isUnpacked(place: Place, image: Image): boolean {
+  return image.chainIds.every((chainId) => isLayerThere(place, chainId));
+}
+
+function isLayerThere(place: Place, chainId: string): boolean {
+  return pathExists(join(layerDirectory(place.paths.layers, chainId), "layer.json"));
 }
 
 /** Limits and ports of unpacking for a request. */
@@ -97,7 +107,8 @@ export function layerSources(layout: ImageLayout, image: Image): LayerSource[] {
     chainId: image.chainIds[index] ?? "",
     diffId: image.config.rootfs.diff_ids[index] ?? "",
     descriptor,
-    open: () => layout.blobs.open(descriptor.digest),
+    // Whoever applies a layer verifies it against its descriptor; once is enough.
+    open: () => readFileChunks(blobPath(layout.path, descriptor.digest)),
   }));
 }
 

@@ -76,6 +76,8 @@ function treeWork(place: Place): TreeWork {
     edit: async (request) => (await import("./trees/mutate.ts")).editImage(place, request),
     append: async (request) => (await import("./trees/mutate.ts")).appendToImage(place, request),
     squash: async (request) => (await import("./trees/mutate.ts")).squashImage(place, request),
+    export: async (request) => (await import("./trees/flat.ts")).exportTree(place, request),
+    import: async (request) => (await import("./trees/flat.ts")).importTree(place, request),
     rebase: async (request) => (await import("./trees/mutate.ts")).rebase(place, request),
     report: async (image) => (await import("./trees/report.ts")).reportLayers(place, image),
   };

@@ -21,6 +21,16 @@ test("docs/errors.md explains every error code, and no other", () => {
   expect(tabledNames(textOf("docs/errors.md"))).toEqual(codes);
 });
 
+test("docs/spec-conformance.md lists every difference of a peer that the cases of behaviour know, and no other", () => {
+  const pattern = /peer: "(\w+)",(?:\s*until: "([\d.]+)",)?(?:\s*isRace: true,)?\s*why:\s*"([^"]*)"/g;
+  const known = filesBelow("test/root/behaviour", [".ts"]).flatMap((file) =>
+    [...textOf(file).matchAll(pattern)].map(([, peer, until, why]) => `| ${peer} | ${until ?? "no version"} | ${why} |`),
+  );
+  const listed = [...textOf("docs/spec-conformance.md").matchAll(/^\| (?:runc|crun) \| .*\|$/gm)].map(([line]) => line);
+  expect(known.length).toBeGreaterThan(5);
+  expect(listed).toEqual([...new Set(known)].toSorted());
+});
+
 test("links between documents lead to files that exist", () => {
   const broken = filesBelow(".", [".md"]).flatMap((document) =>
     [...textOf(document).matchAll(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g)]

@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { eventually, execute, runtimePath, unable, type Ended, type RunOptions } from "../root/gantry-harness.ts";
+import { eventually, execute, runtimePath, unableHere, type Ended, type RunOptions } from "../root/gantry-harness.ts";
 import { installed } from "../support/images/commands.ts";
 import { tinyLayer } from "../support/images/tiny.ts";
 import { type Act, drive, type Driven } from "../support/terminal.ts";
@@ -14,11 +14,11 @@ import { type Act, drive, type Driven } from "../support/terminal.ts";
 export const runtime = process.env["RUNTIME"] ?? runtimePath;
 
 /** The first word of what it says of its version: `gantry-runtime`, `runc`, `crun`. */
-export const runtimeName = unable === undefined ? (Bun.spawnSync([runtime, "--version"]).stdout.toString().split(" ")[0] ?? "") : "";
+export const runtimeName = unableHere === undefined ? (Bun.spawnSync([runtime, "--version"]).stdout.toString().split(" ")[0] ?? "") : "";
 
 /** Why tests that need these programs cannot run here; undefined when they can. */
 export function missing(...names: readonly string[]): string | undefined {
-  return unable ?? names.filter((name) => !installed(name)).map((name) => `${name} is not installed`)[0];
+  return unableHere ?? names.filter((name) => !installed(name)).map((name) => `${name} is not installed`)[0];
 }
 
 /** The name of a suite, with the reason when it is skipped. */

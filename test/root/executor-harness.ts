@@ -10,10 +10,11 @@ import { RecordWriter } from "#program/record-writer.ts";
 import { decodeReports, type Report } from "#program/reports.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";
 import { patient } from "../support/slowness.ts";
+import { notGantry } from "./gantry-harness.ts";
 
 /** Why these tests cannot run here; undefined when they can. */
 export const notRoot: string | undefined =
-  process.getuid?.() === 0 ? undefined : "the executor's tests make namespaces, mounts and nodes as root";
+  process.getuid?.() === 0 ? notGantry() : "the executor's tests make namespaces, mounts and nodes as root";
 
 /** Set to 1 to run the tests with the build that has ASan and UBSan. */
 const isSanitized = process.env["GANTRY_SANITIZE"] === "1";

@@ -12,8 +12,21 @@ const built = new URL("../../dist/", import.meta.url).pathname;
 export const gantryPath = `${built}gantry`;
 export const runtimePath = `${built}gantry-runtime`;
 
-/** Why these tests cannot run here; undefined when they can. */
-export const unable: string | undefined = reason();
+/** The runtime that RUNTIME names instead of those that tests choose themselves. */
+export const runtimeTested: string | undefined = process.env["RUNTIME"];
+
+/** Why no container can be made here; undefined when they can. */
+export const unableHere: string | undefined = reason();
+
+/** Why tests of Gantry's own parts do not run; undefined when they do. */
+export const unable: string | undefined = unableHere ?? notGantry();
+
+/** With RUNTIME a peer is asked how containers behave, and what only Gantry has is no question to it. */
+export function notGantry(): string | undefined {
+  if (runtimeTested === undefined) return undefined;
+  const isGantry = Bun.spawnSync([runtimeTested, "--version"]).stdout.toString().startsWith("gantry");
+  return isGantry ? undefined : `RUNTIME is ${runtimeTested}: these are tests of Gantry's own parts`;
+}
 
 function reason(): string | undefined {
   if (process.getuid?.() !== 0) return "not root: containers need namespaces, mounts and cgroups";

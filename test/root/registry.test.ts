@@ -162,7 +162,7 @@ describe.skipIf(reason !== undefined)("a registry by http", () => {
     const lines = (await new Store(scratch).ok("pull", "--format", "json", `${server.host}/team/tiny:1`)).trim().split("\n");
     const events = lines.map((line) => JSON.parse(line) as { kind: string; digest: string });
     expect(new Set(events.map(({ kind }) => kind))).toEqual(new Set(["resolved", "blob", "blob-done", "layer", "result"]));
-    expect(events.at(-1)).toMatchObject({ kind: "result", digest: images.native.digest });
+    expect(events.at(-1)).toMatchObject({ kind: "result", result: { digest: images.native.digest } });
   });
 });
 

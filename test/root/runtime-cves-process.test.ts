@@ -1,7 +1,7 @@
 /** Published weaknesses of container runtimes, attacked: processes, descriptors, privileges and state. @see runtime-cves.test.ts */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type AttackConfig, grant, removeTargets, subject, Target, whyNot } from "./attack-harness.ts";
 import { eventually, execute } from "./gantry-harness.ts";
 
@@ -186,7 +186,8 @@ describe.skipIf(whyNot !== undefined)("privileges", () => {
       // As text 2 ^ 16 bytes and 134, which is twelve whole lines: a map that the kernel takes, and not the one asked for.
       config.linux.uidMappings = Array.from({ length: 4770 }, (_, index) => ({ containerID: index, hostID: 100_000 + index, size: 1 }));
     });
-    chmodSync(target.directory, 0o755);
+    // The container's root must be able to reach its tree.
+    for (const directory of [target.directory, dirname(target.directory)]) chmodSync(directory, 0o755);
     const { code, stdout } = await target.run();
     expect(code).toBe(1);
     expect(stdout).toBe("");

@@ -2,8 +2,18 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { installed } from "../support/images/commands.ts";
-import { eventually, hasRunc, makeBundle, runtimePath, unable, writeConfig, type BundleConfig } from "./gantry-harness.ts";
+import { subjects } from "./subjects.ts";
+import {
+  eventually,
+  hasRunc,
+  makeBundle,
+  runtimePath,
+  runtimeTested,
+  unable,
+  unableHere,
+  writeConfig,
+  type BundleConfig,
+} from "./gantry-harness.ts";
 
 interface State {
   readonly status: string;
@@ -16,7 +26,7 @@ interface HookedConfig extends BundleConfig {
   hooks?: Record<string, { path: string; args: string[]; env?: string[]; timeout?: number }[]>;
 }
 
-const reason = unable ?? (hasRunc ? undefined : "runc is not installed, which writes the configs of these tests");
+const reason = unableHere ?? (hasRunc ? undefined : "runc is not installed, which writes the configs of these tests");
 const scratch = reason === undefined ? mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : "/var/tmp", "gantry-lifecycle-")) : "";
 afterAll(() => {
   if (scratch !== "") rmSync(scratch, { recursive: true, force: true });
@@ -61,12 +71,6 @@ class Subject {
   }
 }
 
-const runtimes: readonly (readonly [name: string, command: readonly string[], environment: Readonly<Record<string, string>>])[] = [
-  ["gantry-runtime", [runtimePath], {}],
-  ["gantry-runtime without prepared programs", [runtimePath], { GANTRY_NO_CACHE: "1" }],
-  ...(installed("runc") ? [["runc", ["runc"], {}] as const] : []),
-];
-
 const script = (text: string): ((config: HookedConfig) => void) => {
   return (config) => {
     config.process.args = ["/bin/busybox", "sh", "-c", text];
@@ -74,8 +78,11 @@ const script = (text: string): ((config: HookedConfig) => void) => {
   };
 };
 
+/** Tests of what only Gantry does. */
+const own = test.skipIf(unable !== undefined);
+
 describe.skipIf(reason !== undefined)(`the life of a container${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
-  for (const [name, command, environment] of runtimes) {
+  for (const { name, command, environment } of subjects.filter(({ kind }) => kind !== "crun" || runtimeTested !== undefined)) {
     const subject = (change: (config: HookedConfig) => void): Subject => new Subject(command, change, environment);
 
     test(`${name}: created, running, stopped, gone`, async () => {
@@ -146,7 +153,7 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
     });
   }
 
-  test("hooks run in their order, with the state on standard input", async () => {
+  own("hooks run in their order, with the state on standard input", async () => {
     const one = new Subject([runtimePath], script("echo program >> /log"));
     const log = join(one.bundle, "rootfs", "log");
     const note = (word: string): { path: string; args: string[] } => ({
@@ -170,7 +177,7 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
     expect(lines[5]).toBe("poststop");
   });
 
-  test("a hook that fails or takes too long stops the container, and what it wrote is shown", async () => {
+  own("a hook that fails or takes too long stops the container, and what it wrote is shown", async () => {
     for (const [hook, says] of [
       [{ path: "/bin/sh", args: ["sh", "-c", "echo this is why; exit 3"] }, "this is why"],
       [{ path: "/bin/sleep", args: ["sleep", "60"], timeout: 1 }, "timed out"],
@@ -187,7 +194,7 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
     }
   });
 
-  test("a prepared program that others could have written is not run", async () => {
+  own("a prepared program that others could have written is not run", async () => {
     const one = new Subject([runtimePath], script("exec /bin/busybox sleep 100"));
     await one.create();
     writeFileSync(join(one.root, one.id, "state.program"), "GNTRYPRG nonsense", { mode: 0o666 });

@@ -19,7 +19,8 @@ const newImageOptions: readonly OptionSpec[] = [
   { name: "created-by", value: "TEXT", help: "what the history says that made it" },
   formatOption,
 ];
-const layerOptions: readonly OptionSpec[] = [
+/** Options of commands that make a layer. */
+export const layerOptions: readonly OptionSpec[] = [
   ...newImageOptions,
   { name: "compression", value: "KIND", choices: ["gzip", "zstd", "none"], help: "how the new layer is packed (default gzip)" },
 ];
@@ -240,7 +241,8 @@ function wordsOf(text: string): readonly string[] {
   return parseInstruction(text.startsWith("[") ? `CMD ${text}` : `CMD ${JSON.stringify([text])}`).Cmd ?? [];
 }
 
-function newImageRequest(context: CliContext, parsed: ParsedArguments, createdBy: string): NewImageRequest {
+/** What the options of a new image say. */
+export function newImageRequest(context: CliContext, parsed: ParsedArguments, createdBy: string): NewImageRequest {
   const [author, message, compression] = ["author", "message", "compression"].map((option) => valueOf(parsed, option));
   const by = valueOf(parsed, "created-by") ?? createdBy;
   const annotations = pairsOf(valuesOf(parsed, "annotation"), "--annotation");
@@ -257,8 +259,8 @@ function newImageRequest(context: CliContext, parsed: ParsedArguments, createdBy
   };
 }
 
-/** @see reproducible-builds.org, "SOURCE_DATE_EPOCH" */
-function epochOf(context: CliContext): { sourceDateEpoch?: number } {
+/** SOURCE_DATE_EPOCH. @see reproducible-builds.org, "SOURCE_DATE_EPOCH" */
+export function epochOf(context: CliContext): { sourceDateEpoch?: number } {
   const text = context.environment["SOURCE_DATE_EPOCH"];
   if (text === undefined || text === "") return {};
   if (!/^[0-9]{1,12}$/.test(text))
@@ -276,7 +278,8 @@ function pairsOf(entries: readonly string[], option: string): Record<string, str
   );
 }
 
-function print(context: CliContext, parsed: ParsedArguments, made: NewImage): number {
+/** Prints the name and id of a new image. */
+export function print(context: CliContext, parsed: ParsedArguments, made: NewImage): number {
   if (valueOf(parsed, "format") === "json") context.output.write(formatJson(made));
   else context.output.write(`${made.name === undefined ? "" : `${printable(made.name)} `}${shortId(made.id, made.name === undefined)}\n`);
   return 0;

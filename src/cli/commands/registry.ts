@@ -106,7 +106,7 @@ function displayKind(parsed: ParsedArguments): "quiet" | "json" | "people" {
 }
 
 function resultOf(parsed: ParsedArguments, result: object, { text, quiet }: { text: string; quiet: string }): string {
-  if (valueOf(parsed, "format") === "json") return `${JSON.stringify({ kind: "result", ...result })}\n`;
+  if (valueOf(parsed, "format") === "json") return `${JSON.stringify({ kind: "result", result })}\n`;
   return parsed.switches.has("quiet") ? `${quiet}\n` : text;
 }
 

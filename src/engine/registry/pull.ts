@@ -1,14 +1,15 @@
 /**
- * Pulling: documents first, then all blobs at once and, beside them, the layers unpacked in their order, each as soon as it is here.
+ * Pulling: documents first, then all blobs at once and, beside them, the layers unpacked in their order, each while it comes.
  *
  *     manifest -> config -> | layer 1 ----> |           downloads, a few at a time
  *                           | layer 2 --------> |
- *                           | unpack 1 | unpack 2 | ...  -> name
+ *                            | unpack 1 | unpack 2 | ...  -> name
  *
  * The name comes last, so an image that is listed is complete. Blobs that came before a failure stay for the next attempt, until a collection
  * takes them; what is here already is not asked for.
  */
 import { CodedError } from "#base/errors.ts";
+import { GrowingBlob } from "#image/blob/growing.ts";
 import type { BlobContent, OpenRequest } from "#image/blob/store.ts";
 import { copyImage } from "#image/copy.ts";
 import { nameOf, type ImageLayout } from "#image/layout.ts";
@@ -21,11 +22,10 @@ import type { Descriptor } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import { formatPlatform, hostPlatform, parsePlatform, platformDistance, type Platform } from "#spec/platform.ts";
 import type { ImageSummary, LoadProgress } from "../engine.ts";
-import { layerSources, summarize, unpackLayers } from "../images.ts";
+import { isUnpacked, layerSources, summarize, unpackLayers } from "../images.ts";
 import type { Place } from "../place.ts";
 import { maxLayers } from "../rootfs/overlay.ts";
 import { openRegistries, type RegistryAccess } from "./access.ts";
-import { Arrivals } from "./arrivals.ts";
 
 /** What is pulled, and how. */
 export interface PullRequest {
@@ -63,6 +63,8 @@ export interface PulledImage extends ImageSummary {
 }
 
 const defaultConcurrency = 4;
+/** How often a layer is unpacked whose download begins anew. */
+const maxAttempts = 3;
 
 /** Pulls an image. @throws CodedError */
 export async function pull(place: Place, access: RegistryAccess, request: PullRequest): Promise<PulledImage> {
@@ -96,7 +98,9 @@ class Pull {
   readonly #place: Place;
   readonly #layout: ImageLayout;
   readonly #context: PullContext;
-  readonly #arrivals = new Arrivals<Digest>();
+  /** Blobs by digest, as far as somebody waits for them or they have come. */
+  readonly #growing = new Map<Digest, GrowingBlob>();
+  #failure: Error | undefined;
 
   constructor(place: Place, layout: ImageLayout, context: PullContext) {
     this.#place = place;
@@ -106,29 +110,48 @@ class Pull {
 
   async run(root: Descriptor): Promise<PulledImage> {
     const { source, request, platform } = this.#context;
-    await using target = await openLayoutTarget(this.#layout, { kind: "store" });
     const near = new NearSource(this.#layout, source);
     const selected = await selectManifest(near, root, platform);
     const image = await this.#readImage(near, selected);
     const entry = request.allPlatforms === true ? root : image.descriptor;
-    const before = (await this.#layout.readIndex()).manifests;
-    const isNamed = before.some((one) => one.digest === entry.digest && nameOf(one) === source.name);
+    const isNamed = await this.#isNamed(entry);
+    if (isNamed && entry === image.descriptor && (await this.#isHere(image))) {
+      for (const blob of [image.manifest.config, ...image.manifest.layers]) this.#tellDone(blob, "present");
+      return { ...summarize(image, source.name), digest: entry.digest, changed: false };
+    }
+    await using target = await openLayoutTarget(this.#layout, { kind: "store" });
     let copied = 0;
     const copying = copyImage(near, target, {
       root: entry,
       platforms: "all",
       concurrency: request.concurrency ?? defaultConcurrency,
-      progress: (blob, doneBytes) => this.#tell(blob, doneBytes),
+      progress: (blob, doneBytes) => {
+        this.#grow(blob.digest).advance(doneBytes);
+        this.#tell(blob, doneBytes);
+      },
       done: (blob, outcome) => {
         if (outcome === "copied" && blob.digest !== image.id) copied++;
-        this.#arrivals.arrived(blob.digest);
-        if (!isDocument(blob)) this.#context.notify({ kind: "blob-done", digest: blob.digest, totalBytes: blob.size, outcome });
+        this.#grow(blob.digest).complete();
+        this.#tellDone(blob, outcome);
       },
     });
     await this.#finishBoth(copying, this.#unpack(image));
     // Documents are stored anew each time, which says nothing.
     if (!isNamed) await target.finish([{ names: [source.name], tag: undefined, descriptor: entry }]);
     return { ...summarize(image, source.name), digest: entry.digest, changed: copied > 0 || !isNamed };
+  }
+
+  async #isNamed({ digest }: Descriptor): Promise<boolean> {
+    const { manifests } = await this.#layout.readIndex();
+    return manifests.some((one) => one.digest === digest && nameOf(one) === this.#context.source.name);
+  }
+
+  /** Everything is in the store, and unpacked where that is done: neither a lease nor a lock is needed to see it. */
+  async #isHere(image: Image): Promise<boolean> {
+    const blobs = [image.descriptor, image.manifest.config, ...image.manifest.layers];
+    const sizes = await Promise.all(blobs.map(({ digest }) => this.#layout.blobs.size(digest)));
+    if (blobs.some(({ size }, index) => sizes[index] !== size)) return false;
+    return this.#place.knownSnapshotter() === "copy" || isUnpacked(this.#place, image);
   }
 
   /** The config comes before the layers: it says whether they are worth it, and what they must be. */
@@ -155,23 +178,38 @@ class Pull {
       first ??= { error };
       const reason = error instanceof Error ? error : new Error(String(error));
       this.#context.source.stop(reason);
-      this.#arrivals.fail(reason);
+      this.#failure = reason;
+      for (const blob of this.#growing.values()) blob.fail(reason);
     };
     await Promise.allSettled([copying.catch(stop), unpacking.catch(stop)]);
     if (first !== undefined) throw first.error;
   }
 
+  /** Layers are read while they come. When a download had to begin anew, so does the layer that was reading it. */
   async #unpack(image: Image): Promise<void> {
     if ((await this.#place.snapshotter()) !== "overlay") return;
-    const arrivals = this.#arrivals;
-    const layers = layerSources(this.#layout, image).map((layer) => ({
-      ...layer,
-      open: async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-        await arrivals.of(layer.descriptor.digest);
-        yield* layer.open();
-      },
-    }));
-    await unpackLayers(this.#place, layers, this.#context.request);
+    const layers = layerSources(this.#layout, image).map((layer) => ({ ...layer, open: () => this.#grow(layer.descriptor.digest).read() }));
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return await unpackLayers(this.#place, layers, this.#context.request);
+      } catch (error) {
+        if (!(error instanceof CodedError) || error.details["reason"] !== "restarted" || attempts >= maxAttempts) throw error;
+      }
+    }
+  }
+
+  #grow(digest: Digest): GrowingBlob {
+    let blob = this.#growing.get(digest);
+    if (blob === undefined) {
+      blob = new GrowingBlob(this.#layout.path, digest);
+      this.#growing.set(digest, blob);
+      if (this.#failure !== undefined) blob.fail(this.#failure);
+    }
+    return blob;
+  }
+
+  #tellDone({ digest, size, mediaType }: Descriptor, outcome: string): void {
+    if (!isDocument({ mediaType })) this.#context.notify({ kind: "blob-done", digest, totalBytes: size, outcome });
   }
 
   #tell(blob: Descriptor, doneBytes: number): void {
@@ -219,7 +257,7 @@ class NearSource implements ImageSource {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-function isDocument({ mediaType }: Descriptor): boolean {
+function isDocument({ mediaType }: Pick<Descriptor, "mediaType">): boolean {
   const kind = documentKind(mediaType);
   return kind === "manifest" || kind === "index";
 }

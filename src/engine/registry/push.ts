@@ -54,11 +54,18 @@ export async function push(place: Place, access: RegistryAccess, request: PushRe
     onNotice: (text) => notify({ kind: "notice", text }),
   });
   const reference = await registries.resolve(request.destination ?? nameFor(request.image, entry.names));
-  const known = await neighbours(layout, splitName(reference.name).domain);
-  await using source = await openStoredImages(layout, [entry]);
   const root = await rootOf(layout, entry.descriptor, request);
-  await using target = await openRegistryTarget(registries, reference, { knownIn: (digest) => known.get(digest) ?? [] });
   notify({ kind: "resolved", name: formatReference(reference), digest: root.digest });
+  let known: ReadonlyMap<Digest, readonly string[]> = new Map();
+  await using target = await openRegistryTarget(registries, reference, { knownIn: (digest) => known.get(digest) ?? [] });
+  const pushed = { name: formatReference(reference), digest: root.digest, sizeBytes: root.size };
+  // The tag stands at it already, and a registry keeps nothing whose parts it lacks.
+  if (request.referrers !== true && (await target.isTagged(root))) {
+    notify({ kind: "blob-done", digest: root.digest, totalBytes: root.size, outcome: "present" });
+    return pushed;
+  }
+  known = await neighbours(layout, splitName(reference.name).domain);
+  await using source = await openStoredImages(layout, [entry]);
   if (!(await target.has(root))) target.expect(await childBlobs(layout, root));
   const { descriptor } = await copyImage(source, target, {
     root,
@@ -69,7 +76,7 @@ export async function push(place: Place, access: RegistryAccess, request: PushRe
     done: ({ digest, size }, outcome) => notify({ kind: "blob-done", digest, totalBytes: size, outcome }),
   });
   await target.finish([{ names: [], tag: reference.tag, descriptor }]);
-  return { name: formatReference(reference), digest: descriptor.digest, sizeBytes: descriptor.size };
+  return pushed;
 }
 
 /** The name that the user meant the image by, if it has a registry; else its only name. */

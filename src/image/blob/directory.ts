@@ -148,7 +148,7 @@ export function blobPath(root: string, digest: Digest): string {
 }
 
 /** Where what came of an unfinished download of `digest` is kept. */
-function partialPath(root: string, digest: Digest): string {
+export function partialPath(root: string, digest: Digest): string {
   return join(root, "tmp", `partial-${digestAlgorithm(digest)}-${digestEncoded(digest)}`);
 }
 

@@ -52,6 +52,12 @@ export class RegistryTarget implements ImageTarget {
     this.#options = options;
   }
 
+  /** Whether the tag stands at `root` already. */
+  async isTagged(root: Descriptor): Promise<boolean> {
+    const { tag } = this.#reference;
+    return tag !== undefined && (await this.#client.headManifest(tag))?.digest === root.digest;
+  }
+
   /** Asks for all of `blobs` at once, so that nobody has to wait for one answer after another. */
   expect(blobs: readonly Descriptor[]): void {
     for (const blob of blobs) this.has(blob).catch(() => undefined);

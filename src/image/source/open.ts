@@ -70,7 +70,8 @@ async function openSpooled(content: AsyncIterable<Uint8Array>, subject: string, 
   }
 }
 
-async function* unpackAny(content: AsyncIterable<Uint8Array>, subject: string): AsyncGenerator<Uint8Array, void, undefined> {
+/** `content` without its packing, if it is in a gzip or zstd stream; `subject` names it in errors. @throws CodedError `unsupported`, `corrupt` */
+export async function* unpackAny(content: AsyncIterable<Uint8Array>, subject: string): AsyncGenerator<Uint8Array, void, undefined> {
   const chunks = content[Symbol.asyncIterator]();
   try {
     let beginning: Uint8Array = new Uint8Array();
