@@ -133,12 +133,12 @@ export function completeHistory(image: Pick<ImageDocuments, "config" | "layers">
   return image.layers.map(() => ({ comment: "unknown step" }));
 }
 
-/** The steps up to and including the one that made layer number `count - 1`. */
+/** The steps before the one that made layer number `count`. */
 function historyBelow(image: ImageDocuments, count: number): HistoryEntry[] {
   const steps = completeHistory(image);
   let layers = 0;
   const end = steps.findIndex(({ empty_layer }) => {
-    if (layers === count) return true;
+    if (layers === count && empty_layer !== true) return true;
     if (empty_layer !== true) layers++;
     return false;
   });

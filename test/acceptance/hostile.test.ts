@@ -7,9 +7,10 @@ import { lstatSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Attack } from "../support/images/hostile/attack.ts";
 import { attacks } from "../support/images/hostile/all.ts";
+import { goArchives } from "../support/images/hostile/go-testdata.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";
 import { compareTrees, formatDifference, readTree } from "../support/tree.ts";
-import { gantry, missingForAcceptance, mountMerged, namesIn, type Run } from "./gantry.ts";
+import { gantry, imageWork, missingForAcceptance, mountMerged, namesIn, type Run } from "./gantry.ts";
 
 const missing = missingForAcceptance();
 if (missing !== undefined) console.log(`skipped: hostile images: ${missing}`);
@@ -111,8 +112,11 @@ function faultsOf(attack: Attack): string[] {
   return faults;
 }
 
+const go = missing === undefined ? goArchives(imageWork()) : { attacks: [], missing };
+if (go.missing !== undefined) console.log(`skipped: Go's archives: ${go.missing}`);
+
 describe.skipIf(missing !== undefined)("hostile images", () => {
-  for (const attack of attacks) {
+  for (const attack of [...attacks, ...go.attacks]) {
     test(`${attack.name} (${attack.expect}): ${attack.why}`, () => expect(faultsOf(attack)).toEqual([]), 4 * deadlineMs);
   }
 });

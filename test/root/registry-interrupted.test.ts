@@ -1,7 +1,7 @@
 /** Pulls that are killed, cut off, run side by side or fed with wrong bytes. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LayoutWriter } from "../support/images/layout-writer.ts";
 import { tar } from "../support/images/tar-writer.ts";
@@ -115,6 +115,33 @@ describe.skipIf(reason !== undefined)("an unreliable way to the registry", () =>
       // A connection that was cut before its first byte came is no byte.
       expect(starts).toEqual(starts.toSorted((a, b) => a - b));
     }
+  });
+
+  test("a layer is unpacked while it comes", async () => {
+    const store = new Store(scratch);
+    proxy.bytesPerSecond = 8 << 20;
+    const events = (await store.ok("pull", "--format", "json", "--concurrency", "1", `${proxy.host}/random:1`))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { kind: string; digest?: string; doneBytes?: number });
+    proxy.bytesPerSecond = undefined;
+    const largest = layers.toSorted((a, b) => b.size - a.size)[0];
+    const unpacking = events.findIndex(({ kind, digest }) => kind === "layer" && digest === largest?.digest);
+    const done = events.findIndex(({ kind, digest }) => kind === "blob-done" && digest === largest?.digest);
+    expect(unpacking).toBeGreaterThan(0);
+    expect(unpacking).toBeLessThan(done);
+    await expectWhole(store);
+  });
+
+  test("what an earlier pull left and is damaged is found at the end, and fetched anew once", async () => {
+    const store = new Store(scratch);
+    const [layer] = layers;
+    mkdirSync(join(store.root, "images/tmp"), { recursive: true });
+    writeFileSync(join(store.root, "images/tmp", `partial-${layer?.digest.replace(":", "-") ?? ""}`), Buffer.alloc(100_000));
+    proxy.gets.length = 0;
+    await store.ok("pull", `${proxy.host}/random:1`);
+    expect(proxy.gets.filter(({ digest }) => digest === layer?.digest).map(({ start }) => start)).toEqual([100_000, 0]);
+    await expectWhole(store);
   });
 
   test("two pulls at the same time get each blob once", async () => {

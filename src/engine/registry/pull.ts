@@ -1,14 +1,15 @@
 /**
- * Pulling: documents first, then all blobs at once and, beside them, the layers unpacked in their order, each as soon as it is here.
+ * Pulling: documents first, then all blobs at once and, beside them, the layers unpacked in their order, each while it comes.
  *
  *     manifest -> config -> | layer 1 ----> |           downloads, a few at a time
  *                           | layer 2 --------> |
- *                           | unpack 1 | unpack 2 | ...  -> name
+ *                            | unpack 1 | unpack 2 | ...  -> name
  *
  * The name comes last, so an image that is listed is complete. Blobs that came before a failure stay for the next attempt, until a collection
  * takes them; what is here already is not asked for.
  */
 import { CodedError } from "#base/errors.ts";
+import { GrowingBlob } from "#image/blob/growing.ts";
 import type { BlobContent, OpenRequest } from "#image/blob/store.ts";
 import { copyImage } from "#image/copy.ts";
 import { nameOf, type ImageLayout } from "#image/layout.ts";
@@ -25,7 +26,6 @@ import { isUnpacked, layerSources, summarize, unpackLayers } from "../images.ts"
 import type { Place } from "../place.ts";
 import { maxLayers } from "../rootfs/overlay.ts";
 import { openRegistries, type RegistryAccess } from "./access.ts";
-import { Arrivals } from "./arrivals.ts";
 
 /** What is pulled, and how. */
 export interface PullRequest {
@@ -96,7 +96,9 @@ class Pull {
   readonly #place: Place;
   readonly #layout: ImageLayout;
   readonly #context: PullContext;
-  readonly #arrivals = new Arrivals<Digest>();
+  /** Blobs by digest, as far as somebody waits for them or they have come. */
+  readonly #growing = new Map<Digest, GrowingBlob>();
+  #failure: Error | undefined;
 
   constructor(place: Place, layout: ImageLayout, context: PullContext) {
     this.#place = place;
@@ -121,10 +123,13 @@ class Pull {
       root: entry,
       platforms: "all",
       concurrency: request.concurrency ?? defaultConcurrency,
-      progress: (blob, doneBytes) => this.#tell(blob, doneBytes),
+      progress: (blob, doneBytes) => {
+        this.#grow(blob.digest).advance(doneBytes);
+        this.#tell(blob, doneBytes);
+      },
       done: (blob, outcome) => {
         if (outcome === "copied" && blob.digest !== image.id) copied++;
-        this.#arrivals.arrived(blob.digest);
+        this.#grow(blob.digest).complete();
         this.#tellDone(blob, outcome);
       },
     });
@@ -171,23 +176,39 @@ class Pull {
       first ??= { error };
       const reason = error instanceof Error ? error : new Error(String(error));
       this.#context.source.stop(reason);
-      this.#arrivals.fail(reason);
+      this.#failure = reason;
+      for (const blob of this.#growing.values()) blob.fail(reason);
     };
     await Promise.allSettled([copying.catch(stop), unpacking.catch(stop)]);
     if (first !== undefined) throw first.error;
   }
 
+  /**
+   * Layers are read while they come, before anybody knows that their bytes are right: what an earlier pull left may be damaged. So a fault in
+   * one counts only when it is found again in the whole blob.
+   */
   async #unpack(image: Image): Promise<void> {
     if ((await this.#place.snapshotter()) !== "overlay") return;
-    const arrivals = this.#arrivals;
-    const layers = layerSources(this.#layout, image).map((layer) => ({
-      ...layer,
-      open: async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-        await arrivals.of(layer.descriptor.digest);
-        yield* layer.open();
-      },
-    }));
-    await unpackLayers(this.#place, layers, this.#context.request);
+    const layers = layerSources(this.#layout, image).map((layer) => ({ ...layer, open: () => this.#grow(layer.descriptor.digest).read() }));
+    for (;;) {
+      try {
+        return await unpackLayers(this.#place, layers, this.#context.request);
+      } catch (error) {
+        if (!mayBeOfTheWay(error)) throw error;
+        const settled = await Promise.all([...this.#growing.values()].map((blob) => blob.settle()));
+        if (!settled.includes(true)) throw error;
+      }
+    }
+  }
+
+  #grow(digest: Digest): GrowingBlob {
+    let blob = this.#growing.get(digest);
+    if (blob === undefined) {
+      blob = new GrowingBlob(this.#layout.path, digest);
+      this.#growing.set(digest, blob);
+      if (this.#failure !== undefined) blob.fail(this.#failure);
+    }
+    return blob;
   }
 
   #tellDone({ digest, size, mediaType }: Descriptor, outcome: string): void {
@@ -242,4 +263,10 @@ class NearSource implements ImageSource {
 function isDocument({ mediaType }: Pick<Descriptor, "mediaType">): boolean {
   const kind = documentKind(mediaType);
   return kind === "manifest" || kind === "index";
+}
+
+/** True for faults that wrong bytes can have, and for those of a download that began anew. */
+function mayBeOfTheWay(error: unknown): boolean {
+  if (!(error instanceof CodedError)) return false;
+  return error.code === "corrupt" || error.code === "invalid-spec" || error.details["reason"] === "restarted";
 }

@@ -44,6 +44,7 @@ export class Authenticator {
   readonly #options: AuthOptions;
   readonly #tokens = new Map<string, Promise<Token>>();
   #credentials: Promise<Credentials | undefined> | undefined;
+  #isAuthenticated = false;
   /** What the registry asked for last; later requests need not be refused first. */
   #challenge: Challenge | undefined;
 
@@ -51,9 +52,9 @@ export class Authenticator {
     this.#options = options;
   }
 
-  /** Whether there is anything to log in with. */
-  async hasCredentials(): Promise<boolean> {
-    return (await this.#findCredentials()) !== undefined;
+  /** Whether credentials went into an answer: nobody is asked for them only to say so. */
+  get isAuthenticated(): boolean {
+    return this.#isAuthenticated;
   }
 
   /** The header for a request that needs `scopes` (`repository:team/app:pull`); undefined while the registry has asked for nothing. */
@@ -78,6 +79,7 @@ export class Authenticator {
 
   async #authorize(challenge: Challenge, scopes: readonly string[]): Promise<string | undefined> {
     const credentials = await this.#findCredentials();
+    this.#isAuthenticated = credentials !== undefined;
     if (credentials?.kind === "registry-token") return bearer(credentials.token, this.#options.name);
     if (challenge.scheme === "basic") return credentials?.kind === "basic" ? basicHeader(credentials) : undefined;
     return (await this.#token(challenge, allScopes(challenge, scopes), credentials)).authorization;
@@ -117,9 +119,9 @@ export class Authenticator {
       throw await this.#refused(exchanged, true);
     }
     // Stale credentials must not keep anybody from what everybody may have.
-    if (response.status === 401 && basic !== undefined && scopes.every((scope) => scope.endsWith(":pull"))) {
+    if (response.status === 401 && basic !== undefined && scopes.length > 0 && scopes.every((scope) => scope.endsWith(":pull"))) {
       const anonymous = await this.#get(request, undefined);
-      if (anonymous.status === 200 && scopes.length > 0) {
+      if (anonymous.status === 200) {
         await response.discard();
         return this.#readToken(anonymous, realm);
       }

@@ -218,9 +218,8 @@ export class RepositoryClient {
   async refused(response: HttpResponse, doing: string): Promise<CodedError> {
     const body = await response.bytes(maxErrorBytes).catch(() => new Uint8Array());
     const { auth, clock } = this.#options;
-    const authenticated = await auth.hasCredentials().catch(() => false);
     const { status, header } = response;
-    return refusedError({ doing, registry: this.registry, status, header, body, nowMs: clock.now(), authenticated });
+    return refusedError({ doing, registry: this.registry, status, header, body, nowMs: clock.now(), authenticated: auth.isAuthenticated });
   }
 
   /** Waits before another attempt at something of several requests; false when there were enough. */

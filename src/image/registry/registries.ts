@@ -31,6 +31,8 @@ export interface RegistriesOptions extends Machine {
 interface Connection {
   readonly base: URL;
   readonly transport: Transport;
+  /** The name under which its credentials are kept. */
+  readonly login: string;
 }
 
 /** All registries, as this process sees them. */
@@ -48,14 +50,15 @@ export class Registries {
   async resolve(text: string): Promise<Reference> {
     const reference = withDefaultTag(parseReference(text));
     if (splitName(reference.name).domain !== undefined) return reference;
-    const { defaultRegistry } = await this.#readSettings();
+    const { defaultRegistry, officialPath } = await this.#readSettings();
     if (defaultRegistry === undefined) {
       throw new CodedError(
         "invalid-argument",
         `cannot tell where ${text} is: it names no registry (registry.example/${formatReference(reference)}), and registries.json has no defaultRegistry`,
       );
     }
-    return parseReference(formatReference({ ...reference, name: `${defaultRegistry}/${reference.name}` }));
+    const path = officialPath === undefined || reference.name.includes("/") ? reference.name : `${officialPath}/${reference.name}`;
+    return parseReference(formatReference({ ...reference, name: `${defaultRegistry}/${path}` }));
   }
 
   /** The repository that `name` (with its domain) names. */
@@ -80,14 +83,14 @@ export class Registries {
 
   async #client(registry: string, path: string, given?: Credentials): Promise<RepositoryClient> {
     const name = path === "" ? registry : `${registry}/${path}`;
-    const { base, transport } = await this.#connect(registry);
+    const { base, transport, login } = await this.#connect(registry);
     const { clock, random, credentials } = this.#options;
     const auth = new Authenticator({
       transport,
       clock,
       registry: base,
       name: registry,
-      credentials: () => (given === undefined ? findCredentials(credentials, registry, path) : Promise.resolve(given)),
+      credentials: () => (given === undefined ? findCredentials(credentials, login, path) : Promise.resolve(given)),
     });
     return new RepositoryClient({
       base,
@@ -115,16 +118,18 @@ export class Registries {
     const file = await this.#readSettings();
     const settings = this.#settingsFor(file, registry);
     const tls = await readTls(this.#options.files, registry, { settings, directories: this.#options.certificateDirectories });
-    const transport = this.#makeTransport(registry, tls);
-    if (settings.plainHttp) return { base: new URL(`http://${registry}/`), transport };
-    const base = new URL(`https://${registry}/`);
+    const host = settings.endpoint ?? registry;
+    const transport = this.#makeTransport(host, tls);
+    const login = settings.login ?? registry;
+    if (settings.plainHttp) return { base: new URL(`http://${host}/`), transport, login };
+    const base = new URL(`https://${host}/`);
     // A6: http is a way only where it was asked for, and on this machine, where nobody listens on the way.
-    if (!settings.insecure && !isLoopback(base.hostname)) return { base, transport };
-    return { base: await chooseScheme(transport, base), transport };
+    if (!settings.insecure && !isLoopback(base.hostname)) return { base, transport, login };
+    return { base: await chooseScheme(transport, base), transport, login };
   }
 
   /** Certificates belong to the registry alone: what a redirect leads to gets none of its keys, and is checked as everybody is. */
-  #makeTransport(registry: string, tls: TlsSettings | undefined): Transport {
+  #makeTransport(host: string, tls: TlsSettings | undefined): Transport {
     const { fetch, clock, random, userAgent, environment, onRetry, insecure } = this.#options;
     const foreign = insecure === true ? { rejectUnauthorized: false } : undefined;
     return new Transport({
@@ -133,7 +138,7 @@ export class Registries {
       random,
       userAgent,
       settingsFor: (url) => {
-        const own = url.host === new URL(`${url.protocol}//${registry}`).host ? tls : foreign;
+        const own = url.host === new URL(`${url.protocol}//${host}`).host ? tls : foreign;
         return { proxy: proxyFor(url, environment), ...(own === undefined || url.protocol === "http:" ? {} : { tls: own }) };
       },
       ...(onRetry === undefined ? {} : { onRetry }),

@@ -122,10 +122,29 @@ describe("settings", () => {
 
   test("N2 a short name goes to the default registry, and without one nowhere", async () => {
     const network = new FakeNetwork();
-    const files = { "/registries.json": '{"defaultRegistry":"registry.example/library"}' };
-    expect(await openRegistries(network, { files }).resolve("debian")).toEqual({ name: "registry.example/library/debian", tag: "latest" });
+    const files = { "/registries.json": '{"defaultRegistry":"registry.example","officialPath":"library"}' };
+    const registries = openRegistries(network, { files });
+    expect(await registries.resolve("debian")).toEqual({ name: "registry.example/library/debian", tag: "latest" });
+    expect(await registries.resolve("team/app:1")).toEqual({ name: "registry.example/team/app", tag: "1" });
     await expect(openRegistries(network).resolve("debian")).rejects.toThrow("it names no registry");
   });
+});
+
+test("N2 a registry may be reached at another host than it is called by, and its login kept under a third name", async () => {
+  const fake = new FakeRegistry({
+    before: ({ headers }) =>
+      headers.has("authorization") ? undefined : new Response(null, { status: 401, headers: { "www-authenticate": "Basic" } }),
+  });
+  fake.manifest("app", { schemaVersion: 2, config: { mediaType: "a/b", digest: sha256("{}"), size: 2 }, layers: [] } as object, "1");
+  const network = new FakeNetwork().at("https://api.example", fake.host);
+  const files = {
+    "/registries.json": '{"registries":{"registry.example":{"endpoint":"api.example","login":"index.example"}}}',
+    "/auth.json": JSON.stringify({
+      auths: { "https://index.example/v1/": { auth: basic("u:p") }, "registry.example": { auth: basic("no:no") } },
+    }),
+  };
+  await (await openRegistries(network, { files }).repository("registry.example/app")).getManifest("1");
+  expect(network.credentialsSentTo("api.example")).toEqual([`Basic ${basic("u:p")}`]);
 });
 
 describe("A6 https, http and certificates", () => {

@@ -1,11 +1,12 @@
 /**
  * How each registry is reached: what the user's registries.json says, and certificates from directories as docker has them.
  *
- *     { "defaultRegistry": "registry.example/library",
+ *     { "defaultRegistry": "registry.example", "officialPath": "library",
  *       "registries": { "registry.example": { "mirrors": ["mirror.example:5000"], "ca": "/etc/ssl/own.pem" },
  *                       "mirror.example:5000": { "plainHttp": true } } }
  *
- * A name without a domain goes to the default registry; without one it cannot be pulled.
+ * A name without a domain goes to the default registry, below the official path when it has one part only; without a default registry it cannot
+ * be pulled.
  */
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
@@ -15,6 +16,10 @@ import type { TlsSettings } from "./ports.ts";
 
 /** What is said of one registry. */
 export interface RegistrySettings {
+  /** Where it is really reached, `HOST[:PORT]`, when that is not what it is called by. */
+  readonly endpoint: string | undefined;
+  /** The name under which its credentials are kept, when that is another one. */
+  readonly login: string | undefined;
   /** Asked before the registry itself, in this order, when something is pulled: `HOST[:PORT][/PREFIX]`. */
   readonly mirrors: readonly string[];
   /** Neither encrypted nor checked. */
@@ -31,11 +36,15 @@ export interface RegistrySettings {
 export interface SettingsFile {
   /** What stands before names without a domain: `HOST[:PORT][/PREFIX]`. */
   readonly defaultRegistry: string | undefined;
+  /** What stands between the default registry and names of one part. */
+  readonly officialPath: string | undefined;
   readonly registries: ReadonlyMap<string, RegistrySettings>;
 }
 
 /** What holds where nothing is said. */
 export const plainSettings: RegistrySettings = {
+  endpoint: undefined,
+  login: undefined,
   mirrors: [],
   plainHttp: false,
   insecure: false,
@@ -45,15 +54,16 @@ export const plainSettings: RegistrySettings = {
 };
 
 /** No file at all. */
-export const noSettings: SettingsFile = { defaultRegistry: undefined, registries: new Map() };
+export const noSettings: SettingsFile = { defaultRegistry: undefined, officialPath: undefined, registries: new Map() };
 
 /** Parses a registries.json; names that it does not know are refused. @throws CodedError `invalid-spec` */
 export function parseSettings(bytes: Uint8Array, path: string): SettingsFile {
   const node = parseJsonNode(bytes, path, { maxBytes: 1 << 20 });
-  onlyNames(node, ["defaultRegistry", "registries"]);
+  onlyNames(node, ["defaultRegistry", "officialPath", "registries"]);
   const registries = node.get("registries").optional((list) => list.record(readSettings)) ?? {};
   return {
     defaultRegistry: node.get("defaultRegistry").optional(readPlace),
+    officialPath: node.get("officialPath").optional((path) => path.string()),
     registries: new Map(Object.entries(registries)),
   };
 }
@@ -63,7 +73,17 @@ function readSettings(node: JsonNode): RegistrySettings {
   const text = (name: string): string | undefined => node.get(name).optional((value) => value.string());
   const flag = (name: string): boolean => node.get(name).optional((value) => value.boolean()) ?? false;
   const mirrors = node.get("mirrors").optional((list) => readStrings(list).map((_, index) => readPlace(list.items()[index] ?? list))) ?? [];
-  return { mirrors, plainHttp: flag("plainHttp"), insecure: flag("insecure"), ca: text("ca"), cert: text("cert"), key: text("key") };
+  const endpoint = node.get("endpoint").optional(readPlace);
+  return {
+    endpoint,
+    login: text("login"),
+    mirrors,
+    plainHttp: flag("plainHttp"),
+    insecure: flag("insecure"),
+    ca: text("ca"),
+    cert: text("cert"),
+    key: text("key"),
+  };
 }
 
 /** `HOST[:PORT][/PREFIX]`. */

@@ -65,9 +65,9 @@ export class RegistrySource implements ImageSource {
     return found;
   }
 
-  /** Ends all downloads: they throw `error`. */
+  /** Ends all downloads: they throw `error`, or what was said first. */
   stop(error: Error): void {
-    this.#stopped = error;
+    this.#stopped ??= error;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -95,7 +95,10 @@ export class RegistrySource implements ImageSource {
         return;
       } catch (error) {
         check();
-        if (index === this.#clients.length - 1 || !mayBeElsewhere(error)) throw error;
+        if (index < this.#clients.length - 1 && mayBeElsewhere(error)) continue;
+        // What is of no use without this blob need not come.
+        if (error instanceof Error) this.stop(error);
+        throw error;
       }
     }
   }

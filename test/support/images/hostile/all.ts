@@ -1,4 +1,5 @@
 /** All hostile images. */
+import { advisoryAttacks } from "./advisories.ts";
 import { archiveFileAttacks } from "./archive-files.ts";
 import { archiveAttacks } from "./archives.ts";
 import type { Attack } from "./attack.ts";
@@ -19,4 +20,5 @@ export const attacks: readonly Attack[] = [
   ...indexAttacks,
   ...configAttacks,
   ...archiveFileAttacks,
+  ...advisoryAttacks,
 ];
