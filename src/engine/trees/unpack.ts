@@ -70,7 +70,7 @@ function takeText(path: string): string | undefined {
 }
 
 function recordOf(request: UnpackRequest, { home, image }: HomedImage): BundleRecord {
-  return { version: 1, home: home.name, reference: request.image, manifest: image.descriptor, rootless: request.rootless !== undefined };
+  return { version: 1, home: home.name, reference: request.image, manifest: image.descriptor, rootless: request.rootless };
 }
 
 /** The layers of an image, lowest first, as unpacking takes them. */
