@@ -14,7 +14,6 @@
 import { join } from "node:path";
 import type { ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
-import { applyLayer } from "#image/layer/apply.ts";
 import type { Op } from "#program/ops.gen.ts";
 import type { ProgramStream } from "#program/stream.ts";
 import type { Descriptor } from "#spec/image.ts";
@@ -98,6 +97,8 @@ export interface TreePlaces {
 
 /** Applies all of `stack` to one plain directory. */
 export async function fillTree(stack: readonly LayerSource[], places: TreePlaces, options: UnpackOptions): Promise<void> {
+  // Loaded on use: a listing, or a start of a container whose layers are there, needs no decompressor.
+  const { applyLayer } = await import("#image/layer/apply.ts");
   const { tree, accounts, rootless } = places;
   const enter: Op[] = [
     ...(rootless === undefined ? [] : ownUserOps(rootless)),
@@ -149,6 +150,7 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
   if (below === undefined) makeDirectory(tree, 0o755);
   else makeDirectoryLike(tree, below);
   const target = place.below.length === 0 ? tree : join(place.work, "merged");
+  const { applyLayer } = await import("#image/layer/apply.ts");
   const result = await applyLayer({
     source: layer.open(),
     descriptor: layer.descriptor,

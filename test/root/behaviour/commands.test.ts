@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { patient } from "../../support/slowness.ts";
 import { eventually } from "../gantry-harness.ts";
-import { type Case, type Config, noBehaviour, type Place, testCases } from "./harness.ts";
+import { type Case, cgroupParent, type Config, noBehaviour, type Place, testCases } from "./harness.ts";
 
 setDefaultTimeout(patient(60_000));
 
@@ -235,7 +235,7 @@ const lives: readonly Case[] = [
 ];
 
 const file = (place: Place, controller: string, name: string): string =>
-  readFileSync(join("/sys/fs/cgroup", controller, "gantry-behaviour", place.id, name), "utf8").trim();
+  readFileSync(join("/sys/fs/cgroup", controller, cgroupParent, place.id, name), "utf8").trim();
 const holds = (
   limits: Readonly<Record<string, unknown>>,
   files: readonly (readonly [string, string])[],
@@ -302,7 +302,7 @@ const limits: readonly Case[] = [
     change: sleeper,
     act: async (place) => {
       await start(place);
-      const path = join("/sys/fs/cgroup/pids/gantry-behaviour", place.id);
+      const path = join("/sys/fs/cgroup/pids", cgroupParent, place.id);
       const before = existsSync(path);
       await place.runtime("delete", "--force", place.id);
       return [before, existsSync(path)];

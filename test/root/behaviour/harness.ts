@@ -3,8 +3,8 @@
  *
  *     RUNTIME=/usr/sbin/runc npm run test:root       the same with that one alone
  */
-import { expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { afterAll, expect, test } from "bun:test";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tool } from "../../support/images/commands.ts";
 import { tinyLayer } from "../../support/images/tiny.ts";
@@ -82,15 +82,24 @@ const someCapabilities = [
   "CAP_SYS_CHROOT",
   "CAP_MKNOD",
 ];
+/** The parent of the cgroups of these containers, which peers leave behind. */
+export const cgroupParent = `gantry-behaviour-${process.pid}`;
 let count = 0;
 let scratch = "";
+
+function removeCgroups(): void {
+  if (!existsSync("/sys/fs/cgroup")) return;
+  for (const controller of ["", ...readdirSync("/sys/fs/cgroup")]) {
+    const path = join("/sys/fs/cgroup", controller, cgroupParent);
+    if (existsSync(path)) rmdirSync(path);
+  }
+}
 
 function scratchRoot(): string {
   if (scratch === "") {
     scratch = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : "/var/tmp", "gantry-behaviour-"));
     // Root of a user namespace is nobody's owner here, and must get to the bundle all the same.
     chmodSync(scratch, 0o755);
-    process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
     writeFileSync(join(scratch, "layer.tar"), tinyLayer());
     mkdirSync(join(scratch, "rootfs"));
     tool(["tar", "-xf", join(scratch, "layer.tar"), "-C", join(scratch, "rootfs")]);
@@ -133,7 +142,7 @@ export function plainConfig(script: string, id: string): Config {
     ],
     linux: {
       namespaces: namespaces.map((type) => ({ type })),
-      cgroupsPath: `/gantry-behaviour/${id}`,
+      cgroupsPath: `/${cgroupParent}/${id}`,
       resources: { devices: [{ allow: false, access: "rwm" }] },
       maskedPaths: [],
       readonlyPaths: [],
@@ -206,6 +215,11 @@ const measured = ["runc 1.1.5", "runc 1.2.9", "crun 1.8.1"];
 
 /** Makes a test of each case for each runtime. A difference that is listed must be there: a list that is out of date fails. */
 export function testCases(cases: readonly Case[]): void {
+  afterAll(() => {
+    if (scratch !== "") rmSync(scratch, { recursive: true, force: true });
+    scratch = "";
+    removeCgroups();
+  });
   for (const one of cases) {
     for (const subject of subjects) {
       const difference = one.differs?.find((each) => subject.kind === each.peer && subject.isBefore(each.until));

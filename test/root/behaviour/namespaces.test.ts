@@ -158,7 +158,7 @@ const names: readonly Case[] = [
   },
   {
     name: "without one its cgroup is at cgroupsPath",
-    script: "grep -E 'pids|^0:' /proc/self/cgroup | grep -c :/gantry-behaviour/",
+    script: "grep -E 'pids|^0:' /proc/self/cgroup | grep -c :/gantry-behaviour-",
     expected: /^[12]\n$/,
   },
 ];
