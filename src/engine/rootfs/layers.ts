@@ -126,9 +126,12 @@ function listingOps({ listing }: TreePlaces): Op[] {
   return listing === undefined ? [] : [{ op: "list-tree", path: "." as ByteString }];
 }
 
+/** PROC_SUPER_MAGIC, linux/magic.h. */
+const procMagic = 0x9fa0;
+
 /** A user namespace (CLONE_NEWUSER) whose root is the caller. KERNEL: user_namespaces(7): setgroups must be given up before gid_map. */
 export function ownUserOps({ uid, gid }: { readonly uid: number; readonly gid: number }): Op[] {
-  const write = (file: string, data: string): Op => ({ op: "write-first", paths: [`/proc/self/${file}`], data: [data], tolerant: 0 });
+  const write = (file: string, data: string): Op => ({ op: "write", path: `/proc/self/${file}`, data, fsMagic: procMagic });
   return [{ op: "unshare", flags: 0x10000000 }, write("setgroups", "deny"), write("uid_map", `0 ${uid} 1`), write("gid_map", `0 ${gid} 1`)];
 }
 
