@@ -22,6 +22,7 @@
 #define PATIENCE_SECONDS 30
 #define ERRNO_LIMIT 4096
 #define HIGH_FD 64
+#define WNOHANG 1
 
 /* Field numbers of criu_resp, criu_notify and criu_restore_resp. */
 enum answer_field { ANSWER_TYPE = 1, ANSWER_SUCCESS = 2, ANSWER_RESTORE = 4, ANSWER_NOTIFY = 5, ANSWER_ERRNO = 7 };
@@ -240,7 +241,7 @@ int op_await_criu(const struct op_await_criu *op)
 }
 
 /* Closes the channel, which tells criu to give up what is not complete, and lets it end. */
-void leave_criu(void)
+static void leave_criu(void)
 {
 	struct pollfd poll = { .fd = self.pidfd, .events = POLLIN };
 	struct __kernel_timespec limit = { .tv_sec = PATIENCE_SECONDS };
@@ -251,6 +252,20 @@ void leave_criu(void)
 	close_fd(&self.channel);
 	while (SYS(ppoll, &poll, 1, &limit, NULL, 0) == -EINTR)
 		;
+}
+
+/* After a failure: what criu has made beside itself, it ends; but not when it was killed. Only a process that is our child is meant. */
+void give_up_criu(void)
+{
+	int status;
+
+	if (!criu.is_talking)
+		return;
+	leave_criu();
+	if (criu.pid == 0 || SYS(wait4, criu.pid, &status, WNOHANG, NULL) != 0)
+		return;
+	SYS(kill, criu.pid, SIGKILL);
+	SYS(wait4, criu.pid, &status, 0, NULL);
 }
 
 int op_end_criu(const struct op_end_criu *op)

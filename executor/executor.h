@@ -132,7 +132,7 @@ int hand_parent_terminal(int master);
 int hand_parent_channel(int channel);
 
 /* criu.c */
-void leave_criu(void);
+void give_up_criu(void);
 
 /* descriptors.c */
 int send_message(int socket, const void *bytes, size_t size, int fd);

@@ -142,7 +142,7 @@ static void NORETURN run_whole(const struct program_header *header)
 	/* The child's own failure is the cause, ours (such as ESRCH for its pid) would be only the consequence. */
 	find_child_failure(&result);
 	report(REPORT_FAILED, self.index, (uint32_t)-result);
-	leave_criu();
+	give_up_criu();
 	kill_child();
 	uint32_t failed = self.index;
 

@@ -9,7 +9,7 @@ import { collectGarbage, findReachable, findReachableEntries } from "#image/reac
 import { pruneImages, removeImage } from "#image/removal.ts";
 import { parseDigest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
-import { readTextIfThere } from "#sys/small-files.ts";
+import { listDirectory, readTextIfThere } from "#sys/small-files.ts";
 import { readContainers } from "./containers/list.ts";
 import type { Container } from "./containers/record.ts";
 import type { PrunedImages, PruneRequest, RemovedImage } from "./engine.ts";
@@ -22,8 +22,14 @@ export async function remove(place: Place, reference: string, options: { readonl
   const layout = await place.layout();
   const containers = readContainers(place.paths);
   if (!options.force) await requireUnused(layout, reference, containers);
-  const removal = await removeImage(layout, reference, { force: options.force, keep: containers.map(manifestOf) });
-  const layers = await place.withLock(() => discardUnusedLayers(place, layout));
+  let layers: readonly string[] = [];
+  const removal = await removeImage(layout, reference, {
+    force: options.force,
+    keep: containers.map(manifestOf),
+    also: async () => {
+      layers = await discardUnusedLayers(place, layout);
+    },
+  });
   await place.sweep();
   return { untagged: removal.untagged, deleted: [...(removal.removed === undefined ? [] : [removal.removed]), ...layers] };
 }
@@ -45,19 +51,34 @@ async function requireUnused(layout: ImageLayout, reference: string, containers:
 export async function prune(place: Place, { all, isDryRun }: PruneRequest): Promise<PrunedImages> {
   if (!place.exists) return { images: [], blobs: 0, layers: [], freedBytes: 0, waitingFor: [] };
   const layout = await place.layout();
-  const pruning = await pruneImages(layout, { all, isDryRun, keep: readContainers(place.paths).map(manifestOf) });
-  const layers = await place.withLock(async () => {
-    const unused = await findUnusedLayers(place, layout, pruning.entries);
-    const freedBytes = unused.reduce((sum, chainId) => sum + layerBytes(place, chainId), 0);
-    if (!isDryRun) await discardLayers(place, unused);
-    return { unused, freedBytes };
+  // Taking the lock starts a process; that there is nothing to do can be seen without.
+  const planned = await pruneOnce(place, layout, { all, isDryRun: true });
+  const isIdle = listDirectory(join(layout.path, "tmp")).length === 0 && place.leftBehind().length === 0;
+  const isNothing = planned.images.length === 0 && planned.blobs === 0 && planned.layers.length === 0;
+  if (isDryRun || (isNothing && isIdle)) return planned;
+  const pruned = await pruneOnce(place, layout, { all, isDryRun: false });
+  await place.sweep();
+  return pruned;
+}
+
+async function pruneOnce(place: Place, layout: ImageLayout, { all, isDryRun }: PruneRequest): Promise<PrunedImages> {
+  let unused: readonly string[] = [];
+  let layerBytes = 0;
+  const pruning = await pruneImages(layout, {
+    all,
+    isDryRun,
+    keep: readContainers(place.paths).map(manifestOf),
+    also: async (entries) => {
+      unused = await findUnusedLayers(place, layout, entries);
+      layerBytes = unused.reduce((sum, chainId) => sum + bytesOf(place, chainId), 0);
+      if (!isDryRun) await discardLayers(place, unused);
+    },
   });
-  if (!isDryRun) await place.sweep();
   return {
     images: pruning.images,
     blobs: pruning.blobs.length,
-    layers: layers.unused,
-    freedBytes: pruning.freedBytes + layers.freedBytes,
+    layers: unused,
+    freedBytes: pruning.freedBytes + layerBytes,
     waitingFor: pruning.waitingFor,
   };
 }
@@ -113,7 +134,7 @@ async function findUsedLayers(layout: ImageLayout, entries: readonly Descriptor[
 }
 
 /** Bytes of an unpacked layer's files, as they were counted when it was unpacked. */
-function layerBytes(place: Place, chainId: string): number {
+function bytesOf(place: Place, chainId: string): number {
   const text = readTextIfThere(join(layerDirectory(place.paths.layers, chainId), "layer.json"));
   if (text === undefined) return 0;
   const facts = parseJson(Buffer.from(text), `layer.json of ${chainId}`, { maxBytes: 1 << 20 }) as { readonly bytes?: unknown };

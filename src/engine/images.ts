@@ -1,57 +1,22 @@
-/** Images on this machine: loaded with their layers unpacked, listed, inspected, removed with what nothing else uses. */
-import { basename, join } from "node:path";
+/** Images on this machine: listed, found, and their layers unpacked. */
+import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { blobPath } from "#image/blob/directory.ts";
 import type { Image } from "#image/image.ts";
 import { getImage, listImages, type StoredImage, type StoredOther } from "#image/images.ts";
 import type { ImageLayout } from "#image/layout.ts";
-import { loadImages, type LoadOptions } from "#image/load.ts";
-import { openImageSource } from "#image/source/open.ts";
-import { verifyLayout } from "#image/verify.ts";
-import { formatPlatform, parsePlatform } from "#spec/platform.ts";
+import { formatPlatform } from "#spec/platform.ts";
 import type { ImageSummary, LoadRequest } from "./engine.ts";
-import { collectUnused } from "./image-removal.ts";
-import type { Place, Snapshotter } from "./place.ts";
-import { layerDirectory, listLayers, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
-import { maxLayers } from "./rootfs/overlay.ts";
+import type { Place } from "./place.ts";
+import { layerDirectory, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
 import { readFileChunks } from "#sys/fs.ts";
 import { pathExists } from "#sys/small-files.ts";
 
 /** Most bytes of one unpacked layer unless told otherwise: more than any real layer, less than would fill most disks by accident. */
 const defaultMaxLayerBytes = 256 * 2 ** 30;
 
-/** Loads the images of a file or directory and unpacks their layers; a failure leaves neither name nor layer. */
-export async function load(place: Place, request: LoadRequest): Promise<ImageSummary[]> {
-  const layout = await place.layout();
-  await place.sweep();
-  const snapshotter = await place.snapshotter();
-  await using source = await openImageSource(request.source, { spoolDirectory: place.paths.temporary });
-  try {
-    const loaded = await loadImages(layout, source, loadOptions(place, request, snapshotter));
-    return loaded.flatMap((image) => namesOf(image).map((name) => summarize(image, name)));
-  } catch (error) {
-    // What did get here before the fault was found is nobody's now; if it cannot be told, the next removal takes it.
-    await collectUnused(place, layout).catch(() => undefined);
-    throw error;
-  }
-}
-
-function loadOptions(place: Place, request: LoadRequest, snapshotter: Snapshotter): LoadOptions {
-  return {
-    maxLayers,
-    ...(request.platform === undefined ? {} : { platform: parsePlatform(request.platform) }),
-    ...(request.name === undefined ? {} : { names: [request.name] }),
-    ...(typeof request.source === "string" ? { fallbackName: fallbackName(request.source) } : {}),
-    progress: (blob, doneBytes) => request.onProgress?.({ kind: "blob", digest: blob.digest, doneBytes, totalBytes: blob.size }),
-    // Before the images get their names: a name stands for an image that is verified to the last layer.
-    prepare: async (image) => {
-      if (snapshotter === "overlay") await unpack(place, image, request);
-    },
-  };
-}
-
 /** A row per name; an image without one has a row as well. */
-function namesOf(image: { readonly names: readonly string[] }): readonly (string | undefined)[] {
+export function namesOf(image: { readonly names: readonly string[] }): readonly (string | undefined)[] {
   return image.names.length === 0 ? [undefined] : image.names;
 }
 
@@ -130,21 +95,6 @@ export async function find(place: Place, reference: string): Promise<StoredImage
   return await getImage(await place.layout(), reference);
 }
 
-/** Every fault of the store in a sentence. */
-export async function verify(place: Place): Promise<string[]> {
-  if (!place.exists) return [];
-  const problems = (await verifyLayout(await place.layout())).map(({ message }) => message);
-  const incomplete = listLayers(place.paths.layers).filter(
-    (chainId) => !pathExists(join(layerDirectory(place.paths.layers, chainId), "layer.json")),
-  );
-  return [
-    ...problems,
-    ...incomplete.map((chainId) => `layer ${chainId} is incomplete`),
-    ...place.leftBehind().map((path) => `${path} was left behind by a process that is gone`),
-    ...place.danglingNames().map((name) => `the name ${name} points at no container`),
-  ];
-}
-
 function summarizeOther(other: StoredOther, name: string | undefined): ImageSummary {
   const { entry, kind, artifactType, sizeBytes, uniqueBytes } = other;
   const shown = entry.platform === undefined ? (artifactType ?? "") : formatPlatform(entry.platform);
@@ -192,14 +142,4 @@ export function platformOf({ config }: Image): string {
     architecture: config.architecture,
     ...(config.variant === undefined ? {} : { variant: config.variant }),
   });
-}
-
-/** An image that has only a tag in its source is called after its file: "debian.tar" or "debian/". */
-function fallbackName(source: string): string {
-  const name = basename(source)
-    .toLowerCase()
-    .replace(/\.(tar|oci|gz|zst|tgz)\b/g, "")
-    .replace(/[^a-z0-9._-]+/g, "-")
-    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
-  return name === "" ? "image" : name;
 }

@@ -17,7 +17,7 @@ import { fillTree } from "./rootfs/layers.ts";
 export function openEngine(options: PlaceOptions): Engine {
   const place = new Place(options);
   return {
-    loadImages: (request) => images.load(place, request),
+    loadImages: async (request) => (await import("./image-load.ts")).load(place, request),
     copyImage: async (request) => (await import("./transfer.ts")).copy(place, request),
     saveImages: async (request) => (await import("./transfer.ts")).save(place, request),
     pullImage: async (request) => (await import("./registry/pull.ts")).pull(place, place.registries, request),
@@ -61,7 +61,7 @@ export function openEngine(options: PlaceOptions): Engine {
     },
     listContainers: () => Promise.resolve(readContainers(place.paths)),
     removeContainer: (reference, how) => removeContainer(place, reference, how),
-    verify: () => images.verify(place),
+    verify: async () => (await import("./image-load.ts")).verify(place),
     trees: treeWork(place),
   };
 }

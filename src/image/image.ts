@@ -29,9 +29,9 @@ export async function readDocument(reader: BlobReader, descriptor: Descriptor): 
   return parseManifestOrIndex(bytes, descriptor.mediaType, `${kind} ${descriptor.digest}`);
 }
 
-/** Reads and checks the image whose manifest is `descriptor`. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */
-export async function readImage(reader: BlobReader, descriptor: Descriptor): Promise<Image> {
-  const manifest = await readDocument(reader, descriptor);
+/** Reads and checks the image whose manifest is `descriptor`, `known` when it was read already. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */
+export async function readImage(reader: BlobReader, descriptor: Descriptor, known?: Manifest): Promise<Image> {
+  const manifest = known ?? (await readDocument(reader, descriptor));
   if (manifest.kind !== "manifest") throw new CodedError("invalid-spec", `cannot use ${descriptor.digest} as an image: it is an index`);
   requireRunnable(manifest, descriptor.digest);
   const { digest } = manifest.config;

@@ -153,7 +153,7 @@ async function readEntry(
   const selected = document.kind === "manifest" ? entry : await findManifest(layout, entry);
   if (selected === undefined)
     return { kind: "index", artifactType: document.artifactType, blobs: await listBlobs(layout, entry, undefined) };
-  const image = await readImage(layout.blobs, selected);
+  const image = await readImage(layout.blobs, selected, document.kind === "manifest" ? document : undefined);
   return { ...image, blobs: await listBlobs(layout, entry, image) };
 }
 

@@ -7,7 +7,7 @@ import { formatReference, parseReference, withDefaultTag } from "#spec/reference
 import { putName, takeImage, takeName } from "./entries.ts";
 import { isContainerImage, readDocument, readImage } from "./image.ts";
 import { getEntry, getImage, namesOf } from "./images.ts";
-import { nameOf, type ImageLayout } from "./layout.ts";
+import { nameOf, type ImageLayout, type WithLock } from "./layout.ts";
 import { matchName } from "./match.ts";
 import { collectGarbageLocked, findGarbage, findReachable, type Collection } from "./reachable.ts";
 import { isReferrersTag } from "./referrers.ts";
@@ -39,6 +39,8 @@ export interface RemoveOptions {
   readonly force?: boolean;
   /** Manifests whose blobs stay, because containers use them. */
   readonly keep?: readonly Descriptor[];
+  /** Awaited before the lock is given back. */
+  readonly also?: () => Promise<void>;
 }
 
 /** What a removal did. */
@@ -56,15 +58,21 @@ export interface Removal {
  */
 export async function removeImage(layout: ImageLayout, text: string, options: RemoveOptions = {}): Promise<Removal> {
   return await layout.withLock(async () => {
-    const named = matchName((await layout.readIndex()).manifests, text);
-    if (named?.name !== undefined) return await removeName(layout, { name: named.name, entry: named.entry }, options);
-    const { descriptor, names } = await getEntry(layout, text);
-    if (names.length > 1 && options.force !== true)
-      throw new CodedError("wrong-state", `cannot remove image ${text}: it has several names: ${names.join(", ")}`);
-    const removed = await idOf(layout, descriptor, text);
-    await layout.updateIndexLocked((entries) => takeImage(entries, descriptor.digest));
-    return { untagged: names, removed, collection: await collectGarbageLocked(layout, options.keep ?? []) };
+    const removal = await removeLocked(layout, text, options);
+    await options.also?.();
+    return removal;
   });
+}
+
+async function removeLocked(layout: ImageLayout, text: string, options: RemoveOptions): Promise<Removal> {
+  const named = matchName((await layout.readIndex()).manifests, text);
+  if (named?.name !== undefined) return await removeName(layout, { name: named.name, entry: named.entry }, options);
+  const { descriptor, names } = await getEntry(layout, text);
+  if (names.length > 1 && options.force !== true)
+    throw new CodedError("wrong-state", `cannot remove image ${text}: it has several names: ${names.join(", ")}`);
+  const removed = await idOf(layout, descriptor, text);
+  await layout.updateIndexLocked((entries) => takeImage(entries, descriptor.digest));
+  return { untagged: names, removed, collection: await collectGarbageLocked(layout, options.keep ?? []) };
 }
 
 /** Works without reading the image, so that a damaged one can be removed. */
@@ -99,6 +107,8 @@ export interface PruneOptions {
   /** Only says what would go. */
   readonly isDryRun?: boolean;
   readonly keep?: readonly Descriptor[];
+  /** Awaited before the lock is given back, with the entries that stay. */
+  readonly also?: (entries: readonly Descriptor[]) => Promise<void>;
 }
 
 /** What was pruned, or would be. */
@@ -106,15 +116,18 @@ export interface Pruning {
   readonly images: readonly { readonly digest: Digest; readonly names: readonly string[] }[];
   readonly blobs: readonly Digest[];
   readonly freedBytes: number;
-  /** The entries that stay. */
-  readonly entries: readonly Descriptor[];
   /** Pids of processes at work in the store, because of which no blob was deleted. */
   readonly waitingFor: readonly number[];
 }
 
 /** Removes the images that nobody needs, and all blobs that no image needs. @throws CodedError as collectGarbage */
-export async function pruneImages(layout: ImageLayout, { all = false, isDryRun = false, keep = [] }: PruneOptions = {}): Promise<Pruning> {
-  return await layout.withLock(async () => {
+export async function pruneImages(
+  layout: ImageLayout,
+  { all = false, isDryRun = false, keep = [], also }: PruneOptions = {},
+): Promise<Pruning> {
+  // Only looking needs no lock.
+  const guarded: WithLock = isDryRun ? (work) => work() : layout.withLock;
+  return await guarded(async () => {
     const { manifests } = await layout.readIndex();
     const gone = new Set<Digest>();
     for (const entry of manifests)
@@ -122,13 +135,15 @@ export async function pruneImages(layout: ImageLayout, { all = false, isDryRun =
     const entries = manifests.filter((entry) => !gone.has(entry.digest));
     const images = [...gone].map((digest) => ({ digest, names: namesOf(manifests, digest) }));
     if (isDryRun) {
+      await also?.(entries);
       const { digests } = await findGarbage(layout, keep, entries);
       const sizes = await Promise.all(digests.map((digest) => layout.blobs.size(digest)));
-      return { images, blobs: digests, freedBytes: sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0), entries, waitingFor: [] };
+      return { images, blobs: digests, freedBytes: sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0), waitingFor: [] };
     }
     await layout.updateIndexLocked((now) => (gone.size === 0 ? now : entries));
     const { deleted, freedBytes, waitingFor } = await collectGarbageLocked(layout, keep);
-    return { images, blobs: deleted, freedBytes, entries, waitingFor };
+    await also?.(entries);
+    return { images, blobs: deleted, freedBytes, waitingFor };
   });
 }
 

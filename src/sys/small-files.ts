@@ -3,12 +3,14 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  constants,
   fstatSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   readlinkSync,
   renameSync,
   rmdirSync,
@@ -28,6 +30,30 @@ const maxTextBytes = 16 << 20;
 /** True when `path` is a directory, links followed. */
 export function isDirectoryAt(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/** The content of the regular file `path`, links not followed; undefined when it is none, or longer than `maxBytes`. */
+export function readSmallFile(path: string, maxBytes: number): Uint8Array | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile() || stats.size > maxBytes) return undefined;
+    const content = Buffer.allocUnsafe(stats.size);
+    let length = 0;
+    while (length < content.length) {
+      const count = readSync(fd, content, length, content.length - length, length);
+      if (count === 0) return undefined;
+      length += count;
+    }
+    return content;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Makes the directory and its missing parents; one that exists is kept as it is. */

@@ -57,3 +57,12 @@ test("the executables print the version of package.json", () => {
   const { version } = JSON.parse(textOf("package.json")) as { version: string };
   expect(textOf("src/bin/main.ts")).toContain(`const version = "${version}";`);
 });
+
+test("the tests that docs/spec-conformance.md names are there", () => {
+  const [, section = ""] = textOf("docs/spec-conformance.md").split("## The image specification");
+  const [body = ""] = section.split("\n## ");
+  const rows = [...body.matchAll(/^\| [A-Z][0-9, A-Z]* \| .* \| (.*) \| `([^`]+)` \|$/gm)];
+  expect(rows.length).toBeGreaterThan(50);
+  const missing = rows.filter(([, name = "", file = ""]) => !existsSync(join(root, file)) || !textOf(file).includes(name));
+  expect(missing.map(([row]) => row)).toEqual([]);
+});

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { whyNoCriu, whyNoTracking } from "../support/criu.ts";
 import { installed } from "../support/images/commands.ts";
 import { eventually, execute, hasRunc, makeBundle, runtimePath, unable, type BundleConfig, type Ended } from "./gantry-harness.ts";
 
@@ -17,28 +18,13 @@ interface CheckpointConfig extends BundleConfig {
 
 const scratchRoot = existsSync("/dev/shm") ? "/dev/shm" : "/var/tmp";
 
-/** criu itself says whether it can work on this kernel: one that is older than the kernel often cannot. */
-async function reasonToSkip(): Promise<string | undefined> {
-  if (unable !== undefined) return unable;
-  if (!hasRunc) return "runc is not installed, which writes the configs of these tests";
-  if (!installed("criu")) return "criu is not installed";
-  const { code, stdout, stderr } = await execute(["criu", "check"]);
-  const complaint = `${stdout}${stderr}`.split("\n").find((line) => line.includes("Error"));
-  return code === 0 ? undefined : `criu cannot work on this kernel: ${complaint ?? `criu check ends with ${code}`}`;
-}
-
-const reason = await reasonToSkip();
+const reason = (await whyNoCriu()) ?? (hasRunc ? undefined : "runc is not installed, which writes the configs of these tests");
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 const scratch = reason === undefined ? mkdtempSync(join(scratchRoot, "gantry-checkpoint-")) : "";
 afterAll(() => {
   if (scratch !== "") rmSync(scratch, { recursive: true, force: true });
 });
-/** KERNEL: CONFIG_MEM_SOFT_DIRTY tells which pages were written to since an earlier look. */
-const noTracking =
-  reason ??
-  ((await execute(["criu", "check", "--feature", "mem_dirty_track"])).code === 0
-    ? undefined
-    : "this kernel does not track writes to memory");
+const noTracking = reason ?? (await whyNoTracking());
 const skipped = (why: string | undefined): string => (why === undefined ? "" : ` (skipped: ${why})`);
 let count = 0;
 
@@ -70,6 +56,11 @@ class Subject implements AsyncDisposable {
       config.mounts.push({ destination: "/volume", type: "bind", source: this.volume, options: ["bind", "rw"] });
       change(config, this.directory);
     });
+  }
+
+  /** The same container with another runtime. */
+  as({ command, environment }: Pick<Runtime, "command" | "environment">): Subject {
+    return Object.assign(Object.create(Subject.prototype) as Subject, this, { command, environment });
   }
 
   run(...words: readonly string[]): Promise<Ended> {
@@ -298,6 +289,17 @@ describe.skipIf(reason !== undefined)(`checkpoint and restore${skipped(reason)}`
       expect(JSON.parse(states[1] ?? "")).toMatchObject({ id: one.id, pid: Number(readFileSync(join(one.directory, "pid"), "utf8")) });
     });
   }
+
+  test.skipIf(!installed("runc"))("an image of runc's can be restored", async () => {
+    const runc = new Subject({ command: ["runc"], environment: {} }, counter);
+    await runc.start();
+    await runc.goesOn();
+    expect(await runc.checkpoint()).toMatchObject({ code: 0 });
+    const before = runc.counted();
+    await using one = runc.as(gantry);
+    expect(await one.restore()).toEqual({ code: 0, output: "" });
+    expect(await eventually(() => one.counted() > before)).toBe(true);
+  });
 
   test("a restored container lives in cgroups of its own with the config's limits, and leaves none", async () => {
     await using one = new Subject(gantry, counter, (config) => {

@@ -94,7 +94,7 @@ describe.skipIf(unable !== undefined)("gantry", () => {
       expect([shell, code, stdout.includes("__complete")]).toEqual([shell, 0, true]);
     }
     expect(await complete("")).toEqual(commands);
-    expect(await complete("im")).toEqual(["images"]);
+    expect(await complete("imag")).toEqual(["images"]);
     expect(await complete("run", "--mem")).toEqual(["--memory"]);
     expect(await complete("run", "--network", "")).toEqual(["none", "host"]);
     await bench.gantry("run", "--name", "candidate", "tiny", "true");

@@ -1,11 +1,24 @@
 /** Images made of containers, bundles and images, by the commands that a user has; and that other tools read them alike. */
 import { beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { installed } from "../support/images/commands.ts";
 import { patient } from "../support/slowness.ts";
 import { compareTrees, formatDifference, readTree } from "../support/tree.ts";
-import { execute, runtimePath, unable, Workbench, type Ended } from "./gantry-harness.ts";
+import { execute, gantryPath, runtimePath, unable, Workbench, type Ended } from "./gantry-harness.ts";
 
 if (unable !== undefined) console.log(`skipped: images made of images: ${unable}`);
 
@@ -202,6 +215,31 @@ describe.skipIf(unable !== undefined)("images made of images", () => {
       expect(
         compareTrees(readTree(join(at("umoci"), "rootfs")), readTree(join(at("back"), "rootfs")), isRootOrRounded).map(formatDifference),
       ).toEqual([]);
+    },
+    limit,
+  );
+
+  test(
+    "without root, unpack and repack work on what one user can own, and give it back to root in the image",
+    async () => {
+      const user = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"];
+      const home = mkdtempSync("/dev/shm/gantry-test-user-");
+      try {
+        cpSync(bench.layout, join(home, "layout"), { recursive: true });
+        good(await execute(["chown", "-R", "12345:12345", home]));
+        const mine = (...words: string[]): Promise<Ended> => execute([...user, gantryPath, "--root", join(home, "root"), ...words]);
+        if ((await mine("--version")).code !== 0) return console.log("skipped: another user cannot execute what was built");
+        good(await mine("unpack", "--quiet", `oci:${home}/layout`, join(home, "bundle")));
+        expect(statSync(join(home, "bundle/rootfs/etc/greeting")).uid).toBe(12345);
+        good(await execute([...user, "sh", "-c", `echo mine >${home}/bundle/rootfs/etc/mine`]));
+        good(await mine("repack", join(home, "bundle"), `oci:${home}/out:new`));
+        await gantry("unpack", "--quiet", `oci:${home}/out:new`, at("by-user"));
+        expect(statSync(join(at("by-user"), "rootfs/etc/mine")).uid).toBe(0);
+        const report = JSON.parse(await gantry("layers", "--format", "json", `oci:${home}/out:new`)) as { layers: { files: unknown[] }[] };
+        expect(report.layers.at(-1)?.files.length).toBeLessThanOrEqual(2);
+      } finally {
+        rmSync(home, { recursive: true });
+      }
     },
     limit,
   );

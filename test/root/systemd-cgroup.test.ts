@@ -1,6 +1,6 @@
 /** Containers whose cgroups systemd makes: the unit while they live, and that nothing is left of it; the same for every runtime here. */
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { installed } from "../support/images/commands.ts";
 import { patient } from "../support/slowness.ts";
 import { eventually, runtimePath, unable } from "./gantry-harness.ts";
@@ -228,4 +228,60 @@ describe.skipIf(reason !== undefined)("a path that is none of systemd's", () => 
       expect({ code, isNamed: errors.includes("/linux/cgroupsPath") }).toEqual({ code: 1, isNamed: true });
     },
   );
+});
+
+/** A user with a systemd of its own, without a login: what pam_systemd would tell that, a drop-in does. Undefined when it does not come up. */
+async function startUserManager(uid: number): Promise<string | undefined> {
+  mkdirSync("/run/systemd/system/user@.service.d", { recursive: true });
+  writeFileSync("/run/systemd/system/user@.service.d/gantry-test.conf", "[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n");
+  Bun.spawnSync(["useradd", "--uid", String(uid), "--no-create-home", `gantrytest${uid}`], { stderr: "ignore" });
+  systemctl("daemon-reload");
+  systemctl("start", `user@${uid}.service`);
+  const socket = `/run/user/${uid}/systemd/private`;
+  return (await eventually(() => existsSync(socket))) ? `/user.slice/user-${uid}.slice/user@${uid}.service` : undefined;
+}
+
+describe.skipIf(reason !== undefined)("a user's own systemd", () => {
+  const uid = 61_234;
+  const asUser = ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "env", `XDG_RUNTIME_DIR=/run/user/${uid}`];
+
+  afterAll(() => {
+    if (reason !== undefined) return;
+    systemctl("stop", `user@${uid}.service`);
+    rmSync("/run/systemd/system/user@.service.d/gantry-test.conf", { force: true });
+    Bun.spawnSync(["userdel", `gantrytest${uid}`], { stderr: "ignore" });
+  });
+
+  // runc asks on the session's bus, and there is none here.
+  test("has the scope of a container that is made without root, with its limits", async () => {
+    const manager = await startUserManager(uid);
+    if (manager === undefined) throw new Error(`the manager of user ${uid} did not start: ${systemctl("status", `user@${uid}.service`)}`);
+    // Whoever may move a process out of a cgroup may do so only within what is the user's.
+    const enter = `echo $$ > /sys/fs/cgroup${manager}/init.scope/cgroup.procs && exec "$@"`;
+    using runtime = new Runtime(["sh", "-c", enter, "sh", ...asUser, runtimePath, "--systemd-cgroup"]);
+    Bun.spawnSync(["chown", "-R", String(uid), runtime.directory]);
+    const id = [{ containerID: 0, hostID: uid, size: 1 }];
+    const resources = { memory: { limit: 67_108_864 }, pids: { limit: 42 } };
+    const unit = freshName();
+    const one = runtime.container({
+      namespaces: ["pid", "user"],
+      linux: { cgroupsPath: `user.slice:pre:${unit}`, uidMappings: id, gidMappings: [{ ...id[0], hostID: uid }], resources },
+    });
+    await one.start();
+    const cgroup = await cgroupOf(one);
+    expect(cgroup).toBe(`${manager}/user.slice/pre-${unit}.scope`);
+    expect(["memory.max", "pids.max"].map((file) => fileOf(cgroup, file))).toEqual(["67108864", "42"]);
+    const ask = ["systemctl", "--user", "show", "--property=TasksMax", "--property=LoadState", `pre-${unit}.scope`];
+    const told = (): string =>
+      Bun.spawnSync([...asUser, ...ask])
+        .stdout.toString()
+        .split("\n")
+        .toSorted()
+        .join(" ")
+        .trim();
+    expect(told()).toBe("LoadState=loaded TasksMax=42");
+    expect((await one.exec("cat /proc/self/cgroup")).output.trim()).toBe(`0::${cgroup}`);
+    expect((await one.call("delete --force")).code).toBe(0);
+    expect(await eventually(() => told().startsWith("LoadState=not-found"))).toBe(true);
+  });
 });

@@ -66,6 +66,8 @@ interface Row {
   text: string;
   /** 0 to 1; undefined where there is nothing to measure. */
   share?: number;
+  /** A layer is unpacked while it comes: how far that is says more than how much has come. */
+  isUnpacking?: boolean;
 }
 
 /** A block of lines that is drawn over and over, in the order in which the blobs were first heard of. */
@@ -84,6 +86,8 @@ class Bars implements ProgressDisplay {
     if (progress.kind === "notice") return this.#above(progress.text);
     const row = this.#rows.get(progress.digest) ?? { text: "" };
     this.#rows.set(progress.digest, row);
+    if (progress.kind === "layer") row.isUnpacking = true;
+    else if (row.isUnpacking === true) return;
     if (progress.kind === "blob-done") {
       row.text = `${wordFor(progress.outcome)} ${formatSize(progress.totalBytes)}`;
       delete row.share;

@@ -63,8 +63,6 @@ export interface PulledImage extends ImageSummary {
 }
 
 const defaultConcurrency = 4;
-/** How often a layer is unpacked whose download begins anew. */
-const maxAttempts = 3;
 
 /** Pulls an image. @throws CodedError */
 export async function pull(place: Place, access: RegistryAccess, request: PullRequest): Promise<PulledImage> {
@@ -185,15 +183,20 @@ class Pull {
     if (first !== undefined) throw first.error;
   }
 
-  /** Layers are read while they come. When a download had to begin anew, so does the layer that was reading it. */
+  /**
+   * Layers are read while they come, before anybody knows that their bytes are right: what an earlier pull left may be damaged. So a fault in
+   * one counts only when it is found again in the whole blob.
+   */
   async #unpack(image: Image): Promise<void> {
     if ((await this.#place.snapshotter()) !== "overlay") return;
     const layers = layerSources(this.#layout, image).map((layer) => ({ ...layer, open: () => this.#grow(layer.descriptor.digest).read() }));
-    for (let attempts = 1; ; attempts++) {
+    for (;;) {
       try {
         return await unpackLayers(this.#place, layers, this.#context.request);
       } catch (error) {
-        if (!(error instanceof CodedError) || error.details["reason"] !== "restarted" || attempts >= maxAttempts) throw error;
+        if (!mayBeOfTheWay(error)) throw error;
+        const settled = await Promise.all([...this.#growing.values()].map((blob) => blob.settle()));
+        if (!settled.includes(true)) throw error;
       }
     }
   }
@@ -260,4 +263,10 @@ class NearSource implements ImageSource {
 function isDocument({ mediaType }: Pick<Descriptor, "mediaType">): boolean {
   const kind = documentKind(mediaType);
   return kind === "manifest" || kind === "index";
+}
+
+/** True for faults that wrong bytes can have, and for those of a download that began anew. */
+function mayBeOfTheWay(error: unknown): boolean {
+  if (!(error instanceof CodedError)) return false;
+  return error.code === "corrupt" || error.code === "invalid-spec" || error.details["reason"] === "restarted";
 }

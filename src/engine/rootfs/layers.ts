@@ -14,7 +14,6 @@
 import { join } from "node:path";
 import type { ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
-import { applyLayer } from "#image/layer/apply.ts";
 import type { Op } from "#program/ops.gen.ts";
 import type { ProgramStream } from "#program/stream.ts";
 import type { Descriptor } from "#spec/image.ts";
@@ -98,6 +97,8 @@ export interface TreePlaces {
 
 /** Applies all of `stack` to one plain directory. */
 export async function fillTree(stack: readonly LayerSource[], places: TreePlaces, options: UnpackOptions): Promise<void> {
+  // Loaded on use: a listing, or a start of a container whose layers are there, needs no decompressor.
+  const { applyLayer } = await import("#image/layer/apply.ts");
   const { tree, accounts, rootless } = places;
   const enter: Op[] = [
     ...(rootless === undefined ? [] : ownUserOps(rootless)),
@@ -125,9 +126,12 @@ function listingOps({ listing }: TreePlaces): Op[] {
   return listing === undefined ? [] : [{ op: "list-tree", path: "." as ByteString }];
 }
 
+/** PROC_SUPER_MAGIC, linux/magic.h. */
+const procMagic = 0x9fa0;
+
 /** A user namespace (CLONE_NEWUSER) whose root is the caller. KERNEL: user_namespaces(7): setgroups must be given up before gid_map. */
 export function ownUserOps({ uid, gid }: { readonly uid: number; readonly gid: number }): Op[] {
-  const write = (file: string, data: string): Op => ({ op: "write-first", paths: [`/proc/self/${file}`], data: [data], tolerant: 0 });
+  const write = (file: string, data: string): Op => ({ op: "write", path: `/proc/self/${file}`, data, fsMagic: procMagic });
   return [{ op: "unshare", flags: 0x10000000 }, write("setgroups", "deny"), write("uid_map", `0 ${uid} 1`), write("gid_map", `0 ${gid} 1`)];
 }
 
@@ -146,6 +150,7 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
   if (below === undefined) makeDirectory(tree, 0o755);
   else makeDirectoryLike(tree, below);
   const target = place.below.length === 0 ? tree : join(place.work, "merged");
+  const { applyLayer } = await import("#image/layer/apply.ts");
   const result = await applyLayer({
     source: layer.open(),
     descriptor: layer.descriptor,

@@ -20,8 +20,8 @@ export interface BundleRecord {
   /** The image's name there, as it was typed. */
   readonly reference: string;
   readonly manifest: Descriptor;
-  /** True when owners, devices and some attributes could not be made. */
-  readonly rootless: boolean;
+  /** Ids of the user who unpacked without being root: owners, devices and some attributes could not be made. */
+  readonly rootless?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 /** The paths of a bundle. */
@@ -57,6 +57,6 @@ export function readBundleRecord(paths: BundlePaths): BundleRecord {
     home: node.get("home").string(),
     reference: node.get("reference").string(),
     manifest: readDescriptor(node.get("manifest")),
-    rootless: node.get("rootless").boolean(),
+    rootless: node.get("rootless").optional((ids) => ({ uid: ids.get("uid").size(), gid: ids.get("gid").size() })),
   };
 }

@@ -33,7 +33,7 @@ export async function repackBundle(place: Place, request: RepackRequest): Promis
   const paths = bundlePaths(resolve(request.bundle));
   const record = readBundleRecord(paths);
   const base = await baseOf(place, record);
-  const tree = viewTree(place, paths.rootfs);
+  const tree = viewTree(place, paths.rootfs, record.rootless);
   const before = new Listing(Buffer.from(await readFileBounded(paths.listing, maxListingBytes)));
   const after = await listTree(tree, "." as ByteString);
   const changes = await compareListings(before, after, contentOf(base, tree));
@@ -72,6 +72,6 @@ function archiveOf(what: {
     place: tree,
     ...(sourceDateEpoch === undefined ? {} : { latestSeconds: sourceDateEpoch }),
     // All that was unpacked belongs to the one user that there was: to root, in the image.
-    ...(record.rootless ? { ownerOf: () => ({ uid: 0, gid: 0 }) } : {}),
+    ...(record.rootless !== undefined ? { ownerOf: () => ({ uid: 0, gid: 0 }) } : {}),
   });
 }

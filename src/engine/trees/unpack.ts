@@ -1,8 +1,10 @@
 /** Unpacking an image to a bundle: a root file system, the config.json to run it with, and what is needed to tell later what changed. */
 import { join, resolve } from "node:path";
 import { CodedError } from "#base/errors.ts";
+import { blobPath } from "#image/blob/directory.ts";
 import type { Image } from "#image/image.ts";
 import type { Digest } from "#spec/digest.ts";
+import { readFileChunks } from "#sys/fs.ts";
 import { listDirectory, makeDirectory, pathExists, readTextIfThere, removeFile, withNewFile, writeNewText } from "#sys/small-files.ts";
 import { resolveUser } from "../containers/user.ts";
 import { unpackOptions } from "../images.ts";
@@ -45,9 +47,10 @@ async function fill(place: Place, request: UnpackRequest, { found, paths }: { fo
   const { rootless } = request;
   makeDirectory(paths.rootfs, 0o755);
   place.prepare();
+  // As they lie: applying verifies them, and once is enough.
   await withNewFile(paths.listing, (listing) =>
     fillTree(
-      layersOf(found),
+      layersOf(found).map((layer) => ({ ...layer, open: () => readFileChunks(blobPath(found.home.layout.path, layer.descriptor.digest)) })),
       { tree: paths.rootfs, accounts: paths.directory, listing, ...(rootless === undefined ? {} : { rootless }) },
       unpackOptions(place, request),
     ),
@@ -67,7 +70,7 @@ function takeText(path: string): string | undefined {
 }
 
 function recordOf(request: UnpackRequest, { home, image }: HomedImage): BundleRecord {
-  return { version: 1, home: home.name, reference: request.image, manifest: image.descriptor, rootless: request.rootless !== undefined };
+  return { version: 1, home: home.name, reference: request.image, manifest: image.descriptor, rootless: request.rootless };
 }
 
 /** The layers of an image, lowest first, as unpacking takes them. */

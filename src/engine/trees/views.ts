@@ -8,6 +8,7 @@ import type { Place as Survey } from "#image/tree/survey.ts";
 import type { Op } from "#program/ops.gen.ts";
 import { makeDirectory } from "#sys/small-files.ts";
 import type { Place } from "../place.ts";
+import { ownUserOps } from "../rootfs/layers.ts";
 import { lowerMountOps, privateMountOps } from "../rootfs/overlay.ts";
 
 /** Directories below `directory`, by name: each shows a stack of trees, lowest first. None shows an empty directory. */
@@ -20,9 +21,10 @@ export function viewTrees(place: Place, directory: string, views: Readonly<Recor
   return { open: () => place.openReadingStream(), setup: [...privateMountOps, ...ops, { op: "root", path: directory }] };
 }
 
-/** The one tree `tree`, without a mount: what who is not root can do. */
-export function viewTree(place: Place, tree: string): Survey {
-  return { open: () => place.openReadingStream(), setup: [{ op: "root", path: tree }] };
+/** The one tree `tree`, without a mount; seen as it was made, when that was by somebody without privileges. */
+export function viewTree(place: Place, tree: string, rootless?: { readonly uid: number; readonly gid: number }): Survey {
+  const own = rootless === undefined ? [] : ownUserOps(rootless);
+  return { open: () => place.openReadingStream(), setup: [...own, { op: "root", path: tree }] };
 }
 
 function showStack(trees: readonly string[], target: string): Op[] {

@@ -24,6 +24,7 @@ import {
 } from "#spec/digest.ts";
 import { cloneFile, findFile, linkOwnFile, readFileChunks, syncDirectory, writeFileChunks } from "#sys/fs.ts";
 import { ownerName } from "#sys/owner.ts";
+import { readSmallFile } from "#sys/small-files.ts";
 import { claimBlob, type WithLock } from "./claim.ts";
 import { writePartial } from "./partial.ts";
 import { contentChunks, missingBlob, type BlobContent, type BlobProgress, type BlobStore, type OpenRequest } from "./store.ts";
@@ -52,6 +53,10 @@ export class DirectoryBlobStore implements BlobStore {
     const path = blobPath(this.#root, digest);
     if (offset > 0) yield* readFileChunks(path, { offset, length: Math.max(0, size - offset) });
     else yield* verifyContent(readFileChunks(path), { digest, size });
+  }
+
+  readSmall(digest: Digest, maxBytes: number): Uint8Array | undefined {
+    return readSmallFile(blobPath(this.#root, digest), maxBytes);
   }
 
   async put(content: BlobContent, expected?: ExpectedContent, progress?: BlobProgress): Promise<ContentIdentity> {

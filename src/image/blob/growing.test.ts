@@ -58,6 +58,9 @@ describe("GrowingBlob", () => {
     await Bun.sleep(5);
     blob.advance(2);
     await expect(reading).rejects.toThrow("its download began anew");
+    const settling = blob.settle();
+    blob.complete();
+    expect([await settling, await blob.settle()]).toEqual([true, false]);
   });
 
   test("a failure reaches who waits, and who comes later, but not a blob that is whole", async () => {

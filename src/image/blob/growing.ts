@@ -19,6 +19,7 @@ export class GrowingBlob {
   #doneBytes = 0;
   #restarts = 0;
   #isWhole = false;
+  #wasReadEarly = false;
   #failure: Error | undefined;
 
   constructor(root: string, digest: Digest) {
@@ -66,8 +67,17 @@ export class GrowingBlob {
     await this.#until(() => false);
   }
 
+  /** Resolves with true, once the blob is in the store, when somebody has read bytes of it before that: they may have been wrong ones. */
+  async settle(): Promise<boolean> {
+    if (!this.#wasReadEarly) return false;
+    this.#wasReadEarly = false;
+    await this.whole();
+    return true;
+  }
+
   async *#follow(file: FileHandle): AsyncGenerator<Uint8Array, void, undefined> {
     const restarts = this.#restarts;
+    this.#wasReadEarly = true;
     for (let at = 0; ;) {
       await this.#until(() => this.#doneBytes > at || this.#restarts > restarts);
       if (this.#restarts > restarts)

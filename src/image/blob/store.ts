@@ -41,6 +41,9 @@ export interface BlobStore {
    */
   open(digest: Digest, request?: OpenRequest): AsyncIterable<Uint8Array>;
 
+  /** @see BlobReader */
+  readSmall?(digest: Digest, maxBytes: number): Uint8Array | undefined;
+
   /**
    * Stores content, atomically: after success the blob is here and verified, after failure nothing is.
    *
@@ -62,7 +65,15 @@ export interface BlobStore {
 export interface BlobReader {
   size(digest: Digest): Promise<number | undefined>;
   open(digest: Digest, request?: OpenRequest): AsyncIterable<Uint8Array>;
+  /**
+   * The bytes of a blob of at most `maxBytes`, at once and not verified; undefined where that cannot be had, or for a longer one. Listings
+   * read hundreds of small documents, and each wait for another thread costs more than the reading.
+   */
+  readSmall?(digest: Digest, maxBytes: number): Uint8Array | undefined;
 }
+
+/** Longer ones are worth a wait. */
+const smallBytes = 256 << 10;
 
 /**
  * Reads a small blob whole and verifies it: size before hash, both before anybody parses.
@@ -76,6 +87,8 @@ export async function readBlob(
   maxBytes: number,
 ): Promise<Uint8Array> {
   const { digest, mediaType } = expected;
+  const small = reader.readSmall?.(digest, Math.min(maxBytes, smallBytes));
+  if (small !== undefined && (expected.size === undefined || expected.size === small.length)) return verifyBytes(small, expected);
   const size = expected.size !== undefined && expected.size <= maxBytes ? expected.size : await reader.size(digest);
   if (size === undefined) throw missingBlob(digest);
   if (size > maxBytes) throw new CodedError("exhausted", `cannot read ${digest}: it has ${size} bytes, more than ${maxBytes}`);

@@ -40,6 +40,10 @@ class LayoutDirectory implements ImageSource {
     return this.#blobs.open(digest, request);
   }
 
+  readSmall(digest: Digest, maxBytes: number): Uint8Array | undefined {
+    return this.#blobs.readSmall(digest, maxBytes);
+  }
+
   content(digest: Digest): BlobContent {
     return { path: blobPath(this.#path, digest) };
   }

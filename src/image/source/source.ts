@@ -24,6 +24,8 @@ export interface ImageSource extends AsyncDisposable {
   /** The bytes that the source has under `digest`, or undefined when it has none. */
   size(digest: Digest): Promise<number | undefined>;
   open(digest: Digest, request?: OpenRequest): AsyncIterable<Uint8Array>;
+  /** @see BlobReader */
+  readSmall?(digest: Digest, maxBytes: number): Uint8Array | undefined;
   /** The cheapest way to hand the content to a store. Nothing is fetched before it is read. */
   content(digest: Digest): BlobContent;
   /**

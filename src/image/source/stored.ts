@@ -40,6 +40,10 @@ class StoredImages implements ImageSource {
     return this.#layout.blobs.open(digest, request);
   }
 
+  readSmall(digest: Digest, maxBytes: number): Uint8Array | undefined {
+    return this.#layout.blobs.readSmall?.(digest, maxBytes);
+  }
+
   content(digest: Digest): BlobContent {
     return { path: blobPath(this.#layout.path, digest) };
   }
