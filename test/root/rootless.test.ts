@@ -346,6 +346,11 @@ describe.skipIf(whyNot !== undefined || !installed("podman"))("podman of a user"
   const podman = (runtime: string, ...words: string[]): Promise<Ended> =>
     asUser(["timeout", "60", "podman", ...common, "--runtime", runtime, ...words]);
 
+  // podman leaves a process that keeps the user's namespaces.
+  afterAll(async () => {
+    await asUser(["timeout", "60", "podman", ...common, "system", "migrate"]);
+  });
+
   async function tree(): Promise<string> {
     const { directory } = await bundle("true");
     return join(directory, "rootfs");
