@@ -65,7 +65,7 @@ describe.skipIf(missing !== undefined)("changes of trees", () => {
     async () => {
       await fc.assert(
         fc.asyncProperty(twoTrees, async ({ first, more }) => {
-          using scratch = scratchDirectory();
+          using scratch = scratchDirectory({ userAttributes: true });
           const [a, b, x] = ["a", "b", "x"].map((name) => join(scratch.path, name)) as [string, string, string];
           mkdirSync(a);
           takeSteps(a, first);

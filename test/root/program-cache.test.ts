@@ -18,6 +18,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { sumOf } from "#runtime/cache/entry.ts";
+import { patient } from "../support/slowness.ts";
 import {
   eventually,
   execute,
@@ -38,6 +39,12 @@ afterAll(() => {
 let count = 0;
 const longAgo = new Date("2001-02-03");
 
+/** On a machine with cgroup v2 alone `runc spec` adds a cgroup namespace, in which a container would not see its name. */
+function withoutCgroupNamespace(config: BundleConfig): void {
+  const linux = config.linux as unknown as { namespaces: { readonly type: string }[] };
+  linux.namespaces = linux.namespaces.filter(({ type }) => type !== "cgroup");
+}
+
 type Config = BundleConfig & { mounts: object[]; annotations?: Record<string, string>; hooks?: object };
 
 /** A bundle and a state root of its own. */
@@ -50,6 +57,7 @@ class Subject {
 
   constructor(script: string, change: (config: Config) => void = () => undefined) {
     this.bundle = makeBundle(join(this.directory, "bundle"), (config) => {
+      withoutCgroupNamespace(config);
       config.process.args = ["/bin/busybox", "sh", "-c", script];
       change(config as Config);
     });
@@ -106,6 +114,8 @@ function replaceAll(entry: Buffer, word: string, other: string): void {
 describe.skipIf(reason !== undefined)(`the program cache${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
   test("the next container of a bundle is made without the compiler, with a name of its own", async () => {
     const subject = new Subject("cat /proc/self/cgroup");
+    // On cgroup v2 the first container of a machine changes what the compiler has asked: controllers are handed down from then on.
+    await subject.run("before", { env: { GANTRY_NO_CACHE: "1" } });
     const path = await subject.keep("first");
     let second: Ended | undefined;
     expect(await isUsed(path, async () => (second = await subject.run("other")))).toBe(true);
@@ -122,6 +132,7 @@ describe.skipIf(reason !== undefined)(`the program cache${reason === undefined ?
     const paths: string[] = [];
     for (const [number, id] of ids.entries()) {
       const bundle = makeBundle(join(root, "..", "bundles", id), (config) => {
+        withoutCgroupNamespace(config);
         config.hostname = id.slice(0, 12);
         config.process.args = ["/bin/busybox", "sh", "-c", "hostname; cat /data/word; head -1 /proc/self/cgroup"];
         config.linux.cgroupsPath = `/gantry-test/${id}`;
@@ -317,7 +328,7 @@ describe.skipIf(reason !== undefined)(`the program cache${reason === undefined ?
     });
   });
 
-  test("not more than 64 programs are kept", async () => {
+  const manyTest = async (): Promise<void> => {
     const subject = new Subject("true");
     for (let number = 0; number < 70; number++) {
       writeConfig(subject.bundle, (config) => {
@@ -326,5 +337,6 @@ describe.skipIf(reason !== undefined)(`the program cache${reason === undefined ?
       await subject.run(`c${number}`);
     }
     expect(await eventually(() => readdirSync(subject.programs).length === 64)).toBe(true);
-  });
+  };
+  test("not more than 64 programs are kept", manyTest, patient(180_000));
 });

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { installed } from "../support/images/commands.ts";
 import { type AttackConfig, grant, type Mount, removeTargets, subject, Target, whyNot } from "./attack-harness.ts";
 import { execute } from "./gantry-harness.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(60_000));
 afterAll(removeTargets);
 
 const terminalHelper = new URL("../support/terminal.py", import.meta.url).pathname;

@@ -1,5 +1,6 @@
 """Takes the steps of random.ts, as JSON on standard input, in the directory that is the only argument."""
 
+import errno
 import json
 import os
 import shutil
@@ -17,8 +18,11 @@ def place(path):
 def find(path):
     try:
         return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as error:
+        # The last two by way of a symbolic link.
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP):
+            return None
+        raise
 
 
 def remove(path):
