@@ -1,7 +1,6 @@
 /** The compiled executable: `gantry`, or the compiler of `gantry-runtime` when started by that name. Only what is needed is loaded. */
 import { basename, dirname, join } from "node:path";
 import { realpathSync } from "node:fs";
-import { runtimeMain } from "./runtime.ts";
 
 const version = "0.1.0";
 
@@ -13,6 +12,7 @@ function executorPath(): string {
 async function main(): Promise<number> {
   const words = process.argv.slice(2);
   if (basename(process.argv0) === "gantry-runtime") {
+    const { runtimeMain } = await import("./runtime.ts");
     return await runtimeMain(words, version);
   }
   const { gantryMain } = await import("./gantry.ts");

@@ -2,34 +2,11 @@
 import { CodedError, isSystemError } from "#base/errors.ts";
 import { checkOperands, parseArguments, UsageError } from "./arguments.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./command.ts";
-import { psCommand, rmCommand, runCommand } from "./commands/containers.ts";
-import { pruneCommand, tagCommand, untagCommand } from "./commands/image-names.ts";
-import { imagesCommand, rmiCommand, verifyCommand } from "./commands/images.ts";
-import { copyCommand, saveCommand } from "./commands/copy.ts";
-import { artifactCommand } from "./commands/artifact.ts";
-import { exportCommand, importCommand } from "./commands/flat.ts";
-import { historyCommand } from "./commands/history.ts";
-import { layoutCommand } from "./commands/layout.ts";
-import { manifestCommand } from "./commands/manifest.ts";
-import { explainCommand, inspectCommand } from "./commands/inspect.ts";
-import { diffCommand, layersCommand } from "./commands/layers.ts";
-import { loadCommand } from "./commands/load.ts";
-import {
-  appendCommand,
-  commitCommand,
-  configCommand,
-  rebaseCommand,
-  repackCommand,
-  squashCommand,
-  unpackCommand,
-} from "./commands/new-images.ts";
-import { loginCommand, logoutCommand } from "./commands/login.ts";
-import { pullCommand, pushCommand } from "./commands/registry.ts";
-import { complete, completionScript } from "./completion.ts";
 import type { CliContext } from "./context.ts";
 import { formatCommandHelp, formatProgramHelp, type ProgramHelp } from "./help.ts";
 import { nearest } from "./nearest.ts";
 import { type Output, printable } from "./output.ts";
+import { commandNames, findCommand, loadCommands } from "./registry.ts";
 
 const globalOptions: readonly OptionSpec[] = [
   { name: "root", value: "DIR", help: "where all state is kept (or GANTRY_ROOT)" },
@@ -38,61 +15,6 @@ const globalOptions: readonly OptionSpec[] = [
 ];
 
 const programHelp: ProgramHelp = { program: "gantry", summary: "Gantry runs OCI containers.", options: globalOptions };
-
-const completionCommand: Command<CliContext> = {
-  name: "completion",
-  summary: "Print the completion script of a shell",
-  operands: "bash|zsh|fish",
-  minOperands: 1,
-  maxOperands: 1,
-  options: [],
-  examples: ["source <(gantry completion bash)"],
-  run: (context, parsed) => {
-    const [shell] = parsed.operands;
-    if (shell !== "bash" && shell !== "zsh" && shell !== "fish")
-      throw new UsageError(`${JSON.stringify(shell)} is not one of bash, zsh, fish`);
-    context.output.write(completionScript(shell, "gantry"));
-    return Promise.resolve(0);
-  },
-};
-
-/** Every command, in the order of the help. */
-export const commands: readonly Command<CliContext>[] = [
-  runCommand,
-  psCommand,
-  rmCommand,
-  pullCommand,
-  pushCommand,
-  loginCommand,
-  logoutCommand,
-  loadCommand,
-  saveCommand,
-  copyCommand,
-  imagesCommand,
-  tagCommand,
-  untagCommand,
-  rmiCommand,
-  pruneCommand,
-  historyCommand,
-  exportCommand,
-  importCommand,
-  manifestCommand,
-  artifactCommand,
-  layoutCommand,
-  inspectCommand,
-  explainCommand,
-  verifyCommand,
-  commitCommand,
-  diffCommand,
-  unpackCommand,
-  repackCommand,
-  layersCommand,
-  configCommand,
-  appendCommand,
-  squashCommand,
-  rebaseCommand,
-  completionCommand,
-];
 
 /** What the composition root gives: the context needs the root directory that the command line may name. */
 export interface GantryProgram {
@@ -116,11 +38,11 @@ export async function runGantry(words: readonly string[], program: GantryProgram
       output.write(`gantry ${program.version}\n`);
       return 0;
     }
-    if (name === undefined || name === "help") return printHelp(rest[0], output);
-    command = commands.find((candidate) => candidate.name === name);
+    if (name === undefined || name === "help") return await printHelp(rest[0], output);
+    command = await findCommand(name);
     if (command === undefined) throw unknownCommand(name);
     const parsed = parseArguments(rest, { ...command, options: [...command.options, ...globalOptions] });
-    if (global.switches.has("help") || parsed.switches.has("help")) return printHelp(name, output);
+    if (global.switches.has("help") || parsed.switches.has("help")) return await printHelp(name, output);
     checkOperands(parsed.operands, command);
     return await command.run(program.makeContext(rootOf(global, parsed)), parsed);
   } catch (error) {
@@ -132,22 +54,19 @@ function rootOf(global: ParsedArguments, parsed: ParsedArguments): string | unde
   return valueOf(parsed, "root") ?? valueOf(global, "root");
 }
 
-function printHelp(name: string | undefined, output: Output): number {
+async function printHelp(name: string | undefined, output: Output): Promise<number> {
   if (name === undefined) {
-    output.write(formatProgramHelp(programHelp, commands));
+    output.write(formatProgramHelp(programHelp, await loadCommands()));
     return 0;
   }
-  const command = commands.find((candidate) => candidate.name === name);
+  const command = await findCommand(name);
   if (command === undefined) throw unknownCommand(name);
   output.write(formatCommandHelp(programHelp, command));
   return 0;
 }
 
 function unknownCommand(name: string): UsageError {
-  const guess = nearest(
-    name,
-    commands.map((command) => command.name),
-  );
+  const guess = nearest(name, commandNames);
   return new UsageError(`unknown command ${JSON.stringify(name)}${guess === undefined ? "" : ` (did you mean ${guess}?)`}`);
 }
 
@@ -183,8 +102,9 @@ function rootIn(words: readonly string[]): string | undefined {
 
 async function printCandidates(words: readonly string[], program: GantryProgram): Promise<number> {
   const engine = (): ReturnType<CliContext["engine"]> => program.makeContext(rootIn(words)).engine();
+  const { complete } = await import("./completion.ts");
   const candidates = await complete(words, {
-    commands,
+    commands: await loadCommands(),
     globalOptions,
     sources: {
       images: async () => (await engine().listImages()).flatMap((image) => image.name ?? []),

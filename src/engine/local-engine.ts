@@ -1,17 +1,8 @@
 /** The engine of this machine: `Engine` on top of a place. */
-import type { Program } from "#program/encode.ts";
-import { nowMs, unguessableBytes } from "#sys/clock.ts";
-import { readTextIfThere } from "#sys/small-files.ts";
-import { type PlanFacts, planContainer, type PlannedContainer } from "./containers/create.ts";
 import { readContainers } from "./containers/list.ts";
-import { inventName } from "./containers/names.ts";
-import { removeContainer } from "./containers/remove.ts";
-import type { ContainerRequest } from "./containers/request.ts";
-import { runPlanned } from "./containers/run.ts";
 import type { Engine, TreeWork } from "./engine.ts";
 import * as images from "./images.ts";
 import { Place, type PlaceOptions } from "./place.ts";
-import { fillTree } from "./rootfs/layers.ts";
 
 /** Opens the engine at a root directory; nothing is made before something is stored. */
 export function openEngine(options: PlaceOptions): Engine {
@@ -37,30 +28,10 @@ export function openEngine(options: PlaceOptions): Engine {
     listReferrers: async (request) => (await import("./documents.ts")).listReferrers(place, request),
     verifyLayout: async (path, options) => (await import("./documents.ts")).verifyDirectory(path, options),
     pruneImages: async (request) => (await import("./image-removal.ts")).prune(place, request),
-    runContainer: async (request) => {
-      const image = await images.find(place, request.image);
-      const snapshotter = await place.snapshotter();
-      const layout = await place.layout();
-      if (snapshotter === "overlay") await images.unpack(place, image, {});
-      const random = unguessableBytes(40);
-      const id = random.toString("hex", 0, 32);
-      const planned = plan(place, request, {
-        id,
-        inventedName: inventName(random.readUInt32LE(32), random.readUInt32LE(36)),
-        image,
-        snapshotter,
-      });
-      const sources = images.layerSources(layout, image);
-      const fill = (): Promise<void> =>
-        fillTree(sources, { tree: planned.files.rootfs, accounts: planned.files.directory }, images.unpackOptions(place, {}));
-      return await runPlanned(place, planned, snapshotter === "copy" ? fill : undefined);
-    },
-    explainContainer: async (request): Promise<Program> => {
-      const image = await images.find(place, request.image);
-      return plan(place, request, { ...explainedIdentity, image, snapshotter: place.knownSnapshotter() ?? "overlay" }).compiled.program;
-    },
+    runContainer: async (request) => (await import("./containers/start.ts")).runContainer(place, request),
+    explainContainer: async (request) => (await import("./containers/start.ts")).explainContainer(place, request),
     listContainers: () => Promise.resolve(readContainers(place.paths)),
-    removeContainer: (reference, how) => removeContainer(place, reference, how),
+    removeContainer: async (reference, how) => (await import("./containers/remove.ts")).removeContainer(place, reference, how),
     verify: async () => (await import("./image-load.ts")).verify(place),
     trees: treeWork(place),
   };
@@ -81,16 +52,4 @@ function treeWork(place: Place): TreeWork {
     rebase: async (request) => (await import("./trees/mutate.ts")).rebase(place, request),
     report: async (image) => (await import("./trees/report.ts")).reportLayers(place, image),
   };
-}
-
-/** What an explained container is called: the same each time, so that two explanations can be compared. */
-const explainedIdentity = { id: "explained", inventedName: "explained" };
-
-function plan(
-  place: Place,
-  request: ContainerRequest,
-  found: Pick<PlanFacts, "id" | "inventedName" | "image" | "snapshotter">,
-): PlannedContainer {
-  const resolvConf = readTextIfThere("/etc/resolv.conf") ?? "";
-  return planContainer(place.paths, request, { ...found, resolvConf, now: new Date(nowMs()) });
 }

@@ -34,6 +34,16 @@ export function findContainer(stateRoot: string, id: string): FoundContainer | u
   return { id, files, record: readRecord(files.record) };
 }
 
+/** @throws CodedError `already-exists` when a container has the id that is to be made by `verb` */
+export function requireFreeId(stateRoot: string, id: string, verb: "create" | "restore"): void {
+  if (pathExists(stateFiles(join(stateRoot, checkContainerId(id))).directory)) throw idTaken(id, verb);
+}
+
+/** The error for an id that a container has, in words that engines look for. */
+export function idTaken(id: string, verb: "create" | "restore"): CodedError {
+  return new CodedError("already-exists", `cannot ${verb} container ${JSON.stringify(id)}: a container with that id exists`);
+}
+
 /** @throws CodedError `not-found`, in words that engines look for */
 export function requireContainer(stateRoot: string, id: string): FoundContainer & { readonly record: ContainerRecord } {
   const found = findContainer(stateRoot, id);

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import type { Program, Step } from "#program/encode.ts";
-import { isDirectory, pathExists } from "#sys/small-files.ts";
+import { isDirectory } from "#sys/small-files.ts";
 import { resolveHostPath } from "./compile/context.ts";
 import { descriptorsFile } from "./compile/criu/dump.ts";
 import type { CriuOptions } from "./compile/criu/request.ts";
@@ -10,6 +10,7 @@ import { compileRestore } from "./compile/criu/restore.ts";
 import type { CriuCall } from "./compile/criu/talk.ts";
 import { removalSteps } from "./compile/lifecycle.ts";
 import { configFileOption } from "./checkpoint.ts";
+import { requireFreeId } from "./lifecycle.ts";
 import { readDescriptors, resolveWithin } from "./criu-facts.ts";
 import { type BundleOptions, checkContainerId, claimSteps, recordOf, supervisionOf } from "./run.ts";
 import { stateFiles } from "./state-files.ts";
@@ -26,8 +27,7 @@ export interface RestoreOptions extends Omit<BundleOptions, "mode"> {
 export function compileRestoredBundle(options: RestoreOptions): Program {
   const { id, bundle, config, mode, call, facts, cgroupManager, warn } = options;
   const files = stateFiles(join(options.stateRoot, checkContainerId(id)));
-  if (pathExists(files.directory))
-    throw new CodedError("already-exists", `cannot restore container ${JSON.stringify(id)}: a container with that id exists`);
+  requireFreeId(options.stateRoot, id, "restore");
   if (isDirectory(call.imagePath) !== true)
     throw new CodedError("not-found", `cannot restore container ${JSON.stringify(id)}: there is no image directory ${call.imagePath}`);
   const rootfs = resolveHostPath(bundle, config.root?.path ?? "");

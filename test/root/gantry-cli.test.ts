@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, cpSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { commands as table } from "#cli/gantry.ts";
+import { commandNames } from "#cli/registry.ts";
 import { installed } from "../support/images/commands.ts";
 import { allCgroups, cgroupsSince, execute, gantryPath, hasRunc, makeBundle, runtimePath, unable, Workbench } from "./gantry-harness.ts";
 import { patient } from "../support/slowness.ts";
@@ -10,7 +10,7 @@ import { patient } from "../support/slowness.ts";
 setDefaultTimeout(patient(60_000));
 if (unable !== undefined) console.log(`skipped: ${unable}`);
 const bench = unable === undefined ? new Workbench() : (undefined as unknown as Workbench);
-const commands = table.map(({ name }) => name);
+const commands = [...commandNames];
 
 /** What `explain --format json` prints, as far as tests read it. */
 interface Explained {

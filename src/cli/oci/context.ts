@@ -75,6 +75,8 @@ export interface FailedOp {
 
 /** A command that is a program for the executor: compiled again, the failure of one of its ops can be told. */
 export interface ProgramCommand extends CommandShape {
+  /** Looked at before, and not again when a failure is told. @throws CodedError when the command cannot be begun */
+  readonly check?: (context: RuntimeContext, parsed: ParsedArguments) => void;
   readonly compile: (context: RuntimeContext, parsed: ParsedArguments) => Program;
   /** The error for a failed op; without it, `describeFailure` says it all. */
   readonly describe?: (context: RuntimeContext, parsed: ParsedArguments, failure: FailedOp & { readonly program: Program }) => Error;

@@ -1,9 +1,9 @@
 /** `create` and `run`. */
-import { CodedError } from "#base/errors.ts";
 import type { Program } from "#program/encode.ts";
 import { recordFacts } from "#runtime/cache/recorder.ts";
 import type { CallWords } from "#runtime/cache/request.ts";
 import { describeFailure } from "#runtime/describe-failure.ts";
+import { idTaken, requireFreeId } from "#runtime/lifecycle.ts";
 import { compileBundle, type BundleOptions } from "#runtime/run.ts";
 import { type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
 import { stateRootOf, type FailedOp, type ProgramCommand, type RuntimeContext } from "./context.ts";
@@ -26,6 +26,7 @@ export const createCommand: ProgramCommand = {
   summary: "Create a container, whose process waits for start",
   ...shape,
   options: bundleOptions,
+  check,
   compile: (context, parsed) => compile(context, parsed, "create"),
   describe,
 };
@@ -40,9 +41,15 @@ export const runCommand: ProgramCommand = {
     { name: "keep", help: "keep the container's state when it ends" },
     { name: "no-subreaper", help: "accepted for runc's callers" },
   ],
+  check,
   compile: (context, parsed) => compile(context, parsed, parsed.switches.has("detach") ? "run-detached" : "run"),
   describe,
 };
+
+/** What an existing container of the id has, such as its cgroup, would be complained of otherwise. */
+function check(context: RuntimeContext, parsed: ParsedArguments): void {
+  requireFreeId(stateRootOf(context), parsed.operands[0] ?? "", "create");
+}
 
 function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleOptions["mode"]): Program {
   const { program, settings } = context;
@@ -119,11 +126,6 @@ const switchLetters: Readonly<Record<string, string>> = {
 
 function describe(_: RuntimeContext, parsed: ParsedArguments, { program, ...failure }: FailedOp & { program: Program }): Error {
   const op = program.main[failure.opIndex]?.op;
-  if (op?.op === "claim" && failure.errno === 17) {
-    return new CodedError(
-      "already-exists",
-      `cannot create container ${JSON.stringify(parsed.operands[0])}: a container with that id exists`,
-    );
-  }
+  if (op?.op === "claim" && failure.errno === 17) return idTaken(parsed.operands[0] ?? "", "create");
   return describeFailure(program, failure);
 }

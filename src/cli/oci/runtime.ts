@@ -49,6 +49,7 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
     const context: RuntimeContext = { program, global, settings, warn, whenDelivered };
     if (failed !== undefined) throw await describe(command, failed, { context, parsed });
     if ("run" in command) return await command.run(context, parsed);
+    command.check?.(context, parsed);
     const bytes = encodeProgram(command.compile(context, parsed));
     program.deliver(bytes);
     await after?.(bytes).catch(() => undefined);
