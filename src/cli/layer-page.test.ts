@@ -24,7 +24,7 @@ test("nothing of an image becomes markup or a control character", () => {
     ],
   });
   expect(page).not.toContain("<script");
-  expect(page).not.toContain(hostile.slice(0, 3));
+  expect(page).toContain("&#39;&quot;&gt;&lt;script&gt;");
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   expect(page).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
   expect(page).toContain("default-src 'none'");
