@@ -132,7 +132,7 @@ const kinds = ({ changes }: Found): string[] => changes.map(({ kind, path }) => 
 describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
   for (const options of ["", ",redirect_dir=on", ",metacopy=on,redirect_dir=on", ",redirect_dir=on,index=on"]) {
     test(
-      `R5 W1 over random trees${options === "" ? "" : ` (${options.slice(1)})`}: applied to the lower tree, they give what the overlay shows`,
+      `W6 R5 W1 over random trees${options === "" ? "" : ` (${options.slice(1)})`}: applied to the lower tree, they give what the overlay shows`,
       async () => {
         let whole = 0;
         await fc.assert(
