@@ -127,6 +127,8 @@ const layered = (tree: string): void => {
   for (const name of ["d/one", "d/sub/two", "e/three", "f"]) writeFileSync(join(tree, name), `${name}\n`.repeat(2000));
 };
 
+const missingIn = (found: readonly string[], wanted: readonly string[]): string[] => wanted.filter((one) => !found.includes(one));
+
 const kinds = ({ changes }: Found): string[] => changes.map(({ kind, path }) => `${kind} ${path}`);
 
 describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
@@ -171,7 +173,7 @@ describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
       },
     });
     expect(found.differences).toEqual([]);
-    expect(kinds(found)).toEqual(expect.arrayContaining(["deleted f", "deleted d/sub", "modified d/one"]));
+    expect(missingIn(kinds(found), ["deleted f", "deleted d/sub", "modified d/one"])).toEqual([]);
     const text = found.archive.toString("latin1");
     expect(text).toContain("d/.wh.sub");
     expect(text).not.toContain("trusted.overlay");
@@ -187,7 +189,7 @@ describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
     writeFileSync(at("lower/e/hidden"), "hidden");
     execFileSync("setfattr", ["-n", "user.overlay.whiteout", "-v", "", at("upper/f")]);
     execFileSync("setfattr", ["-n", "user.overlay.opaque", "-v", "y", at("upper/e")]);
-    expect(kinds(await findChanges(scratch.path))).toEqual(expect.arrayContaining(["deleted e/hidden", "added e/y", "deleted f"]));
+    expect(missingIn(kinds(await findChanges(scratch.path)), ["deleted e/hidden", "added e/y", "deleted f"])).toEqual([]);
   });
 
   test("a directory that was only given another name, and a file of which only the mode was changed", async () => {
@@ -201,7 +203,7 @@ describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
       },
     });
     expect([found.isWhole, found.differences]).toEqual([true, []]);
-    expect(kinds(found)).toEqual(expect.arrayContaining(["deleted d", "added moved/sub/two", "modified f"]));
+    expect(missingIn(kinds(found), ["deleted d", "added moved/sub/two", "modified f"])).toEqual([]);
   });
 
   test("W3 a name that begins with .wh. is refused: in a layer it would delete something", async () => {
