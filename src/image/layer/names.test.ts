@@ -40,11 +40,11 @@ describe("classifyName()", () => {
     expect(classify(".wh..wh..opq")).toEqual({ kind: "opaque", directory: "" });
   });
 
-  test.each([".wh.", "d/.wh.", ".wh..", "d/.wh...", "a/.wh.b/c"])("refuses the whiteout %p", (name) => {
+  test.each([".wh.", "d/.wh.", ".wh..", "d/.wh...", "a/.wh.b/c"])("R7 refuses the whiteout %p", (name) => {
     expect(classify(name)).toMatchObject({ kind: "refused" });
   });
 
-  test.each([".wh..wh.aufs", "d/.wh..wh.plnk/1.2", ".wh..wh..opq/x"])("skips %p, an old driver's bookkeeping", (name) => {
+  test.each([".wh..wh.aufs", "d/.wh..wh.plnk/1.2", ".wh..wh..opq/x"])("R10 skips %p, an old driver's bookkeeping", (name) => {
     expect(classify(name)).toEqual({ kind: "skipped" });
   });
 
