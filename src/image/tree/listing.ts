@@ -87,9 +87,7 @@ export function readEntry(bytes: Buffer, at: number): ListedEntry {
  */
 export function isAsListed(now: ListedEntry, listed: ListedEntry): boolean {
   return (
-    now.identity.slice(deviceBytes) === listed.identity.slice(deviceBytes) &&
-    now.size === listed.size &&
-    now.changedAt === listed.changedAt
+    now.identity.slice(deviceBytes) === listed.identity.slice(deviceBytes) && now.size === listed.size && now.changedAt === listed.changedAt
   );
 }
 
