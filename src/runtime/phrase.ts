@@ -49,6 +49,7 @@ const phrases: Phrases = {
   hook: ({ path, args }) => `run the hook ${path}${args.length > 1 ? ` with ${args.slice(1).map(shellWord).join(" ")}` : ""}`,
   "print-state": ({ directory }) => `print the state of the container in ${directory}`,
   "create-file": ({ path, data }) => `write the file ${path} of ${data.length} bytes`,
+  "send-pidfd": ({ path }) => `send a pidfd of the process to ${path}`,
   "remove-file": ({ path }) => `remove the file ${path}`,
   unshare: ({ flags }) => `enter new namespaces: ${namespaceNames(flags)}`,
   setns: ({ path, flags }) => `join the ${namespaceNames(flags)} namespace ${path}`,
