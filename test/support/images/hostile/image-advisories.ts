@@ -44,8 +44,9 @@ function* turns(canary: string): Iterable<TarEntry> {
 }
 
 export const imageAdvisoryAttacks: readonly Attack[] = [
-  byArchive({ name: "CVE-2014-9357", expect: "refuse", why: "docker ran the image's own xz to unpack it" }, () =>
-    Buffer.from("fd377a585a000004e6d6b4460200210116000000742fe5a3", "hex"),
+  byArchive(
+    { name: "CVE-2014-9357", expect: "refuse", why: "docker ran the image's own xz to unpack it; CVE-2026-41567 is its like" },
+    () => Buffer.from("fd377a585a000004e6d6b4460200210116000000742fe5a3", "hex"),
   ),
   byEntries({ name: "CVE-2020-10696", expect: "contain", why: "buildah followed links of an archive that it unpacked" }, ({ canary }) => [
     [symlink("a", canary), symlink("b", "a"), file("b/pwned"), directory("b/made"), file("a/secret", "overwritten")],
