@@ -22,7 +22,7 @@ function guarded(before?: (request: SeenRequest) => Response | undefined): { fak
     before: (request) =>
       request.headers.has("authorization") ? before?.(request) : fault(401, "UNAUTHORIZED", { "www-authenticate": "Basic" }),
   });
-  fake.manifest("team/app", image as object, "1");
+  fake.manifest("team/app", image, "1");
   return { fake, network: new FakeNetwork().at(`https://${registry}`, fake.host) };
 }
 
@@ -190,7 +190,7 @@ describe("documents", () => {
 
   test("GHSA-f36w-mj3v-6jqv: a size that is only absurd allocates nothing: what comes is counted", async () => {
     const fake = new FakeRegistry();
-    const child = fake.manifest("team/app", image as object);
+    const child = fake.manifest("team/app", image);
     const huge = { ...child, size: Number.MAX_SAFE_INTEGER };
     fake.manifest("team/app", { schemaVersion: 2, mediaType: indexType, manifests: [huge] } as object, "1");
     const network = new FakeNetwork().at(`https://${registry}`, fake.host);
