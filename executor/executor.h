@@ -91,6 +91,7 @@ bool find_prepared(char **argv, char **envp);
 void reap_compiler(void);
 int leave_teller(void);
 void tell_by_compiler(uint32_t index, uint32_t error);
+void warn_by_compiler(uint32_t number, uint32_t error);
 
 /* A call of the front, as far as it is understood without the compiler; texts that were not given are NULL. */
 struct call {

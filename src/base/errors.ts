@@ -42,6 +42,29 @@ export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === "string";
 }
 
+/** System calls whose names say nothing to people, as verbs. */
+const verbs: Readonly<Record<string, string>> = {
+  copyfile: "copy to",
+  fsync: "write",
+  ftruncate: "write",
+  link: "link",
+  lstat: "look at",
+  mkdir: "make the directory",
+  pwrite: "write",
+  scandir: "list",
+  stat: "look at",
+  unlink: "remove",
+  rmdir: "remove",
+};
+
+/** An error of the operating system as a sentence: `cannot make the directory /x: permission denied (EACCES)`. */
+export function describeSystemError(error: NodeJS.ErrnoException): string {
+  const { code = "", syscall = "", path, dest } = error as NodeJS.ErrnoException & { readonly dest?: string };
+  const reason = /^[A-Z][A-Z0-9_]*: ([^,]+)/.exec(error.message)?.[1] ?? error.message;
+  const object = dest ?? path;
+  return `cannot ${verbs[syscall] ?? syscall}${object === undefined ? "" : ` ${object}`}: ${reason}${code === "" ? "" : ` (${code})`}`;
+}
+
 /** Throws `internal` unless `condition` holds; `why` says why this cannot happen. For bugs, never for input. */
 export function assert(condition: unknown, why: string): asserts condition {
   if (!condition) throw new CodedError("internal", `broken assumption: ${why}`);

@@ -52,8 +52,8 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
       return defaultRoot();
     },
   });
-  // After a failure there is nobody who waits: the executor has become this process.
-  if (words[0] === "__failed") return exitCode;
+  // After a failure there is nobody who waits for a program: the executor has become this process, or waits for its end.
+  if (words[0] === "__failed" || words[0] === "__warned") return exitCode;
   if (!delivered) {
     deliver(
       encodeProgram({ main: [{ op: { op: "exit", code: exitCode }, origin: "default: nothing is to be run" }], cleanup: [], children: [] }),

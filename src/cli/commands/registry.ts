@@ -3,7 +3,7 @@ import { CodedError } from "#base/errors.ts";
 import { parseSize } from "#base/units.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
-import { printable } from "../output.ts";
+import { formatJsonLine, printable } from "../output.ts";
 import { insecureOption } from "./options.ts";
 import { transferDisplay } from "./transfer-progress.ts";
 
@@ -108,7 +108,7 @@ function displayKind(parsed: ParsedArguments): "quiet" | "json" | "people" {
 }
 
 function resultOf(parsed: ParsedArguments, result: object, { text, quiet }: { text: string; quiet: string }): string {
-  if (valueOf(parsed, "format") === "json") return `${JSON.stringify({ kind: "result", result })}\n`;
+  if (valueOf(parsed, "format") === "json") return formatJsonLine({ kind: "result", result });
   return parsed.switches.has("quiet") ? `${quiet}\n` : text;
 }
 

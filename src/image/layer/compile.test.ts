@@ -301,6 +301,12 @@ describe("LayerCompiler refuses", () => {
     );
   });
 
+  test("directories that only names imply count as entries: one name can ask for two thousand", () => {
+    const limits = { maxBytes: 1e9, maxEntries: 4 };
+    expect(compile([file("a/b/c/d", "")], { limits }).ops).toHaveLength(2);
+    expect(() => compile([file("a/b/c/d/e", "")], { limits })).toThrow('entry "a/b/c/d/e": the layer has more than 4 entries');
+  });
+
   test("more metadata than the limit", () => {
     expect(() =>
       compile([file("a".repeat(100), ""), file("b", "", { xattrs: { "user.a": "1".repeat(100) } })], {

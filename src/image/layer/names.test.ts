@@ -48,6 +48,12 @@ describe("classifyName()", () => {
     expect(classify(name)).toEqual({ kind: "skipped" });
   });
 
+  test("refuses a name that no system call takes, before its components cost memory", () => {
+    expect(classify("d/".repeat(2047) + "f")).toMatchObject({ kind: "entry" });
+    expect(classify("d/".repeat(2048))).toMatchObject({ kind: "entry" });
+    expect(classify("d/".repeat(2048) + "f")).toEqual({ kind: "refused", fact: "its name has 4097 bytes, more than 4095" });
+  });
+
   test("never gives a path that could leave the root or that names a whiteout", () => {
     const part = fc.constantFrom("", ".", "..", "a", ".wh.a", ".wh.", "..b", ".wh..wh.x", "/");
     fc.assert(
