@@ -99,6 +99,8 @@ export interface CountedGet {
   readonly digest: string;
   /** The first byte that was asked for. */
   readonly start: number;
+  /** How many bytes the registry's side has sent; some of the last ones may be on their way still, or lost with a client that was killed. */
+  sentBytes: number;
 }
 
 /** A proxy before a registry that speaks http. */
@@ -121,7 +123,7 @@ export function startProxy(upstream: string): CountingProxy {
     bytesPerSecond: undefined,
     cutAfterBytes: undefined,
   };
-  let underway = 0;
+  const underway = new Set<Request>();
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
@@ -129,8 +131,8 @@ export function startProxy(upstream: string): CountingProxy {
     development: false,
     error: () => new Response(null, { status: 502 }),
     fetch: async (request) => {
-      underway++;
-      return await answer(request).finally(() => underway--);
+      underway.add(request);
+      return await answer(request).finally(() => underway.delete(request));
     },
   });
   const answer = async (request: Request): Promise<Response> => {
@@ -148,8 +150,9 @@ export function startProxy(upstream: string): CountingProxy {
     if (request.method !== "GET" || digest === undefined || response.body === null) {
       return new Response(request.method === "HEAD" ? null : response.body, { status, headers: sent });
     }
-    gets.push({ digest, start: Number(/^bytes=([0-9]+)-/.exec(request.headers.get("range") ?? "")?.[1] ?? 0) });
-    return new Response(paced(response.body, proxy), { status, headers: sent });
+    const get = { digest, start: Number(/^bytes=([0-9]+)-/.exec(request.headers.get("range") ?? "")?.[1] ?? 0), sentBytes: 0 };
+    gets.push(get);
+    return new Response(paced(response.body, proxy, get), { status, headers: sent });
   };
   return Object.assign(proxy, {
     host: `127.0.0.1:${server.port}`,
@@ -157,7 +160,7 @@ export function startProxy(upstream: string): CountingProxy {
     settle: async (): Promise<void> => {
       // Connections are accepted in their order, and what the dead have sent was there before we were.
       for (let turn = 0; turn < 2; turn++) await fetch(`http://127.0.0.1:${server.port}/v2/`, { keepalive: false });
-      while (underway > 0) await Bun.sleep(2);
+      while (underway.size > 0) await Bun.sleep(2);
     },
     [Symbol.asyncDispose]: async (): Promise<void> => {
       await server.stop(true);
@@ -171,6 +174,7 @@ const pieceBytes = 64 << 10;
 function paced(
   body: ReadableStream<Uint8Array>,
   limits: { readonly bytesPerSecond: number | undefined; readonly cutAfterBytes: number | undefined },
+  get: CountedGet,
 ): ReadableStream<Uint8Array> {
   const pieces = (async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const chunk of body as unknown as AsyncIterable<Uint8Array>)
@@ -184,6 +188,7 @@ function paced(
       if (limits.bytesPerSecond !== undefined) await Bun.sleep((value.length / limits.bytesPerSecond) * 1000);
       sent += value.length;
       if (limits.cutAfterBytes !== undefined && sent > limits.cutAfterBytes) return controller.error(new Error("cut"));
+      get.sentBytes += value.length;
       controller.enqueue(value);
     },
     async cancel() {
