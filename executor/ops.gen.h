@@ -45,6 +45,7 @@ enum op_code {
 	OP_HOOK = 100,
 	OP_PRINT_STATE = 101,
 	OP_CREATE_FILE = 102,
+	OP_SEND_PIDFD = 190,
 	OP_REMOVE_FILE = 103,
 	OP_UNSHARE = 30,
 	OP_SETNS = 31,
@@ -355,6 +356,12 @@ struct op_create_file {
 	const char *path;
 	uint32_t mode;
 	struct byte_view data;
+};
+
+/* Sends a pidfd of the child over the stream socket at the host path `path`, with the bytes of `message`. */
+struct op_send_pidfd {
+	const char *path;
+	const char *message;
 };
 
 /* Removes the host file `path`; a missing one is success. */
@@ -1053,6 +1060,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN;
 	case OP_CREATE_FILE:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SEND_PIDFD:
+		return IN_MAIN;
 	case OP_REMOVE_FILE:
 		return IN_MAIN | IN_CLEANUP | IN_STREAM;
 	case OP_UNSHARE:
@@ -1289,6 +1298,7 @@ union any_op {
 	struct op_hook hook_;
 	struct op_print_state print_state_;
 	struct op_create_file create_file_;
+	struct op_send_pidfd send_pidfd_;
 	struct op_remove_file remove_file_;
 	struct op_unshare unshare_;
 	struct op_setns setns_;
@@ -1427,6 +1437,7 @@ union any_op {
 	X(OP_HOOK, hook) \
 	X(OP_PRINT_STATE, print_state) \
 	X(OP_CREATE_FILE, create_file) \
+	X(OP_SEND_PIDFD, send_pidfd) \
 	X(OP_REMOVE_FILE, remove_file) \
 	X(OP_UNSHARE, unshare) \
 	X(OP_SETNS, setns) \
@@ -1774,6 +1785,13 @@ static inline bool decode_create_file(struct reader *r, struct op_create_file *o
 	return take_text(r, &op->path) &&
 	       take_u32(r, &op->mode) &&
 	       take_bytes(r, &op->data) &&
+	       at_end(r);
+}
+
+static inline bool decode_send_pidfd(struct reader *r, struct op_send_pidfd *op)
+{
+	return take_text(r, &op->path) &&
+	       take_text(r, &op->message) &&
 	       at_end(r);
 }
 

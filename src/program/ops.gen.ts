@@ -245,6 +245,13 @@ export interface CreateFileOp {
   readonly data: Uint8Array;
 }
 
+/** Sends a pidfd of the child over the stream socket at the host path `path`, with the bytes of `message`. */
+export interface SendPidfdOp {
+  readonly op: "send-pidfd";
+  readonly path: string;
+  readonly message: string;
+}
+
 /** Removes the host file `path`; a missing one is success. */
 export interface RemoveFileOp {
   readonly op: "remove-file";
@@ -980,6 +987,7 @@ export type Op =
   | HookOp
   | PrintStateOp
   | CreateFileOp
+  | SendPidfdOp
   | RemoveFileOp
   | UnshareOp
   | SetnsOp
@@ -1246,6 +1254,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.text(op.path);
       writer.u32(op.mode);
       writer.bytes(op.data);
+      break;
+    case "send-pidfd":
+      writer.begin(190);
+      writer.text(op.path);
+      writer.text(op.message);
       break;
     case "remove-file":
       writer.begin(103);

@@ -154,6 +154,7 @@ const hints: readonly {
   { op: "terminal", errno: "ENOSPC", says: "the kernel has no pseudo terminal left (/proc/sys/kernel/pty)" },
   { op: "pass-descriptors", errno: "EBADF", says: "the caller has not opened all of them" },
   { op: "open-console", errno: "ECONNREFUSED", says: "nobody listens there" },
+  { op: "send-pidfd", errno: "ECONNREFUSED", says: "nobody listens there" },
   { op: "await-criu", errno: "ECONNRESET", says: "criu ended without an answer" },
   { op: "await-criu", errno: "EPROTO", says: "criu failed" },
   { op: "exec", errno: "ENOEXEC", says: "it is no program for this machine, and a script needs a line that starts with #!" },

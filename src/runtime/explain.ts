@@ -54,6 +54,7 @@ const groups: Readonly<Partial<Record<Op["op"], Group>>> = {
   "on-failure": "supervision",
   "create-file": "supervision",
   "await-child": "supervision",
+  "send-pidfd": "supervision",
   reach: "supervision",
   hook: "hooks",
   cleanup: "supervision",

@@ -54,7 +54,7 @@ export function describeFeatures(version: string): object {
       netDevices: { enabled: true },
     },
     annotations: { "org.gantry.version": version },
-    potentiallyUnsafeConfigAnnotations: ["org.criu.config", "org.systemd.property."],
+    potentiallyUnsafeConfigAnnotations: ["org.criu.config", "org.systemd.property.", "run.oci."],
   };
 }
 

@@ -194,6 +194,32 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
     }
   });
 
+  own("a poststop hook that fails is warned of by delete and run, in the log too, and nothing is left", async () => {
+    for (const environment of [{}, { GANTRY_NO_CACHE: "1" }]) {
+      const one = new Subject([runtimePath], script("true"), environment);
+      writeConfig(one.bundle, (config: HookedConfig) => {
+        script("true")(config);
+        config.hooks = { poststop: [{ path: "/bin/sh", args: ["sh", "-c", "echo this is why >&2; exit 3"] }] };
+      });
+      const log = join(one.bundle, "log");
+      await one.create();
+      await one.run("start", one.id);
+      await eventually(async () => (await one.state()).status === "stopped");
+      const deleted = await one.run("--log", log, "--log-format", "json", "delete", one.id);
+      expect(deleted.code).toBe(0);
+      expect(deleted.errors).toMatch(
+        /^this is why\ngantry-runtime: warning: cannot run the hook .* it ended with exit code 3 \(\/hooks\/poststop\/0\)\n$/,
+      );
+      expect(JSON.parse(readFileSync(log, "utf8"))).toMatchObject({ level: "warning" });
+      // The config may be gone by then; the second time the program comes from the cache.
+      for (let time = 0; time < 2; time++) {
+        const ran = await one.run("run", "--bundle", one.bundle, one.id);
+        expect(ran).toMatchObject({ code: 0, errors: deleted.errors });
+      }
+      expect(readdirSync(one.root)).toEqual([]);
+    }
+  });
+
   own("a prepared program that others could have written is not run", async () => {
     const one = new Subject([runtimePath], script("exec /bin/busybox sleep 100"));
     await one.create();

@@ -1,6 +1,7 @@
 /** `exec`: another process in a container that runs. */
 import { CodedError } from "#base/errors.ts";
 import { describeFailure } from "#runtime/describe-failure.ts";
+import { byDefault } from "#runtime/compile/context.ts";
 import { compileJoin } from "#runtime/compile/join.ts";
 import { readHostFacts } from "#runtime/facts.ts";
 import { requireContainer } from "#runtime/lifecycle.ts";
@@ -21,7 +22,7 @@ export const execCommand: ProgramCommand = {
   stopAtOperand: true,
   options: [
     { name: "console-socket", value: "PATH", help: "unix socket that gets the terminal of a process that is left running" },
-    { name: "pidfd-socket", value: "PATH", help: "accepted for runc's callers" },
+    { name: "pidfd-socket", value: "PATH", help: "unix socket that gets a pidfd of the process" },
     { name: "cwd", value: "DIR", help: "the process's working directory" },
     { name: "env", short: "e", value: "NAME=VALUE", multiple: true, help: "add a variable to its environment" },
     { name: "tty", short: "t", help: "give it a terminal" },
@@ -45,7 +46,10 @@ export const execCommand: ProgramCommand = {
     const { status, pid } = readState(root, id).state;
     requireRunning(status, id, parsed.switches.has("ignore-paused"));
     const [pidFile, consoleSocket] = [valueOf(parsed, "pid-file"), valueOf(parsed, "console-socket")];
+    const pidfdSocket = valueOf(parsed, "pidfd-socket") ?? "";
+    const receiver = { path: program.resolvePath(pidfdSocket), message: "setns", origin: byDefault("the caller asked for a pidfd") };
     const given = {
+      ...(pidfdSocket === "" ? {} : { pidfdReceivers: [receiver] }),
       ...(pidFile === undefined ? {} : { pidFile: program.resolvePath(pidFile) }),
       descriptors: passedDescriptors(program, parsed),
     };

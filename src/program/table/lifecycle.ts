@@ -96,5 +96,12 @@ export const lifecycleOps: readonly OpDefinition[] = [
     fields: { path: "text", mode: "u32", data: "bytes" },
     does: "Writes the host file `path`, whole or not at all, by a file beside it that is renamed.",
   },
+  {
+    name: "send-pidfd",
+    code: 190,
+    in: main,
+    fields: { path: "text", message: "text" },
+    does: "Sends a pidfd of the child over the stream socket at the host path `path`, with the bytes of `message`.",
+  },
   { name: "remove-file", code: 103, in: host, fields: { path: "text" }, does: "Removes the host file `path`; a missing one is success." },
 ];

@@ -141,7 +141,6 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...cgroup.inChild,
     ...compileLabels(context, processOf(config)),
     ...namespaces.inChild,
-    ...(input.noNewKeyring === true ? [] : compileKeyring(context)),
     ...compileChild(context, input, { rootfs, mounts, terminal, seccomp }),
   ];
   return { program: { main, cleanup: [...cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
@@ -203,6 +202,7 @@ function compileChild(
     ...becomeRoot(context),
     ...mounts.make,
     ...compileDevices(context),
+    ...(input.noNewKeyring === true ? [] : compileKeyring(context)),
     step({ op: "ensure-directory", path: normalizePath(process.cwd), mode: 0o755 }, "/process/cwd"),
     ...waitForHooks(context),
     ...rootfs.enter,

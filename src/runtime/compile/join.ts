@@ -10,7 +10,7 @@ import { type CgroupDirectory, placeDirectories } from "./cgroup/place.ts";
 import { byDefault, findNamespace, hasCapability, isRootlessBy, joinPath, step, type Context } from "./context.ts";
 import { compileCredentials } from "./credentials.ts";
 import { cloneFlags } from "./kernel.ts";
-import { compileLabels } from "./labels.ts";
+import { compileKeyring, compileLabels } from "./labels.ts";
 import type { ContainerRecord } from "./lifecycle.ts";
 import { becomeRoot } from "./namespaces.ts";
 import { compileExec, compileSurroundings } from "./process.ts";
@@ -70,6 +70,7 @@ export function compileJoin(input: JoinInput): Program {
     ...compileLabels(context, process),
     ...joinStep(context, (kind) => !isExecutors(kind)),
     ...becomeRoot(context),
+    ...(record.noNewKeyring === true ? [] : compileKeyring(context)),
     step({ op: "new-session" }, byDefault("the process has no terminal of its caller's")),
     ...terminal.inChild,
     ...compileSurroundings(process),

@@ -21,6 +21,8 @@ export interface ContainerRecord {
   readonly cgroups: readonly string[];
   /** The file that says whether it is frozen. */
   readonly freezer?: string;
+  /** It has the session keyring of whoever made it, and so has what is added to it. */
+  readonly noNewKeyring?: true;
   /** What ends it, from the compilation that made it. */
   readonly cleanup: readonly Step[];
 }

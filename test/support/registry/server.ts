@@ -86,6 +86,8 @@ export interface CountedGet {
   readonly digest: string;
   /** The first byte that was asked for. */
   readonly start: number;
+  /** How many bytes the registry's side has sent; some of the last ones may be on their way still, or lost with a client that was killed. */
+  sentBytes: number;
 }
 
 /** A proxy before a registry that speaks http. */
@@ -127,8 +129,9 @@ export function startProxy(upstream: string): CountingProxy {
       if (request.method !== "GET" || digest === undefined || response.body === null) {
         return new Response(request.method === "HEAD" ? null : response.body, { status, headers: answer });
       }
-      gets.push({ digest, start: Number(/^bytes=([0-9]+)-/.exec(request.headers.get("range") ?? "")?.[1] ?? 0) });
-      return new Response(paced(response.body, proxy), { status, headers: answer });
+      const get = { digest, start: Number(/^bytes=([0-9]+)-/.exec(request.headers.get("range") ?? "")?.[1] ?? 0), sentBytes: 0 };
+      gets.push(get);
+      return new Response(paced(response.body, proxy, get), { status, headers: answer });
     },
   });
   return Object.assign(proxy, {
@@ -146,6 +149,7 @@ const pieceBytes = 64 << 10;
 function paced(
   body: ReadableStream<Uint8Array>,
   limits: { readonly bytesPerSecond: number | undefined; readonly cutAfterBytes: number | undefined },
+  get: CountedGet,
 ): ReadableStream<Uint8Array> {
   const pieces = (async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const chunk of body as unknown as AsyncIterable<Uint8Array>)
@@ -159,6 +163,7 @@ function paced(
       if (limits.bytesPerSecond !== undefined) await Bun.sleep((value.length / limits.bytesPerSecond) * 1000);
       sent += value.length;
       if (limits.cutAfterBytes !== undefined && sent > limits.cutAfterBytes) return controller.error(new Error("cut"));
+      get.sentBytes += value.length;
       controller.enqueue(value);
     },
     async cancel() {
