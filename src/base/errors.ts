@@ -59,10 +59,22 @@ const verbs: Readonly<Record<string, string>> = {
 
 /** An error of the operating system as a sentence: `cannot make the directory /x: permission denied (EACCES)`. */
 export function describeSystemError(error: NodeJS.ErrnoException): string {
-  const { code = "", syscall = "", path, dest } = error as NodeJS.ErrnoException & { readonly dest?: string };
-  const reason = /^[A-Z][A-Z0-9_]*: ([^,]+)/.exec(error.message)?.[1] ?? error.message;
+  const { syscall = "", path, dest } = error as NodeJS.ErrnoException & { readonly dest?: string };
   const object = dest ?? path;
-  return `cannot ${verbs[syscall] ?? syscall}${object === undefined ? "" : ` ${object}`}: ${reason}${code === "" ? "" : ` (${code})`}`;
+  return `cannot ${verbs[syscall] ?? syscall}${object === undefined ? "" : ` ${object}`}: ${reasonOf(error)}`;
+}
+
+/** The error for a file that cannot be had: `what` (`read /x`) and the system's reason. */
+export function inaccessible(what: string, cause: unknown): CodedError {
+  const isDenied = isErrno(cause, "EACCES") || isErrno(cause, "EPERM");
+  return new CodedError(isDenied ? "permission-denied" : "not-found", `cannot ${what}: ${reasonOf(cause)}`, { cause });
+}
+
+/** Node's message has the reason between the errno's name and the system call. */
+function reasonOf(error: unknown): string {
+  const { code, message } = error instanceof Error ? (error as NodeJS.ErrnoException) : { code: undefined, message: String(error) };
+  const reason = /^[A-Z][A-Z0-9_]*: ([^,]+)/.exec(message)?.[1];
+  return reason === undefined || code === undefined ? message : `${reason} (${code})`;
 }
 
 /** Throws `internal` unless `condition` holds; `why` says why this cannot happen. For bugs, never for input. */

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { CodedError } from "#base/errors.ts";
+import { CodedError, inaccessible } from "#base/errors.ts";
 import type { CliContext } from "#cli/context.ts";
 import type { Output } from "#cli/output.ts";
 import { openEngine } from "#engine/local-engine.ts";
@@ -74,6 +74,6 @@ function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new CodedError("not-found", `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw inaccessible(`read ${path}`, cause);
   }
 }

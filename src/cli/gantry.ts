@@ -89,7 +89,8 @@ function report(error: unknown, command: Command<CliContext> | undefined, output
     output.writeError(`gantry: ${printable(describeSystemError(error))}${hintFor(error.code)}\n`);
     return isRun ? ownFailure : 1;
   }
-  output.writeError(`gantry: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  output.writeError(`gantry: internal error: ${trace.split("\n").map(printable).join("\n")}\n`);
   return isRun ? ownFailure : 1;
 }
 
