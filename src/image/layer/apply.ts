@@ -48,7 +48,7 @@ export interface AppliedLayer {
 
 /** How much the parser gets at once: bounds what it can make before the executor is waited for. */
 const pieceBytes = 256 << 10;
-const flushBytes = 512 << 10;
+const flushBytes = 128 << 10;
 /** docs/program-format.md: a record of a stream. */
 const recordLimitBytes = 128 << 10;
 
@@ -83,7 +83,7 @@ async function streamLayer(layer: LayerApplication, writer: RecordWriter, compil
     hasher.update(chunk);
     for (let at = 0; at < chunk.length; at += pieceBytes) {
       reader.push(chunk.length <= pieceBytes ? chunk : chunk.subarray(at, at + pieceBytes));
-      if (writer.length >= flushBytes) await stream.write(writer.take());
+      if (writer.length >= flushBytes) await flush(writer, stream);
     }
   }
   reader.end();
@@ -96,6 +96,13 @@ async function streamLayer(layer: LayerApplication, writer: RecordWriter, compil
   await stream.write(writer.take());
   await stream.finish();
   return content.size;
+}
+
+async function flush(writer: RecordWriter, stream: ProgramStream): Promise<void> {
+  const bytes = writer.take();
+  await stream.write(bytes, () => {
+    writer.giveBack(bytes);
+  });
 }
 
 /**
