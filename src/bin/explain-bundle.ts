@@ -1,7 +1,7 @@
 /** The program of an OCI bundle, as `gantry-runtime run` would run it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CodedError } from "#base/errors.ts";
+import { CodedError, inaccessible } from "#base/errors.ts";
 import type { BundleConfig } from "#cli/oci/context.ts";
 import { parseJsonKeepingDigits } from "#base/json.ts";
 import type { Program } from "#program/encode.ts";
@@ -15,7 +15,7 @@ export function readBundleConfig(bundle: string, path: string = join(bundle, "co
   try {
     bytes = readFileSync(path);
   } catch (cause) {
-    throw new CodedError("not-found", `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw inaccessible(`read ${path}`, cause);
   }
   try {
     return { config: parseRuntimeConfig(parseJsonKeepingDigits(bytes.toString())), text: bytes.toString("latin1") };

@@ -16,7 +16,7 @@ export interface ExecutorPort {
 export async function runTask(port: ExecutorPort, ops: readonly Op[], programPath: string): Promise<void> {
   const main = ops.map((op): Step => ({ op, origin: "task" }));
   const program = encodeProgram({ main, cleanup: [], children: [] });
-  const running = launchProgram(program, { ...port, programPath, stdio: ["ignore", "ignore", "inherit"] });
+  const running = launchProgram(program, { ...port, programPath, mayBeElsewhere: true, stdio: ["ignore", "ignore", "inherit"] });
   removeFile(programPath);
   const outcome = await running.outcome;
   if (outcome.failure !== undefined) throw outcome.failure;

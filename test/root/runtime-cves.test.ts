@@ -7,7 +7,7 @@ import { type AttackConfig, grant, type Mount, removeTargets, subject, Target, w
 import { execute } from "./gantry-harness.ts";
 import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 afterAll(removeTargets);
 
 const terminalHelper = new URL("../support/terminal.py", import.meta.url).pathname;

@@ -15,8 +15,9 @@ import {
   writeConfig,
 } from "./gantry-harness.ts";
 import { subjects } from "./subjects.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 const missing = unableHere ?? (hasRunc ? undefined : "runc is not installed: its `spec` makes the bundles");
 if (missing !== undefined) console.log(`skipped: ${missing}`);
 
@@ -244,7 +245,7 @@ describe.skipIf(missing !== undefined)("a filter", () => {
     ] as const) {
       for (const runtime of noNewPrivileges ? [runtimePath, "runc"] : [runtimePath]) {
         const socket = join(bench.directory, `agent-${next}`);
-        const agent = Bun.spawn([program, socket], { stdout: "pipe", timeout: 30_000 });
+        const agent = Bun.spawn([program, socket], { stdout: "pipe", timeout: patient(60_000) });
         const reader = agent.stdout.getReader();
         expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe("listening\n");
         const profile = {

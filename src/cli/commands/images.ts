@@ -60,7 +60,7 @@ function imageTable(images: readonly ImageSummary[], options: { whole: boolean; 
   ];
   const rows = images.map((image) => {
     const { repository, tag } = splitName(image.name);
-    const created = image.createdAt === undefined ? "N/A" : `${formatAge(image.createdAt.getTime(), options.nowMs)} ago`;
+    const created = image.createdAt === undefined ? "N/A" : formatAge(image.createdAt.getTime(), options.nowMs);
     return [
       repository,
       tag,

@@ -1,5 +1,5 @@
 /** The `gantry-runtime` command line, in runc's spelling: finds the command, runs it, and turns errors into a line and an exit code. */
-import { CodedError, isSystemError } from "#base/errors.ts";
+import { CodedError, describeSystemError, isSystemError } from "#base/errors.ts";
 import { encodeProgram } from "#program/encode.ts";
 import { describeErrno, errnoName } from "#program/failure.ts";
 import { ociRuntimeVersion } from "#spec/oci-version.ts";
@@ -106,7 +106,8 @@ async function describe(
 
 function sentenceOf(error: unknown): string {
   // The system's own words name the call and the path; a stack would only hide them.
-  if (error instanceof CodedError || isSystemError(error)) return error.message;
+  if (error instanceof CodedError) return error.message;
+  if (isSystemError(error)) return describeSystemError(error);
   return `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }
 

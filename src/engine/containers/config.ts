@@ -6,6 +6,7 @@
  */
 import type { ConfigCapabilities, ConfigMount, ConfigNamespace, LinuxConfig, LinuxResources, RuntimeConfig } from "#spec/runtime-config.ts";
 import { CodedError } from "#base/errors.ts";
+import { usualMounts } from "#runtime/default-config.ts";
 import { defaultSeccompProfile } from "./seccomp.ts";
 import { resolveSeccompProfile } from "./seccomp-profile.ts";
 import type { ContainerRequest } from "./request.ts";
@@ -152,17 +153,7 @@ function mounts(input: ConfigInput): ConfigMount[] {
   const { request, files } = input;
   const base: ConfigMount[] = [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
-    {
-      destination: "/dev/pts",
-      type: "devpts",
-      source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-    },
-    { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"] },
-    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev", "relatime", "ro"] },
+    ...usualMounts,
     { destination: "/etc/hosts", type: "bind", source: files.hosts, options: ["bind", "rprivate"] },
     { destination: "/etc/hostname", type: "bind", source: files.hostname, options: ["bind", "rprivate"] },
     { destination: "/etc/resolv.conf", type: "bind", source: files.resolvConf, options: ["bind", "rprivate"] },
