@@ -13,7 +13,7 @@ import type { Ended } from "./gantry-harness.ts";
 import { makeScratch, reason, skopeo, Store } from "./registry-harness.ts";
 
 if (reason !== undefined) console.log(`skipped: ${reason}`);
-setDefaultTimeout(patient(120_000));
+setDefaultTimeout(patient(180_000));
 
 const scratch = makeScratch();
 const layout = join(scratch, "layout");
