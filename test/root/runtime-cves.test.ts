@@ -47,7 +47,7 @@ describe.skipIf(whyNot !== undefined)("an image whose links lead to the host", (
     });
   }
 
-  test("CVE-2021-30465: the image's /dev as such a link gets no devices there", async () => {
+  test("CVE-2021-30465, CVE-2026-41579, CVE-2026-47766: the image's /dev as such a link gets no devices there", async () => {
     await using target = new Target("true", withOwnDev);
     rmSync(join(target.rootfs, "dev"), { recursive: true });
     symlinkSync(target.outside, join(target.rootfs, "dev"));

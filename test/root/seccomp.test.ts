@@ -1,6 +1,6 @@
 /** System call filters in real containers, which must behave as under runc; and what only a filter loaded at the last moment can do. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type BundleConfig,
@@ -205,6 +205,35 @@ describe.skipIf(missing !== undefined)("a filter", () => {
     ]);
     expect((await bench.shell("grep Seccomp: /proc/self/status", "--security-opt", "seccomp=unconfined")).stdout).toBe("Seccomp:\t0\n");
     expect((await bench.shell("true", "--security-opt", "label=disable")).stderr).toContain("--security-opt");
+  });
+
+  own("of gantry run is that of a file in Docker's form, which podman has too", async () => {
+    await bench.load();
+    const path = join(bench.directory, "docker-form.json");
+    const rule = (name: string, more: object): object => ({ names: [name], action: "SCMP_ACT_ERRNO", errnoRet: 13, ...more });
+    const profile = {
+      defaultAction: "SCMP_ACT_ALLOW",
+      archMap: [{ architecture: "SCMP_ARCH_X86_64", subArchitectures: ["SCMP_ARCH_X86", "SCMP_ARCH_X32"] }],
+      syscalls: [
+        rule("mkdir", { includes: { caps: ["CAP_CHOWN"], minKernel: "4.8" }, excludes: {} }),
+        rule("rmdir", { includes: { caps: ["CAP_SYS_ADMIN"] } }),
+        rule("chmod", { excludes: { caps: ["CAP_CHOWN"] } }),
+        rule("symlink", { includes: { arches: ["s390x"] } }),
+      ],
+    };
+    writeFileSync(path, JSON.stringify(profile));
+    const script =
+      "cd /tmp; mkdir -p ok/made || echo no; mkdir a || echo mkdir; touch f; chmod 600 f && ln -s f l && rm -r f l && echo others";
+    const ended = await bench.shell(script, "--security-opt", `seccomp=${path}`);
+    expect(ended.stdout).toBe("no\nmkdir\nothers\n");
+    for (const installed of ["/usr/share/containers/seccomp.json"].filter((name) => existsSync(name))) {
+      const { stdout, stderr, code } = await bench.shell(
+        "grep Seccomp: /proc/self/status; echo fine",
+        "--security-opt",
+        `seccomp=${installed}`,
+      );
+      expect([code, stdout, stderr]).toEqual([0, "Seccomp:\t2\nfine\n", ""]);
+    }
   });
 
   test.skipIf(Bun.which("cc") === null)("hands calls to an agent, with the state of its container, as under runc", async () => {
