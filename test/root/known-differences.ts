@@ -43,7 +43,7 @@ export function knownTests(known: readonly KnownDifference[], kind: string): Kno
   };
   const each: KnownTests["each"] = (rows) => (name, act) => {
     for (const row of rows) {
-      const values = row.map((value) => (typeof value === "object" ? JSON.stringify(value) : String(value)));
+      const values = row.map((value) => (typeof value === "string" ? value : (JSON.stringify(value) ?? "")));
       one(
         name.replaceAll("%s", () => values.shift() ?? ""),
         () => act(...row),
