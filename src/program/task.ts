@@ -12,20 +12,9 @@ export interface ExecutorPort {
   readonly executable: string;
 }
 
-/**
- * Runs `ops` one after another. `programPath` is a new file, which is gone as soon as the executor has it.
- *
- * @param input what the executor gets as descriptor 0.
- * @throws OpFailure
- */
-export async function runTask(port: ExecutorPort, ops: readonly Op[], programPath: string, input: StdioTarget = "ignore"): Promise<void> {
-  const main = ops.map((op): Step => ({ op, origin: "task" }));
-  const program = encodeProgram({ main, cleanup: [], children: [] });
-  const running = launchProgram(program, { ...port, programPath, stdio: [input, "ignore", "inherit"] });
-  removeFile(programPath);
-  const outcome = await running.outcome;
-  if (outcome.failure !== undefined) throw outcome.failure;
-  if (outcome.exitCode !== 0) throw new CodedError("internal", `the executor ended with exit code ${outcome.exitCode}`);
+/** Runs `ops` one after another. `programPath` is a new file, which is gone as soon as the executor has it. @throws OpFailure */
+export async function runTask(port: ExecutorPort, ops: readonly Op[], programPath: string): Promise<void> {
+  await run(port, ops, { programPath, input: "ignore" });
 }
 
 /**
@@ -38,5 +27,19 @@ export async function runTask(port: ExecutorPort, ops: readonly Op[], programPat
  * @throws OpFailure
  */
 export async function lockDescriptor(port: ExecutorPort, fd: number, programPath: string): Promise<void> {
-  await runTask(port, [{ op: "lock-descriptor", fd: 0, exclusive: 1 }], programPath, fd);
+  await run(port, [{ op: "lock-descriptor", fd: 0, exclusive: 1 }], { programPath, input: fd });
+}
+
+async function run(
+  port: ExecutorPort,
+  ops: readonly Op[],
+  { programPath, input }: { programPath: string; input: StdioTarget },
+): Promise<void> {
+  const main = ops.map((op): Step => ({ op, origin: "task" }));
+  const program = encodeProgram({ main, cleanup: [], children: [] });
+  const running = launchProgram(program, { ...port, programPath, stdio: [input, "ignore", "inherit"] });
+  removeFile(programPath);
+  const outcome = await running.outcome;
+  if (outcome.failure !== undefined) throw outcome.failure;
+  if (outcome.exitCode !== 0) throw new CodedError("internal", `the executor ended with exit code ${outcome.exitCode}`);
 }

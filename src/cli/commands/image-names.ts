@@ -5,7 +5,7 @@ import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
 import { forEach } from "./images.ts";
-import { formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 
 /** `gantry tag`. */
 export const tagCommand: Command<CliContext> = {

@@ -6,7 +6,7 @@ import { type Command, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatAge, formatJson, formatTable } from "../output.ts";
 import { filterImages } from "./image-filter.ts";
-import { formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 
 /** `gantry images`. */
 export const imagesCommand: Command<CliContext> = {

@@ -4,7 +4,7 @@ import { UsageError } from "../arguments.ts";
 import { type Command, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson } from "../output.ts";
-import { insecureOption } from "./options.ts";
+import { insecureOption } from "./common-options.ts";
 
 /** `gantry manifest`. */
 export const manifestCommand: Command<CliContext> = {
