@@ -44,8 +44,10 @@ enum op_code {
 	OP_CHECK_EXECUTABLE = 36,
 	OP_JOIN = 37,
 	OP_HOOK = 100,
+	OP_HOOK_OUTPUT = 191,
 	OP_PRINT_STATE = 101,
 	OP_CREATE_FILE = 102,
+	OP_SEND_PIDFD = 190,
 	OP_REMOVE_FILE = 103,
 	OP_UNSHARE = 30,
 	OP_SETNS = 31,
@@ -349,6 +351,12 @@ struct op_hook {
 	const char *tail;
 };
 
+/* Opens the host file `path`, making it (0600) where it is missing: what the hooks from here on write to descriptor `fd` (1 or 2) is appended to it. */
+struct op_hook_output {
+	uint32_t fd;
+	const char *path;
+};
+
 /* Writes the state of the container whose files are in `directory` to standard output: `head`, pid, status and creation time as JSON members, `tail`. */
 struct op_print_state {
 	const char *directory;
@@ -362,6 +370,12 @@ struct op_create_file {
 	const char *path;
 	uint32_t mode;
 	struct byte_view data;
+};
+
+/* Sends a pidfd of the child over the stream socket at the host path `path`, with the bytes of `message`. */
+struct op_send_pidfd {
+	const char *path;
+	const char *message;
 };
 
 /* Removes the host file `path`; a missing one is success. */
@@ -1058,10 +1072,14 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CHILD;
 	case OP_HOOK:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD;
+	case OP_HOOK_OUTPUT:
+		return IN_MAIN;
 	case OP_PRINT_STATE:
 		return IN_MAIN;
 	case OP_CREATE_FILE:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SEND_PIDFD:
+		return IN_MAIN;
 	case OP_REMOVE_FILE:
 		return IN_MAIN | IN_CLEANUP | IN_STREAM;
 	case OP_UNSHARE:
@@ -1297,8 +1315,10 @@ union any_op {
 	struct op_check_executable check_executable_;
 	struct op_join join_;
 	struct op_hook hook_;
+	struct op_hook_output hook_output_;
 	struct op_print_state print_state_;
 	struct op_create_file create_file_;
+	struct op_send_pidfd send_pidfd_;
 	struct op_remove_file remove_file_;
 	struct op_unshare unshare_;
 	struct op_setns setns_;
@@ -1436,8 +1456,10 @@ union any_op {
 	X(OP_CHECK_EXECUTABLE, check_executable) \
 	X(OP_JOIN, join) \
 	X(OP_HOOK, hook) \
+	X(OP_HOOK_OUTPUT, hook_output) \
 	X(OP_PRINT_STATE, print_state) \
 	X(OP_CREATE_FILE, create_file) \
+	X(OP_SEND_PIDFD, send_pidfd) \
 	X(OP_REMOVE_FILE, remove_file) \
 	X(OP_UNSHARE, unshare) \
 	X(OP_SETNS, setns) \
@@ -1778,6 +1800,13 @@ static inline bool decode_hook(struct reader *r, struct op_hook *op)
 	       at_end(r);
 }
 
+static inline bool decode_hook_output(struct reader *r, struct op_hook_output *op)
+{
+	return take_u32(r, &op->fd) &&
+	       take_text(r, &op->path) &&
+	       at_end(r);
+}
+
 static inline bool decode_print_state(struct reader *r, struct op_print_state *op)
 {
 	return take_text(r, &op->directory) &&
@@ -1792,6 +1821,13 @@ static inline bool decode_create_file(struct reader *r, struct op_create_file *o
 	return take_text(r, &op->path) &&
 	       take_u32(r, &op->mode) &&
 	       take_bytes(r, &op->data) &&
+	       at_end(r);
+}
+
+static inline bool decode_send_pidfd(struct reader *r, struct op_send_pidfd *op)
+{
+	return take_text(r, &op->path) &&
+	       take_text(r, &op->message) &&
 	       at_end(r);
 }
 

@@ -1,7 +1,7 @@
 /** What the commands of `gantry` get of this process: files, environment, signals, the engine at its root. */
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { CodedError } from "#base/errors.ts";
+import { CodedError, inaccessible } from "#base/errors.ts";
 import type { CliContext } from "#cli/context.ts";
 import type { Output } from "#cli/output.ts";
 import { openEngine } from "#engine/local-engine.ts";
@@ -24,7 +24,7 @@ export function makeContext(root: string | undefined, output: Output, executable
     output,
     engine: () => {
       engine ??= openEngine({
-        root: resolve(root ?? process.env["GANTRY_ROOT"] ?? defaultRoot()),
+        root: resolve(root ?? givenRoot() ?? defaultRoot()),
         executor: { spawn: spawnWithBun, executable },
         registries: { environment: process.env, userId: process.getuid?.() ?? 0 },
         ...forcedSnapshotter(),
@@ -51,9 +51,15 @@ export function makeContext(root: string | undefined, output: Output, executable
   };
 }
 
+/** An empty variable is one that was not set: taken for a path, it would be the current directory. */
+function givenRoot(): string | undefined {
+  const root = process.env["GANTRY_ROOT"];
+  return root === "" ? undefined : root;
+}
+
 function defaultRoot(): string {
   if (process.getuid?.() === 0) return "/var/lib/gantry";
-  return join(process.env["XDG_DATA_HOME"] ?? join(process.getBuiltinModule("node:os").homedir(), ".local", "share"), "gantry");
+  return join(process.env["XDG_DATA_HOME"] || join(process.getBuiltinModule("node:os").homedir(), ".local", "share"), "gantry");
 }
 
 function forcedSnapshotter(): { snapshotter?: Snapshotter } {
@@ -68,6 +74,6 @@ function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new CodedError("not-found", `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw inaccessible(`read ${path}`, cause);
   }
 }

@@ -1,4 +1,6 @@
 /** How results are shown: tables for people, JSON for programs. */
+import { printableJson, replaceControls } from "#base/control-characters.ts";
+import { formatRoughDuration } from "#base/units.ts";
 
 /** Where a command writes. */
 export interface Output {
@@ -23,32 +25,22 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
     .join("");
 }
 
-/** JSON for programs, indented so that people can read it too. */
+/** JSON for programs, indented so that people can read it too; text in it may be foreign. */
 export function formatJson(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
+  return `${printableJson(JSON.stringify(value, null, 2))}\n`;
 }
 
 /** `text` without anything that a terminal would obey (names from images and registries are foreign). */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return replaceControls(text);
 }
 
-/** How long ago `then` was, in words: "5 minutes". Both in ms since 1970. */
+/** JSON on one line, for programs that read line by line. */
+export function formatJsonLine(value: unknown): string {
+  return `${printableJson(JSON.stringify(value))}\n`;
+}
+
+/** How long ago `thenMs` was, as docker's listings say it: `5 minutes ago`. Both in ms since 1970. */
 export function formatAge(thenMs: number, nowMs: number): string {
-  const seconds = Math.max(0, Math.floor((nowMs - thenMs) / 1000));
-  const steps: readonly (readonly [number, string])[] = [
-    [60, "second"],
-    [3600, "minute"],
-    [86_400, "hour"],
-    [86_400 * 14, "day"],
-    [86_400 * 60, "week"],
-    [86_400 * 730, "month"],
-    [Number.POSITIVE_INFINITY, "year"],
-  ];
-  const sizes = [1, 60, 3600, 86_400, 86_400 * 7, 86_400 * 30, 86_400 * 365];
-  const index = steps.findIndex(([limit]) => seconds < limit);
-  const count = Math.floor(seconds / (sizes[index] ?? 1));
-  const unit = steps[index]?.[1] ?? "year";
-  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+  return `${formatRoughDuration(Math.max(0, nowMs - thenMs))} ago`;
 }

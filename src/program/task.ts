@@ -37,7 +37,7 @@ async function run(
 ): Promise<void> {
   const main = ops.map((op): Step => ({ op, origin: "task" }));
   const program = encodeProgram({ main, cleanup: [], children: [] });
-  const running = launchProgram(program, { ...port, programPath, stdio: [input, "ignore", "inherit"] });
+  const running = launchProgram(program, { ...port, programPath, mayBeElsewhere: true, stdio: [input, "ignore", "inherit"] });
   removeFile(programPath);
   const outcome = await running.outcome;
   if (outcome.failure !== undefined) throw outcome.failure;

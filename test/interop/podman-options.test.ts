@@ -4,8 +4,9 @@ import { existsSync, mkdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { missing, Podman, runtimeName, title } from "./clients.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 const reason = missing("podman");
 const podman = reason === undefined ? new Podman() : (undefined as unknown as Podman);
 const volume = reason === undefined ? join(podman.directory, "volume") : "";

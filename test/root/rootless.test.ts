@@ -17,9 +17,10 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { installed, tool } from "../support/images/commands.ts";
-import { type Ended, eventually, execute, hasRunc, makeBundle, runtimePath, unable } from "./gantry-harness.ts";
+import { type Ended, eventually, execute, hasRunc, makeBundle, removeCgroup, runtimePath, unable } from "./gantry-harness.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(patient(180_000));
 
 const uid = 7791;
 const firstSubId = 731_000;
@@ -335,8 +336,8 @@ describe.skipIf(whyNot !== undefined || v2 === undefined)("a subtree of cgroup v
       });
       expect(await eventually(() => readdirSync(`${top}/session`).every((name) => name !== id))).toBe(true);
     } finally {
-      rmdirSync(`${top}/session`);
-      rmdirSync(top);
+      await removeCgroup(`${top}/session`);
+      await removeCgroup(top);
     }
   });
 });

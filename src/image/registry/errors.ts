@@ -3,6 +3,7 @@
  *
  * Everything in an answer is foreign text: it is cut short and nothing in it reaches a terminal as a control character.
  */
+import { replaceControls } from "#base/control-characters.ts";
 import { CodedError, type ErrorCode } from "#base/errors.ts";
 import { parseRetryAfter } from "./retry.ts";
 
@@ -106,9 +107,20 @@ function sayingOf(faults: readonly RegistryFault[]): string {
 
 /** Text of a stranger for a sentence: one line, no control characters, at most 300 characters. */
 export function foreignText(text: string): string {
-  const plain = text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, " ").trim();
+  const plain = replaceControls(text, () => " ").trim();
   return plain.length > 300 ? `${plain.slice(0, 300)}…` : plain;
 }
+
+/** Failures of connections in words: each JavaScript engine has its own, and some of them blame the reader. */
+const connectionFaults: ReadonlyMap<string, string> = new Map([
+  ["ConnectionRefused", "connection refused"],
+  ["EAI_AGAIN", "its name cannot be looked up now"],
+  ["ECONNREFUSED", "connection refused"],
+  ["EHOSTUNREACH", "no route to host"],
+  ["ENETUNREACH", "network is unreachable"],
+  ["ENOTFOUND", "there is no host of that name"],
+  ["ETIMEDOUT", "connection timed out"],
+]);
 
 /** The sentence for what fetch() threw. Certificates get their own words: trying again does not help there. */
 export function unreachableError(doing: string, host: string, cause: unknown): CodedError {
@@ -116,8 +128,10 @@ export function unreachableError(doing: string, host: string, cause: unknown): C
   const isCertificate = /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|ALTNAME/.test(`${code} ${message}`);
   const fact = isCertificate
     ? `the certificate of ${host} is not trusted: ${foreignText(message || code)} (its authority belongs into certs.d, or use --insecure)`
-    : `${host} cannot be reached: ${foreignText(message || code || "the connection failed")}`;
-  return new CodedError("unavailable", `cannot ${doing}: ${fact}`, {
+    : `${host} cannot be reached: ${connectionFaults.get(code) ?? foreignText(message || code || "the connection failed")}`;
+  // What was wanted may have been no more than that.
+  const what = doing === `reach ${host}` ? fact.replace(`${host} cannot be reached: `, "") : fact;
+  return new CodedError("unavailable", `cannot ${doing}: ${what}`, {
     details: { reason: isCertificate ? "certificate" : "network" },
     cause,
   });

@@ -14,6 +14,9 @@ export const recordHeadBytes = 96;
 /** What a record is about. */
 export const recordKinds = { entry: 1, directory: 2, absent: 3, dataBegins: 4, dataEnded: 5, compared: 6 } as const;
 
+/** How much of an identity is the file system. */
+const deviceBytes = 8;
+
 /** One file as it was found. */
 export interface ListedEntry {
   /** Its name in its directory; of a directory's own record, its path. */
@@ -76,6 +79,16 @@ export function readEntry(bytes: Buffer, at: number): ListedEntry {
     target: byteStringFromBytes(bytes, nameEnd, targetEnd),
     xattrs: xattrsLength === 0 ? noXattrs : readXattrs(bytes, targetEnd, targetEnd + xattrsLength),
   };
+}
+
+/**
+ * Whether `now`, which was seen through another mount, is the file `listed` and nothing was written to it since. The inode alone tells which
+ * file it is: an overlay is another file system each time that it is mounted.
+ */
+export function isAsListed(now: ListedEntry, listed: ListedEntry): boolean {
+  return (
+    now.identity.slice(deviceBytes) === listed.identity.slice(deviceBytes) && now.size === listed.size && now.changedAt === listed.changedAt
+  );
 }
 
 const noXattrs: readonly Xattr[] = [];

@@ -6,12 +6,23 @@ import type { PassedDescriptors } from "./terminal.ts";
 /** What becomes of one of the container's standard descriptors. */
 export type StdioMode = "inherit" | "relay" | "null";
 
+/** A stream socket that gets a pidfd of the process before its pid is written anywhere. */
+export interface PidfdReceiver {
+  /** Absolute host path. */
+  readonly path: string;
+  /** What is sent along; at least a byte, or nothing would be sent. runc says "standard" of a container and "setns" of an exec. */
+  readonly message: string;
+  readonly origin: string;
+}
+
 /** What both ways have in common. */
 interface Records {
   /** Where to keep /proc/PID/stat of the container's process, which names it for ever. */
   readonly recordChild?: string;
   /** Where the caller wants the pid, in decimal. */
   readonly pidFile?: string;
+  /** Who wants a pidfd of the process. */
+  readonly pidfdReceivers?: readonly PidfdReceiver[];
   /** A file that appears when `create` (or the start of the program) is complete. */
   readonly created?: string;
   /** Descriptors of the caller that the container's process gets; none when absent. */
@@ -70,10 +81,11 @@ export function compileSupervision(
   supervision: Supervision,
   { poststart, hasTerminal }: { readonly poststart: readonly Step[]; readonly hasTerminal: boolean },
 ): SupervisionPlan {
-  const { lock, recordChild, pidFile, created } = supervision;
+  const { lock, recordChild, pidFile, created, pidfdReceivers = [] } = supervision;
   const unlock = lock === undefined ? [] : [step({ op: "unlock" }, byDefault("others may see the container now"))];
   const { kind } = supervision;
   const reached = [
+    ...pidfdReceivers.map(({ path, message, origin }) => step({ op: "send-pidfd", path, message }, origin)),
     ...(pidFile === undefined ? [] : [step({ op: "child-pid", path: pidFile, create: 1 }, byDefault("the caller asked for a pid file"))]),
     ...(created === undefined
       ? []

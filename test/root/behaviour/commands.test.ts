@@ -6,7 +6,7 @@ import { patient } from "../../support/slowness.ts";
 import { eventually } from "../gantry-harness.ts";
 import { type Case, cgroupParent, type Config, noBehaviour, type Place, testCases } from "./harness.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 
 const sleeper = (config: Config): void => void (config.process.args = ["/bin/sleep", "100"]);
 const v1 = existsSync("/sys/fs/cgroup/pids");

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { patient } from "../../support/slowness.ts";
 import { type Case, type Config, type Difference, noBehaviour, type Place, runBundle, testCases } from "./harness.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 
 type Bundle = Omit<Place, "config">;
 
