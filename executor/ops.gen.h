@@ -43,6 +43,7 @@ enum op_code {
 	OP_CHECK_EXECUTABLE = 36,
 	OP_JOIN = 37,
 	OP_HOOK = 100,
+	OP_HOOK_OUTPUT = 191,
 	OP_PRINT_STATE = 101,
 	OP_CREATE_FILE = 102,
 	OP_SEND_PIDFD = 190,
@@ -341,6 +342,12 @@ struct op_hook {
 	uint32_t timeout;
 	const char *head;
 	const char *tail;
+};
+
+/* Opens the host file `path`, making it (0600) where it is missing: what the hooks from here on write to descriptor `fd` (1 or 2) is appended to it. */
+struct op_hook_output {
+	uint32_t fd;
+	const char *path;
 };
 
 /* Writes the state of the container whose files are in `directory` to standard output: `head`, pid, status and creation time as JSON members, `tail`. */
@@ -1056,6 +1063,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CHILD;
 	case OP_HOOK:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD;
+	case OP_HOOK_OUTPUT:
+		return IN_MAIN;
 	case OP_PRINT_STATE:
 		return IN_MAIN;
 	case OP_CREATE_FILE:
@@ -1296,6 +1305,7 @@ union any_op {
 	struct op_check_executable check_executable_;
 	struct op_join join_;
 	struct op_hook hook_;
+	struct op_hook_output hook_output_;
 	struct op_print_state print_state_;
 	struct op_create_file create_file_;
 	struct op_send_pidfd send_pidfd_;
@@ -1435,6 +1445,7 @@ union any_op {
 	X(OP_CHECK_EXECUTABLE, check_executable) \
 	X(OP_JOIN, join) \
 	X(OP_HOOK, hook) \
+	X(OP_HOOK_OUTPUT, hook_output) \
 	X(OP_PRINT_STATE, print_state) \
 	X(OP_CREATE_FILE, create_file) \
 	X(OP_SEND_PIDFD, send_pidfd) \
@@ -1768,6 +1779,13 @@ static inline bool decode_hook(struct reader *r, struct op_hook *op)
 	       take_u32(r, &op->timeout) &&
 	       take_text(r, &op->head) &&
 	       take_text(r, &op->tail) &&
+	       at_end(r);
+}
+
+static inline bool decode_hook_output(struct reader *r, struct op_hook_output *op)
+{
+	return take_u32(r, &op->fd) &&
+	       take_text(r, &op->path) &&
 	       at_end(r);
 }
 

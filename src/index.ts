@@ -28,6 +28,7 @@ export type {
 export type { LoginRequest } from "./engine/registry/login.ts";
 export type { PulledImage, PullProgress, PullRequest } from "./engine/registry/pull.ts";
 export type { PushedImage, PushRequest } from "./engine/registry/push.ts";
+export type { RemoteRequest } from "./engine/registry/remote.ts";
 export type { Program, Step } from "./program/encode.ts";
 export type { Op } from "./program/ops.gen.ts";
 export { compileContainer, type CompiledContainer, type ContainerInput } from "./runtime/compile/compile.ts";

@@ -9,9 +9,8 @@ import { compileContainer } from "#runtime/compile/compile.ts";
 import { readHostFacts } from "#runtime/facts.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
 
-/** Reads config.json of the bundle directory `bundle`. @throws CodedError `not-found`, `invalid-spec` */
-export function readBundleConfig(bundle: string): BundleConfig {
-  const path = join(bundle, "config.json");
+/** Reads config.json of the bundle directory `bundle`, or another file. @throws CodedError `not-found`, `invalid-spec` */
+export function readBundleConfig(bundle: string, path: string = join(bundle, "config.json")): BundleConfig {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);

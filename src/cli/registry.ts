@@ -10,6 +10,7 @@ const loaders: Readonly<Record<string, () => Promise<Command<CliContext>>>> = {
   push: async () => (await import("./commands/registry.ts")).pushCommand,
   login: async () => (await import("./commands/login.ts")).loginCommand,
   logout: async () => (await import("./commands/login.ts")).logoutCommand,
+  registry: async () => (await import("./commands/remote.ts")).registryCommand,
   load: async () => (await import("./commands/load.ts")).loadCommand,
   save: async () => (await import("./commands/copy.ts")).saveCommand,
   copy: async () => (await import("./commands/copy.ts")).copyCommand,

@@ -10,6 +10,7 @@ import type { RepackRequest } from "./trees/repack.ts";
 import type { LayerReport } from "./trees/report.ts";
 import type { UnpackRequest } from "./trees/unpack.ts";
 import type { LoginRequest } from "./registry/login.ts";
+import type { RemoteRequest } from "./registry/remote.ts";
 import type { PulledImage, PullRequest } from "./registry/pull.ts";
 import type { PushedImage, PushRequest } from "./registry/push.ts";
 
@@ -222,6 +223,10 @@ export interface Engine {
   logIn(request: LoginRequest): Promise<string>;
   /** Forgets the credentials for a registry; false when there were none. */
   logOut(registry: string): Promise<boolean>;
+  /** The tags of a repository of a registry. @throws CodedError */
+  listTags(request: RemoteRequest): Promise<readonly string[]>;
+  /** Deletes a tag or an image in a registry; false when it was not there. @throws CodedError `unsupported` */
+  deleteRemote(request: RemoteRequest): Promise<boolean>;
   /** All images, one row per name; with `all`, artifacts, images of other platforms and lists of referrers too. */
   listImages(options?: { readonly all: boolean }): Promise<readonly ImageSummary[]>;
   /** Everything known about an image, as plain data. @throws CodedError `not-found` */

@@ -228,6 +228,13 @@ export interface HookOp {
   readonly tail: string;
 }
 
+/** Opens the host file `path`, making it (0600) where it is missing: what the hooks from here on write to descriptor `fd` (1 or 2) is appended to it. */
+export interface HookOutputOp {
+  readonly op: "hook-output";
+  readonly fd: number;
+  readonly path: string;
+}
+
 /** Writes the state of the container whose files are in `directory` to standard output: `head`, pid, status and creation time as JSON members, `tail`. */
 export interface PrintStateOp {
   readonly op: "print-state";
@@ -985,6 +992,7 @@ export type Op =
   | CheckExecutableOp
   | JoinOp
   | HookOp
+  | HookOutputOp
   | PrintStateOp
   | CreateFileOp
   | SendPidfdOp
@@ -1241,6 +1249,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.u32(op.timeout);
       writer.text(op.head);
       writer.text(op.tail);
+      break;
+    case "hook-output":
+      writer.begin(191);
+      writer.u32(op.fd);
+      writer.text(op.path);
       break;
     case "print-state":
       writer.begin(101);

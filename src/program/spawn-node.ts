@@ -94,9 +94,9 @@ function streamTo(child: ChildProcess, executable: string): ProgramStream {
     throwUnlessFinished(exitCode, decodeReports(Buffer.concat(reports.chunks)));
   };
   return {
-    write: async (bytes) => {
+    write: async (bytes, onTaken) => {
       if (!broken && !reports.any()) {
-        if (input.write(bytes)) return;
+        if (input.write(bytes, onTaken)) return;
         await new Promise<void>((resolve) => {
           wake = resolve;
         });

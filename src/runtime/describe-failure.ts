@@ -100,6 +100,12 @@ const hints: readonly {
   {
     op: "write",
     errno: "ENOENT",
+    applies: (op) => op.op === "write" && op.path.endsWith("/tasks"),
+    says: "there is no such cgroup",
+  },
+  {
+    op: "write",
+    errno: "ENOENT",
     applies: (op) => op.op === "write" && op.path.includes("/cgroup"),
     says: "this kernel has no such limit, or the controller is not handed down",
   },

@@ -57,6 +57,7 @@ const groups: Readonly<Partial<Record<Op["op"], Group>>> = {
   "send-pidfd": "supervision",
   reach: "supervision",
   hook: "hooks",
+  "hook-output": "hooks",
   cleanup: "supervision",
   "make-cgroup": "control groups",
   "make-cpuset": "control groups",

@@ -47,6 +47,7 @@ const phrases: Phrases = {
   "check-executable": ({ candidates }) => `check that ${candidates.join(" or ")} can be executed`,
   join: ({ flags }) => `join the container's namespaces: ${namespaceNames(flags)}`,
   hook: ({ path, args }) => `run the hook ${path}${args.length > 1 ? ` with ${args.slice(1).map(shellWord).join(" ")}` : ""}`,
+  "hook-output": ({ fd, path }) => `append the ${stdioName(fd)} of hooks to ${path}`,
   "print-state": ({ directory }) => `print the state of the container in ${directory}`,
   "create-file": ({ path, data }) => `write the file ${path} of ${data.length} bytes`,
   "send-pidfd": ({ path }) => `send a pidfd of the process to ${path}`,

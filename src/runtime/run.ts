@@ -4,6 +4,7 @@ import { CodedError } from "#base/errors.ts";
 import { encodeProgram, type Program, type Step } from "#program/encode.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import type { CgroupManager } from "./compile/cgroup/place.ts";
+import { compileHookOutputs } from "./compile/annotations.ts";
 import { compileContainer, type MadeForContainer } from "./compile/compile.ts";
 import { byDefault, step, unsupported } from "./compile/context.ts";
 import {
@@ -164,6 +165,7 @@ export function claimSteps(record: ContainerRecord, files: StateFiles, mode: Bun
     step({ op: "on-failure", cleanup: 0 }, byDefault("the id may be another container's")),
     step({ op: "claim", path: files.directory }, byDefault("one container has the id at a time")),
     step({ op: "on-failure", cleanup: 1 }, byDefault("the id is ours")),
+    ...compileHookOutputs(record.config),
     step({ op: "create-file", path: files.record, mode: 0o600, data: Buffer.from(formatRecord(record)) }, origin),
     ...(Object.entries(programs) as [PreparedVerb, Program][]).map(([verb, program]) =>
       step({ op: "create-file", path: preparedProgramPath(files.directory, verb), mode: 0o600, data: encodeProgram(program) }, origin),

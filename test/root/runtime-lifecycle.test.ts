@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { patient } from "../support/slowness.ts";
 import { subjects } from "./subjects.ts";
 import {
   eventually,
@@ -55,7 +56,7 @@ class Subject {
       stdin: "ignore",
       stdout: Bun.file(output),
       stderr: Bun.file(errors),
-      timeout: 30_000,
+      timeout: patient(60_000),
       env: { ...process.env, ...this.environment },
     });
     const code = await child.exited;
@@ -136,7 +137,7 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
       const one = subject(script("echo here > /tmp/mark; exec /bin/busybox sleep 100"));
       await one.create();
       await one.run("start", one.id);
-      const look = "for i in 1 2 3 4 5 6 7 8 9; do [ -s /tmp/mark ] && break; sleep 0.2; done; cat /tmp/mark; exit 9";
+      const look = "i=0; until [ -s /tmp/mark ] || [ $i -ge 100 ]; do i=$((i+1)); sleep 0.2; done; cat /tmp/mark; exit 9";
       expect(await one.run("exec", one.id, "/bin/busybox", "sh", "-c", look)).toMatchObject({ code: 9, output: "here\n" });
       await one.run("delete", "--force", one.id);
     });

@@ -2,7 +2,7 @@
 import { CodedError } from "#base/errors.ts";
 import { parseSize } from "#base/units.ts";
 import { parseVolume, type ContainerRequest } from "#engine/containers/request.ts";
-import { parseSeccompProfile } from "#engine/containers/seccomp.ts";
+import { parseSeccompProfile } from "#engine/containers/seccomp-profile.ts";
 import { type OptionSpec, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 

@@ -25,7 +25,8 @@ export interface RuntimeProgram {
   readonly version: string;
   /** Hands the encoded program to the executor that waits for it, once. */
   readonly deliver: (program: Uint8Array) => void;
-  readonly readConfig: (bundle: string) => BundleConfig;
+  /** `file` is an absolute path; the bundle's config.json when absent. */
+  readonly readConfig: (bundle: string, file?: string) => BundleConfig;
   /** Where programs may be kept for other containers; undefined when they may not. */
   readonly findCache: () => ProgramCache | undefined;
   /** Absolute path of a directory, links followed. @throws CodedError `not-found` */

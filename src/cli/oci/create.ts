@@ -12,6 +12,7 @@ import { removalOf } from "./removal.ts";
 
 const bundleOptions: readonly OptionSpec[] = [
   { name: "bundle", short: "b", value: "DIR", help: "the bundle (default: the current directory)" },
+  { name: "config", short: "f", value: "FILE", help: "read this file instead of the bundle's config.json" },
   { name: "console-socket", value: "PATH", help: "unix socket that gets the terminal of a container that is left running" },
   { name: "pidfd-socket", value: "PATH", help: "unix socket that gets a pidfd of the container" },
   { name: "pid-file", value: "FILE", help: "write the container's pid to this file" },
@@ -60,7 +61,8 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
   const pidFile = valueOf(parsed, "pid-file");
   const consoleSocket = valueOf(parsed, "console-socket");
   const pidfdSocket = valueOf(parsed, "pidfd-socket") ?? "";
-  const { config, text: configText } = program.readConfig(bundle);
+  const configFile = valueOf(parsed, "config") ?? "";
+  const { config, text: configText } = program.readConfig(bundle, configFile === "" ? undefined : program.resolvePath(configFile));
   const recorded = recordFacts();
   let hasWarned = false;
   const options: BundleOptions = {

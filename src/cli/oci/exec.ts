@@ -2,7 +2,7 @@
 import { CodedError } from "#base/errors.ts";
 import { describeFailure } from "#runtime/describe-failure.ts";
 import { byDefault } from "#runtime/compile/context.ts";
-import { compileJoin } from "#runtime/compile/join.ts";
+import { compileJoin, type Subgroup } from "#runtime/compile/join.ts";
 import { readHostFacts } from "#runtime/facts.ts";
 import { requireContainer } from "#runtime/lifecycle.ts";
 import { readState } from "#runtime/state.ts";
@@ -36,6 +36,12 @@ export const execCommand: ProgramCommand = {
     { name: "no-new-privs", help: "it cannot gain privileges" },
     { name: "cap", short: "c", value: "CAPABILITY", multiple: true, help: "add a capability" },
     { name: "preserve-fds", value: "COUNT", help: "pass on this many descriptors, from 3 on, after those of LISTEN_FDS" },
+    {
+      name: "cgroup",
+      value: "[CONTROLLER,...:]PATH",
+      multiple: true,
+      help: "put it into this cgroup below the container's (v1: of these controllers)",
+    },
     { name: "ignore-paused", help: "do it in a paused container as well, where it waits" },
   ],
   compile: (context, parsed) => {
@@ -60,6 +66,7 @@ export const execCommand: ProgramCommand = {
       pid,
       process: processOf(context, parsed, record.config.process ?? { cwd: "/" }),
       facts: readHostFacts(),
+      subgroups: valuesOf(parsed, "cgroup").map(toSubgroup),
       supervision: parsed.switches.has("detach") ? { kind: "detached", ...given, ...socket } : { kind: "foreground", ...given },
       warn: context.warn,
     });
@@ -70,6 +77,13 @@ export const execCommand: ProgramCommand = {
     return describeFailure(program, { opIndex, errno });
   },
 };
+
+/** "/path", or "memory,cpu:/path". */
+function toSubgroup(word: string): Subgroup {
+  const [, controllers = "", path = ""] = /^(?:([a-z0-9_,=.]+):)?(.+)$/.exec(word) ?? [];
+  if (path === "") throw new UsageError(`option --cgroup is ${JSON.stringify(word)}, not PATH or CONTROLLER:PATH`);
+  return { controllers: controllers.split(",").filter((name) => name !== ""), path };
+}
 
 function requireRunning(status: string, id: string, ignorePaused: boolean): void {
   const fail = (why: string): CodedError => new CodedError("wrong-state", `cannot exec in container ${JSON.stringify(id)}: ${why}`);

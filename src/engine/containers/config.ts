@@ -8,6 +8,7 @@ import type { ConfigCapabilities, ConfigMount, ConfigNamespace, LinuxConfig, Lin
 import { CodedError } from "#base/errors.ts";
 import { usualMounts } from "#runtime/default-config.ts";
 import { defaultSeccompProfile } from "./seccomp.ts";
+import { resolveSeccompProfile } from "./seccomp-profile.ts";
 import type { ContainerRequest } from "./request.ts";
 import type { ResolvedUser } from "./user.ts";
 
@@ -30,6 +31,8 @@ export interface ConfigInput {
   readonly rootfs: string;
   /** Node's word for the architecture, such as "x64". */
   readonly machine: string;
+  /** The kernel's version. */
+  readonly kernel: string;
   /** Host files shown as /etc/hosts and so on. */
   readonly files: { readonly hosts: string; readonly hostname: string; readonly resolvConf: string };
 }
@@ -137,9 +140,12 @@ function capabilities(uid: number): ConfigCapabilities {
   return { bounding: defaultCapabilities, effective: held, permitted: held, inheritable: [], ambient: [] };
 }
 
-function seccomp({ request, machine }: ConfigInput): Pick<LinuxConfig, "seccomp"> {
+function seccomp({ request, machine, kernel }: ConfigInput): Pick<LinuxConfig, "seccomp"> {
   if (request.seccomp === "unconfined") return {};
-  const profile = request.seccomp ?? defaultSeccompProfile(machine, defaultCapabilities);
+  const profile =
+    request.seccomp === undefined
+      ? defaultSeccompProfile(machine, defaultCapabilities)
+      : resolveSeccompProfile(request.seccomp, { machine, kernel, bounding: defaultCapabilities });
   return profile === undefined ? {} : { seccomp: profile };
 }
 

@@ -36,6 +36,8 @@ export interface LayerSource {
   readonly diffId: string;
   readonly descriptor: Descriptor;
   readonly open: () => AsyncIterable<Uint8Array>;
+  /** True when what `open` gives ends only once it is known to be the descriptor's content. */
+  readonly isVerified?: boolean;
 }
 
 /** Limits and ports of unpacking. */
@@ -110,7 +112,14 @@ async function confirm(
 ): Promise<void> {
   const { confirmLayer } = await import("#image/layer/apply.ts");
   const { descriptor, diffId } = layer;
-  await confirmLayer({ source: layer.open(), descriptor, diffId, maxBytes: options.maxLayerBytes, onProgress: onBytes });
+  await confirmLayer({
+    source: layer.open(),
+    ...verifiedBy(layer),
+    descriptor,
+    diffId,
+    maxBytes: options.maxLayerBytes,
+    onProgress: onBytes,
+  });
   const mark = join(final, markOf(descriptor));
   // Another process may have come to the same end.
   if (!pathExists(mark)) writeTextAtomic(mark, "", 0o644);
@@ -186,6 +195,7 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
   const { applyLayer } = await import("#image/layer/apply.ts");
   const result = await applyLayer({
     source: layer.open(),
+    ...verifiedBy(layer),
     descriptor: layer.descriptor,
     diffId: layer.diffId,
     stream: await options.openStream(),
@@ -201,6 +211,10 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
     JSON.stringify({ chainId: layer.chainId, diffId: layer.diffId, entries: result.entries, bytes: result.uncompressedBytes }),
     0o644,
   );
+}
+
+function verifiedBy({ isVerified }: LayerSource): { readonly isVerified?: boolean } {
+  return isVerified === undefined ? {} : { isVerified };
 }
 
 function setupOps(place: Place, tree: string, target: string): Op[] {

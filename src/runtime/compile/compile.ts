@@ -8,6 +8,7 @@ import { childSection, type Program, type Step } from "#program/encode.ts";
 import type { ConfigProcess, RuntimeConfig } from "#spec/runtime-config.ts";
 import { requireValidConfig } from "#spec/validate/config.ts";
 import type { HostFacts } from "../facts.ts";
+import { checkAnnotations } from "./annotations.ts";
 import { compileCgroup, type CgroupDirectory } from "./cgroup/cgroup.ts";
 import { limitsOfVersion } from "./cgroup/older-limits.ts";
 import type { CgroupManager } from "./cgroup/place.ts";
@@ -95,6 +96,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const warnings: string[] = [];
   const context = makeContext(input, (sentence) => warnings.push(sentence));
   warnOfOtherPlatforms(config, context.warn);
+  checkAnnotations(config, context.warn);
   const cgroup = compileCgroup(context);
   const namespaces = compileNamespaces(context, { section: childSection(0), cgroup: cgroup.cloneInto ?? "" });
   const resctrl = compileResctrl(context);
