@@ -39,7 +39,8 @@ export async function gantryMain(words: readonly string[], installation: Install
     writeError: (text) => {
       writeStandard(2, text);
     },
-    interactive: isTerminal(2),
+    // A dumb terminal cannot be drawn over.
+    interactive: isTerminal(2) && process.env["TERM"] !== "dumb",
   };
   // The executable starts with the JIT held back (scripts/build.ts); these commands run long enough to want it.
   if (words.some((word) => longWork.has(word))) Bun.unsafe.setJITPolicy(1);

@@ -62,7 +62,7 @@ export async function verify(place: Place): Promise<string[]> {
   return [
     ...problems,
     ...incomplete.map((chainId) => `layer ${chainId} is incomplete`),
-    ...place.leftBehind().map((path) => `${path} was left behind by a process that is gone`),
+    ...place.leftBehind().map((path) => `${path} was left behind by a process that is gone (gantry prune removes it)`),
     ...place.danglingNames().map((name) => `the name ${name} points at no container`),
   ];
 }
