@@ -40,7 +40,8 @@ export async function gantryMain(words: readonly string[], installation: Install
     writeError: (text) => {
       writeStandard(2, text);
     },
-    interactive: isTerminal(2),
+    // A dumb terminal cannot be drawn over.
+    interactive: isTerminal(2) && process.env["TERM"] !== "dumb",
   };
   makeHashesWith((algorithm) => new Bun.CryptoHasher(algorithm));
   // The executable starts with the JIT held back (scripts/build.ts); these commands run long enough to want it.

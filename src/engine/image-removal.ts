@@ -12,7 +12,7 @@ import type { Descriptor } from "#spec/image.ts";
 import { listDirectory, readTextIfThere } from "#sys/small-files.ts";
 import { readContainers } from "./containers/list.ts";
 import type { Container } from "./containers/record.ts";
-import type { PrunedImages, PruneRequest, RemovedImage } from "./engine.ts";
+import type { PrunedImages, PruneRequest, RemovedImage } from "./requests.ts";
 import type { Place } from "./place.ts";
 import { discardLayer, layerDirectory, listLayers } from "./rootfs/layers.ts";
 

@@ -1,6 +1,6 @@
 /** `gantry tag`, `gantry untag`, `gantry prune`: names of images, and the images that nobody needs. */
 import { formatSize } from "#base/units.ts";
-import type { PrunedImages } from "#engine/engine.ts";
+import type { PrunedImages } from "#engine/requests.ts";
 import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
