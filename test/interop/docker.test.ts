@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventually, execute, type Ended } from "../root/gantry-harness.ts";
+import { eventually, execute, hasV1, type Ended } from "../root/gantry-harness.ts";
 import { installed } from "../support/images/commands.ts";
 import { tinyLayer } from "../support/images/tiny.ts";
 import { drive } from "../support/terminal.ts";
@@ -14,7 +14,6 @@ const reason = missing("dockerd", "docker", "containerd");
 const directory = reason === undefined ? scratchPlace() : "";
 const socket = join(directory, "docker.sock");
 const parent = `gantry-interop-docker-${process.pid}`;
-const v1 = existsSync("/sys/fs/cgroup/pids");
 const loop = 'trap "exit 3" TERM; trap "echo got USR1" USR1; echo started; while :; do sleep 0.1; done';
 
 const docker = (...words: readonly string[]): Promise<Ended> => execute(["docker", "-H", `unix://${socket}`, ...words]);
@@ -101,7 +100,7 @@ describe.skipIf(reason !== undefined)(title("dockerd", reason), () => {
     [["--ulimit", "core=0:0", "--ulimit", "nofile=100:200"], "ulimit -c; ulimit -n", "0\n100\n"],
     [["--oom-score-adj", "300"], "cat /proc/self/oom_score_adj", "300\n"],
     [["--cgroupns", "private"], "grep -vc ':/$' /proc/self/cgroup || true", "0\n"],
-    ...(v1
+    ...(hasV1
       ? ([
           [
             ["-m", "64m", "--memory-swap", "64m"],
@@ -190,7 +189,7 @@ describe.skipIf(reason !== undefined)(title("dockerd", reason), () => {
     await output("rm", "-f", "patient");
   });
 
-  test.skipIf(!v1)("update changes the limits of what runs", async () => {
+  test.skipIf(!hasV1)("update changes the limits of what runs", async () => {
     await start("grown", "exec sleep 1000", "-m", "50m", "--memory-swap", "50m");
     await output("update", "-m", "100m", "--memory-swap", "200m", "--cpus", "0.7", "--pids-limit", "50", "grown");
     const files = cat("memory/memory.limit_in_bytes", "cpu/cpu.cfs_quota_us", "pids/pids.max");

@@ -34,6 +34,9 @@ function reason(): string | undefined {
   return existsSync("/bin/busybox") || existsSync("/usr/bin/busybox") ? undefined : "busybox is not installed (Debian: busybox-static)";
 }
 
+/** Whether controllers are on cgroup v1. A directory of v2 may have any name, but no such file. */
+export const hasV1: boolean = existsSync("/sys/fs/cgroup/pids/tasks");
+
 /** What a program left. A signal that ended it counts as 128 + its number, as in a shell. */
 export interface Ended {
   readonly code: number;

@@ -21,6 +21,7 @@ import { patient } from "../support/slowness.ts";
 import {
   eventually,
   execute,
+  hasV1,
   hasRunc,
   makeBundle,
   removeCgroup,
@@ -252,7 +253,7 @@ describe.skipIf(reason !== undefined)(`the program cache${reason === undefined ?
     test("the caller is in another cgroup", async () => {
       const subject = new Subject("true");
       const path = await subject.keep("a");
-      const hierarchy = existsSync("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
+      const hierarchy = hasV1 ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
       const cgroup = join(hierarchy, `gantry-cache-test-${process.pid}`);
       mkdirSync(cgroup);
       const before = ["/bin/sh", "-c", `echo $$ > ${cgroup}/cgroup.procs && exec "$@"`, "sh"];

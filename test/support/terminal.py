@@ -83,7 +83,7 @@ def receive(path):
     seen = ["", 0]
     read_until(master, "ready", seen)
     os.write(master, b"hello\n")
-    read_until(master, "got hello", seen)
+    read_until(master, "got hello\r\n", seen)
     print(json.dumps({"name": name.decode(), "text": seen[0]}), flush=True)
     sys.stdin.read()
 

@@ -28,7 +28,6 @@ import {
   writeNewText,
   writeTextAtomic,
 } from "#sys/small-files.ts";
-import { overlayMountOps, privateMountOps } from "./overlay.ts";
 
 /** A layer to be unpacked: where its bytes come from and what must come out. */
 export interface LayerSource {
@@ -36,6 +35,8 @@ export interface LayerSource {
   readonly diffId: string;
   readonly descriptor: Descriptor;
   readonly open: () => AsyncIterable<Uint8Array>;
+  /** True when what `open` gives ends only once it is known to be the descriptor's content. */
+  readonly isVerified?: boolean;
 }
 
 /** Limits and ports of unpacking. */
@@ -110,7 +111,14 @@ async function confirm(
 ): Promise<void> {
   const { confirmLayer } = await import("#image/layer/apply.ts");
   const { descriptor, diffId } = layer;
-  await confirmLayer({ source: layer.open(), descriptor, diffId, maxBytes: options.maxLayerBytes, onProgress: onBytes });
+  await confirmLayer({
+    source: layer.open(),
+    ...verifiedBy(layer),
+    descriptor,
+    diffId,
+    maxBytes: options.maxLayerBytes,
+    onProgress: onBytes,
+  });
   const mark = join(final, markOf(descriptor));
   // Another process may have come to the same end.
   if (!pathExists(mark)) writeTextAtomic(mark, "", 0o644);
@@ -186,11 +194,13 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
   const { applyLayer } = await import("#image/layer/apply.ts");
   const result = await applyLayer({
     source: layer.open(),
+    ...verifiedBy(layer),
     descriptor: layer.descriptor,
     diffId: layer.diffId,
     stream: await options.openStream(),
     base: place.below.length === 0,
-    setup: setupOps(place, tree, target),
+    // The working root is for the copies at the end; entering comes last, for the layer's own entries.
+    setup: [...(await overlayOps(place, tree, target)), { op: "root", path: target }, { op: "enter-root", path: target }],
     teardown: teardownOps(directory),
     limits: { maxBytes: options.maxLayerBytes, maxEntries: maxLayerEntries },
     onProgress: place.onBytes,
@@ -203,16 +213,17 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
   );
 }
 
-function setupOps(place: Place, tree: string, target: string): Op[] {
-  const overlay: Op[] =
-    place.below.length === 0
-      ? []
-      : [
-          ...privateMountOps,
-          ...overlayMountOps({ lower: place.below, upper: tree, work: join(place.work, "work"), target, volatile: true }),
-        ];
-  // The working root is for the copies at the end; entering comes last, for the layer's own entries.
-  return [...overlay, { op: "root", path: target }, { op: "enter-root", path: target }];
+function verifiedBy({ isVerified }: LayerSource): { readonly isVerified?: boolean } {
+  return isVerified === undefined ? {} : { isVerified };
+}
+
+async function overlayOps(place: Place, tree: string, target: string): Promise<Op[]> {
+  if (place.below.length === 0) return [];
+  const { overlayMountOps, privateMountOps } = await import("./overlay.ts");
+  return [
+    ...privateMountOps,
+    ...overlayMountOps({ lower: place.below, upper: tree, work: join(place.work, "work"), target, volatile: true }),
+  ];
 }
 
 function teardownOps(directory: string): Op[] {

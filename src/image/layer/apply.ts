@@ -20,6 +20,8 @@ import { decompressLayer } from "./decompress.ts";
 export interface LayerApplication {
   /** The layer's bytes as they are stored. */
   readonly source: AsyncIterable<Uint8Array>;
+  /** True when `source` ends only once whoever brings its bytes has compared all of them with the descriptor. */
+  readonly isVerified?: boolean;
   readonly descriptor: Pick<Descriptor, "digest" | "size" | "mediaType">;
   /** Digest of the uncompressed archive, from the image's config. */
   readonly diffId: string;
@@ -111,7 +113,7 @@ async function flush(writer: RecordWriter, stream: ProgramStream): Promise<void>
  * @throws CodedError as applyLayer
  */
 export async function confirmLayer(
-  layer: Pick<LayerApplication, "source" | "descriptor" | "diffId" | "onProgress"> & { readonly maxBytes: number },
+  layer: Pick<LayerApplication, "source" | "isVerified" | "descriptor" | "diffId" | "onProgress"> & { readonly maxBytes: number },
 ): Promise<void> {
   const diffId = parseDigest(layer.diffId);
   const hasher = hasherFor(diffId);
@@ -136,12 +138,12 @@ function requireDiffId(actual: string, wanted: string): void {
   if (actual !== wanted) throw new CodedError("corrupt", `its archive has the digest ${actual}, but the image's config says ${wanted}`);
 }
 
-/** The layer's own bytes, verified against its descriptor as they pass. */
+/** The layer's own bytes, verified against its descriptor as they pass unless somebody else does that. */
 async function* progress(
-  layer: Pick<LayerApplication, "source" | "descriptor" | "onProgress">,
+  layer: Pick<LayerApplication, "source" | "isVerified" | "descriptor" | "onProgress">,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let doneBytes = 0;
-  for await (const chunk of verifyContent(layer.source, layer.descriptor)) {
+  for await (const chunk of layer.isVerified === true ? layer.source : verifyContent(layer.source, layer.descriptor)) {
     yield chunk;
     doneBytes += chunk.length;
     layer.onProgress?.(doneBytes);
