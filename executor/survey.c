@@ -234,7 +234,7 @@ static int list_all(int fd)
 		if (entry->type != ENTRY_DIRECTORY)
 			continue;
 		if (depth + 1 == LEVELS) {
-			result = -ELOOP;
+			result = -ENAMETOOLONG;
 			break;
 		}
 		levels[depth + 1].directory.fd = -1;

@@ -41,6 +41,16 @@ test("links between documents lead to files that exist", () => {
   expect(broken).toEqual([]);
 });
 
+test("files that documents name in code exist", () => {
+  const missing = filesBelow(".", [".md"]).flatMap((document) =>
+    [...textOf(document).matchAll(/`((?:src|executor|test|scripts|bench|docs)\/[\w./-]+)`/g)]
+      .map(([, file = ""]) => file)
+      .filter((file) => !existsSync(join(root, file)))
+      .map((file) => `${document} names ${file}`),
+  );
+  expect(missing).toEqual([]);
+});
+
 test("ARCHITECTURE.md can be read in one sitting", () => {
   expect(textOf("ARCHITECTURE.md").split("\n").length).toBeLessThanOrEqual(301);
 });
