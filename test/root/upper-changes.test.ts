@@ -34,7 +34,14 @@ const [lower, upper, merged] = ["lower", "upper", "merged"] as [ByteString, Byte
 function overlay(directory: string, options: string): Disposable {
   for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(join(directory, name), { recursive: true });
   const words = `lowerdir=${directory}/lower,upperdir=${directory}/upper,workdir=${directory}/work${options}`;
-  execFileSync("mount", ["-t", "overlay", "-o", words, "overlay", `${directory}/merged`]);
+  // With an index, the kernel refuses directories that another overlay has. Ours of before lives on in every copy of the mount namespace
+  // that somebody has made meanwhile, until they have left it.
+  for (const end = performance.now() + patient(30_000); ;) {
+    const { status, stderr } = spawnSync("mount", ["-t", "overlay", "-o", words, "overlay", `${directory}/merged`], { encoding: "utf8" });
+    if (status === 0) break;
+    if (!stderr.includes("busy") || performance.now() > end) throw new Error(`cannot mount an overlay: ${stderr}`);
+    Bun.sleepSync(50);
+  }
   return { [Symbol.dispose]: () => execFileSync("umount", [`${directory}/merged`]) };
 }
 
