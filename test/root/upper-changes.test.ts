@@ -143,7 +143,7 @@ describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
     test(
       `W6 R5 W1 over random trees${options === "" ? "" : ` (${options.slice(1)})`}: applied to the lower tree, they give what the overlay shows`,
       async () => {
-        let whole = 0;
+        let [runs, whole] = [0, 0];
         await fc.assert(
           fc.asyncProperty(twoTrees, async ({ first, more }) => {
             using scratch = scratchDirectory({ userAttributes: true });
@@ -156,13 +156,14 @@ describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
                 for (const name of ["a", "b"]) spawnSync("mv", ["-T", join(tree, name), join(tree, `${name}-moved`)], { stdio: "ignore" });
               },
             });
+            runs++;
             if (found.isWhole) whole++;
             expect(found.differences).toEqual([]);
           }),
           { numRuns: 20, interruptAfterTimeLimit: patient(40_000) },
         );
-        // Where the kernel only notes changes, some of the cases must have met that.
-        if (options !== "") expect(whole).toBeGreaterThan(0);
+        // Where the kernel only notes changes, some of the cases must have met that, unless time was over early.
+        if (options !== "" && runs >= 20) expect(whole).toBeGreaterThan(0);
       },
       patient(150_000),
     );
