@@ -3,6 +3,7 @@
  *
  *     BUNDLE/rootfs/  config.json
  *            gantry.json   which image it was made of, and where that lies
+ *            gantry.links  digests of files with several names (linked-files.ts); missing when there are none
  *            gantry.tree   the root file system as it was then: a listing (docs/program-format.md, "Records of trees")
  */
 import { join } from "node:path";
@@ -24,6 +25,9 @@ export interface BundleRecord {
   readonly rootless?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
+/** The largest listing that is read: far above what a tree of millions of files needs. */
+export const maxListingBytes: number = 8 * 2 ** 30;
+
 /** The paths of a bundle. */
 export interface BundlePaths {
   readonly directory: string;
@@ -31,6 +35,7 @@ export interface BundlePaths {
   readonly config: string;
   readonly record: string;
   readonly listing: string;
+  readonly links: string;
 }
 
 /** Where the parts of the bundle in `directory` lie. */
@@ -41,6 +46,7 @@ export function bundlePaths(directory: string): BundlePaths {
     config: join(directory, "config.json"),
     record: join(directory, "gantry.json"),
     listing: join(directory, "gantry.tree"),
+    links: join(directory, "gantry.links"),
   };
 }
 

@@ -7,6 +7,7 @@
 import { byteStringFromBytes, type ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
 import type { EntryKind, Xattr } from "../tar/header.ts";
+import { joinPath } from "./change.ts";
 
 /** Bytes of a record before its name. */
 export const recordHeadBytes = 96;
@@ -140,6 +141,18 @@ export class Listing {
     if (block === undefined) return;
     for (let at = block.start + recordLength(this.bytes, block.start); at < block.end; at += recordLength(this.bytes, at)) {
       yield readEntry(this.bytes, at);
+    }
+  }
+
+  /** Regular files that have content and several names, once for each name that lies in the tree. */
+  *linkedFiles(): Generator<{ readonly path: ByteString; readonly entry: ListedEntry }, void, undefined> {
+    const { bytes } = this;
+    for (const [directory, { start, end }] of this.#blocks) {
+      for (let at = start + recordLength(bytes, start); at < end; at += recordLength(bytes, at)) {
+        if (bytes.readUInt32LE(at + 20) === 1 || bytes.readUInt32LE(at + 8) >>> 12 !== 0o10) continue;
+        const entry = readEntry(bytes, at);
+        if (entry.size > 0) yield { path: joinPath(directory, entry.name), entry };
+      }
     }
   }
 
