@@ -4,6 +4,7 @@
  * One char (0-255) stands for one byte, so that such names work as map keys and with string methods
  * and lose nothing when they are not UTF-8.
  */
+import { replaceControls } from "./control-characters.ts";
 
 /** A string in which every char is one byte. Only the functions of this file make them. */
 export type ByteString = string & { readonly __brand: "ByteString" };
@@ -25,8 +26,7 @@ const maxDisplayedChars = 256;
 export function displayByteString(name: ByteString): string {
   const text = Buffer.from(name, "latin1").toString("utf8");
   const printable = text.includes("\uFFFD") ? (name as string).replace(/[\x80-\xff]/g, hexEscape) : text;
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for: they must not reach a terminal
-  const shown = printable.replace(/[\x00-\x1f\x7f]/g, hexEscape);
+  const shown = replaceControls(printable);
   return shown.length <= maxDisplayedChars ? shown : `${shown.slice(0, 160)}…${shown.slice(-80)}`;
 }
 

@@ -9,7 +9,7 @@ test("parseJson() gives what JSON.parse gives", () => {
   expect(parse(' {"a": [1, -2.5e3, true, null, "é\\u00e9\\n"], "b": {}} ')).toEqual({ a: [1, -2500, true, null, "éé\n"], b: {} });
 });
 
-test("parseJson() refuses a name that occurs twice, also when one is spelled with escapes", () => {
+test("J1 parseJson() refuses a name that occurs twice, also when one is spelled with escapes", () => {
   expect(() => parse('{"layers":[{"size":1,"size":2}]}')).toThrow(
     'cannot read manifest x: the name "size" occurs twice at character 21 (/layers/0/size)',
   );

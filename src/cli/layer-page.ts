@@ -4,6 +4,7 @@
  * SECURITY: names, commands and comments are the image's; all text goes through `escape`, and the page forbids scripts and loading.
  */
 import { displayByteString, type ByteString } from "#base/byte-string.ts";
+import { replaceControls } from "#base/control-characters.ts";
 import { formatSize } from "#base/units.ts";
 import type { LayerReport, ReportedLayer } from "#engine/trees/report.ts";
 import { folderOf, type Folder } from "./layer-tree.ts";
@@ -66,8 +67,7 @@ function commandOf(layer: ReportedLayer): string {
 
 function escape(text: string): string {
   const marks: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-  // eslint-disable-next-line no-control-regex -- control characters are what is taken out
-  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "\ufffd").replace(/[&<>"']/g, (char) => marks[char] ?? char);
+  return replaceControls(text).replace(/[&<>"']/g, (char) => marks[char] ?? char);
 }
 
 const style = `body{font:14px system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em;color:#222;background:#fff}

@@ -1,4 +1,5 @@
 /** How results are shown: tables for people, JSON for programs. */
+import { printableJson, replaceControls } from "#base/control-characters.ts";
 
 /** Where a command writes. */
 export interface Output {
@@ -23,15 +24,19 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
     .join("");
 }
 
-/** JSON for programs, indented so that people can read it too. */
+/** JSON for programs, indented so that people can read it too; text in it may be foreign. */
 export function formatJson(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
+  return `${printableJson(JSON.stringify(value, null, 2))}\n`;
 }
 
 /** `text` without anything that a terminal would obey (names from images and registries are foreign). */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return replaceControls(text);
+}
+
+/** JSON on one line, for programs that read line by line. */
+export function formatJsonLine(value: unknown): string {
+  return `${printableJson(JSON.stringify(value))}\n`;
 }
 
 /** How long ago `then` was, in words: "5 minutes". Both in ms since 1970. */

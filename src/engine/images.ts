@@ -13,7 +13,7 @@ import { readFileChunks } from "#sys/fs.ts";
 import { pathExists } from "#sys/small-files.ts";
 
 /** Most bytes of one unpacked layer unless told otherwise: more than any real layer, less than would fill most disks by accident. */
-const defaultMaxLayerBytes = 256 * 2 ** 30;
+export const defaultMaxLayerBytes = 256 * 2 ** 30;
 
 /** A row per name; an image without one has a row as well. */
 export function namesOf(image: { readonly names: readonly string[] }): readonly (string | undefined)[] {

@@ -156,7 +156,7 @@ test("D6: a blob with other content than its digest says is refused, and nothing
   });
 });
 
-test("layers that may not be passed on are left out where the source lacks them", async () => {
+test("D9 layers that may not be passed on are left out where the source lacks them", async () => {
   await withFixture(async ({ writer, source, copy }) => {
     const layer = writer.layer(tar([{ name: "file", data: "theirs" }]));
     const foreign = {

@@ -34,7 +34,7 @@ test("openLayout() opens what is there and finishes what a crash left half made"
   expect((await (await openLayout(half.path, inProcessLock())).readIndex()).manifests).toEqual([]);
 });
 
-test("openLayout() refuses a directory of something else and layouts of other versions", async () => {
+test("L1 openLayout() refuses a directory of something else and layouts of other versions", async () => {
   using scratch = scratchDirectory();
   writeFileSync(join(scratch.path, "precious"), "");
   await expect(openLayout(scratch.path, inProcessLock())).rejects.toThrow(

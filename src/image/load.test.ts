@@ -85,7 +85,7 @@ test("names can be given and images chosen", async () => {
   expect(await namesIn(store)).toEqual(["new:latest", "x:1", "y:2", "z:2"]);
 });
 
-test("an index is followed to the image for the platform, past attestations", async () => {
+test("I6 an index is followed to the image for the platform, past attestations", async () => {
   using store = await scratchStore();
   const source = writer(store);
   const arm = source.image([source.layer(layerOf("arm"))], { architecture: "arm64" });
@@ -123,7 +123,7 @@ test("an image for another platform than the one asked for is refused, but taken
   expect((await loadFrom(store.layout, source.directory))[0]?.config.architecture).toBe("mips64le");
 });
 
-test("one name of several images is taken for the best platform, and refused without platforms", async () => {
+test("L6 one name of several images is taken for the best platform, and refused without platforms", async () => {
   using store = await scratchStore();
   const source = writer(store);
   const images = ["amd64", "arm64"].map((architecture) => ({
@@ -138,7 +138,7 @@ test("one name of several images is taken for the best platform, and refused wit
   await expect(loadFrom(store.layout, source.directory)).rejects.toThrow("it has 2 images of the name x:1");
 });
 
-test("entries that are no images are passed over", async () => {
+test("I2 entries that are no images are passed over", async () => {
   using store = await scratchStore();
   const source = writer(store);
   const image = source.image([source.layer(layerOf("x"))]);

@@ -74,7 +74,7 @@ test("rebaseImage() takes the layers and steps of the old base away, and those o
   expect(() => rebaseImage(image(["a", "b"]), { from: image(["x"]), to: image(["n"]) })).toThrow("does not begin with the layers");
 });
 
-test("editConfig() merges variables by name and labels, removes fields set to null, and keeps the rest", () => {
+test("C2 C7 editConfig() merges variables by name and labels, removes fields set to null, and keeps the rest", () => {
   const edit = { env: ["A=2", "B=3"], unsetEnv: ["PATH"], labels: { new: "2" }, removeLabels: ["old"], Cmd: ["sh"], User: null };
   const made = editConfig(image(["a"]), edit, { created_by: "config" });
   expect(made.config["config"]).toEqual({ Env: ["A=2", "B=3"], Labels: { new: "2" }, "x-unknown": true, Cmd: ["sh"] });

@@ -9,7 +9,7 @@ import { verifyLayout } from "./verify.ts";
 
 const descriptor = (bytes: Uint8Array, mediaType: string) => ({ mediaType, digest: digestOf(bytes), size: bytes.length });
 
-test("findReachable() walks through nested indexes to layers and the subject", async () => {
+test("M9 findReachable() walks through nested indexes to layers and the subject", async () => {
   const store = new MemoryBlobStore();
   const [config, layer, subject] = ["config", "layer", "subject"].map((text) => descriptor(Buffer.from(text), mediaTypes.layer));
   const put = async (document: object, mediaType: string) => {

@@ -11,9 +11,9 @@ import type { BlobReader } from "./blob/store.ts";
 import { readDocument } from "./image.ts";
 import { nameOf } from "./layout.ts";
 
-/** The tag of the index of `subject`'s referrers: `sha256-0123…`, cut as the spec says. */
+/** The tag of the index of `subject`'s referrers: `sha256-0123…`, cut and with `-` for what a tag must not have, as the spec says. */
 export function referrersTag(subject: Digest): string {
-  return `${digestAlgorithm(subject).slice(0, 32)}-${digestEncoded(subject).slice(0, 64)}`;
+  return `${digestAlgorithm(subject).slice(0, 32)}-${digestEncoded(subject).slice(0, 64)}`.replace(/[^A-Za-z0-9._-]/g, "-");
 }
 
 /** True for a name that referrersTag makes: such an entry is no image. */

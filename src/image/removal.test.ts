@@ -77,7 +77,7 @@ test("untagging leaves an image without a name, and pruning takes it", async () 
   expect(await countBlobs(store)).toBe(3);
 });
 
-test("pruning all takes what no container uses, and leaves artifacts with names", async () => {
+test("M8 pruning all takes what no container uses, and leaves artifacts with names", async () => {
   using store = await scratchStore();
   const used = await loadNew(store, { name: "used:1", text: "used" });
   await loadNew(store, { name: "free:1", text: "free" });
@@ -135,7 +135,7 @@ test("sizes tell what images share", async () => {
   for (const image of images) expect(image.sizeBytes - image.uniqueBytes).toBe(base.descriptor.size);
 });
 
-test("an index and an artifact get and lose names like images", async () => {
+test("L7 an index and an artifact get and lose names like images", async () => {
   using store = await scratchStore();
   const subject = await copySigned(store, "x:1");
   await tagImage(store.layout, subject.digest, "y:1");

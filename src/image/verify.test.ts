@@ -26,7 +26,7 @@ test("a clean store has no problems", async () => {
   expect(await messages(store)).toEqual([]);
 });
 
-test("a changed blob, a missing one and one of another size are found, each once", async () => {
+test("L3 a changed blob, a missing one and one of another size are found, each once", async () => {
   using store = await scratchStore();
   const a = await loadNew(store, { name: "a:1", text: "a" });
   const layer = a.manifest.layers[0]?.digest as string;
@@ -53,7 +53,7 @@ test("documents that contradict each other are found", async () => {
   expect(await messages(store)).toEqual([`cannot use image ${digestOf(bytes)}: it has 0 layers, but its config lists 1 diff_ids`]);
 });
 
-test("embedded data must be the content", async () => {
+test("D8 embedded data must be the content", async () => {
   using store = await scratchStore();
   const { layout } = store;
   await loadNew(store, { name: "a:1", text: "a" });
@@ -82,7 +82,7 @@ test("names that occur twice, files with wrong names and leftovers are found", a
   );
 });
 
-test("damaged layout files are problems, not exceptions", async () => {
+test("L2 damaged layout files are problems, not exceptions", async () => {
   using store = await scratchStore();
   writeFileSync(join(store.layout.path, "oci-layout"), '{"imageLayoutVersion":"9"}');
   writeFileSync(join(store.layout.path, "index.json"), "{");

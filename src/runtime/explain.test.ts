@@ -89,7 +89,7 @@ test("phrase() has words for every op of the table", () => {
 });
 
 test("phrase() shows control characters of a config instead of sending them to the terminal", () => {
-  expect(phrase({ op: "working-directory", path: "/a\u001b[2J\n\u202eb" })).toBe("change to the directory /a\\u001b[2J\\u000a\\u202eb");
+  expect(phrase({ op: "working-directory", path: "/a\u001b[2J\n\u202eb" })).toBe("change to the directory /a\\x1b[2J\\x0a\\u202eb");
 });
 
 test("describeFailure() names the object, the reason and the place in the config", () => {

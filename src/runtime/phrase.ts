@@ -1,5 +1,6 @@
 /** Ops in words: one phrase for each, in the imperative, as people say it. Total over the op union, so a new op needs one. */
 import { displayByteString } from "#base/byte-string.ts";
+import { replaceControls } from "#base/control-characters.ts";
 import type { Op } from "#program/ops.gen.ts";
 import { nameOfRlimit } from "#spec/rlimit.ts";
 import { executionDomains, ioClasses, memoryFlags, memoryModes, nameOf, schedulingFlags, schedulingPolicies } from "#spec/scheduling.ts";
@@ -177,7 +178,8 @@ const phrases: Phrases = {
 /** `op` in words, such as "mount tmpfs at /dev (nosuid, strictatime, mode=755)". One line, printable. */
 export function phrase(op: Op): string {
   // The table is total, so the phrase of an op takes that op.
-  return printable((phrases[op.op] as (op: Op) => string)(op));
+  // SECURITY: a config is foreign text; what it holds must not command the reader's terminal.
+  return replaceControls((phrases[op.op] as (op: Op) => string)(op));
 }
 
 /** The words of a mask of MOUNT_ATTR_* flags, as mount(8) spells them. */
@@ -301,12 +303,4 @@ function quoted(text: string): string {
 
 function shellWord(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-// eslint-disable-next-line no-control-regex -- control characters are what is looked for
-const unprintable = /[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
-
-/** SECURITY: a config is foreign text; what it holds must not command the reader's terminal. */
-function printable(text: string): string {
-  return text.replace(unprintable, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

@@ -16,7 +16,7 @@ async function drain(chunks: AsyncIterable<Uint8Array>): Promise<string> {
   return Buffer.concat(parts).toString();
 }
 
-test("parseDigest() accepts the grammar of the image spec", () => {
+test("D2 parseDigest() accepts the grammar of the image spec", () => {
   for (const text of [
     helloDigest,
     `sha512:${"a".repeat(128)}`,
@@ -28,7 +28,7 @@ test("parseDigest() accepts the grammar of the image spec", () => {
   }
 });
 
-test("parseDigest() refuses everything else", () => {
+test("D3 parseDigest() refuses everything else", () => {
   const hex = "a".repeat(64);
   const wrong = [
     "",
@@ -66,7 +66,7 @@ test("a digest never holds a character that means something in a path", () => {
   );
 });
 
-test("digestOf() hashes with sha256 unless told", () => {
+test("D4 digestOf() hashes with sha256 unless told", () => {
   expect(digestOf(hello)).toBe(helloDigest);
   expect(digestOf(hello, "sha512")).toBe(`sha512:${createHash("sha512").update("hello").digest("hex")}` as Digest);
   expect(shortDigest(helloDigest)).toBe("2cf24dba5fb0");
@@ -101,7 +101,7 @@ test("verifyContent() fails for content that is short or other", async () => {
   );
 });
 
-test("content of an unknown algorithm cannot be verified", () => {
+test("D5 content of an unknown algorithm cannot be verified", () => {
   expect(() => verifyBytes(hello, { digest: parseDigest("blake9:abc") })).toThrow(
     "cannot verify blake9:abc: the algorithm blake9 is not one of sha256, sha512",
   );

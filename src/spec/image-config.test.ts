@@ -8,7 +8,7 @@ const diffId = digestOf(Buffer.from("layer"));
 const minimal = { architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [diffId] } };
 const parse = (document: unknown) => parseImageConfig(Buffer.from(JSON.stringify(document)), "config c");
 
-test("chainIds() follows the vectors of the image spec", () => {
+test("C9 chainIds() follows the vectors of the image spec", () => {
   expect(chainIds([])).toEqual([]);
   expect(chainIds(["sha256:a" as Digest])).toEqual(["sha256:a" as Digest]);
   // sha256 of "sha256:a sha256:b", and of that digest with "sha256:c".
@@ -26,7 +26,7 @@ test("parseImageConfig() reads the least that a config must have", () => {
   expect(config.rootfs.diff_ids).toEqual([diffId]);
 });
 
-test("parseImageConfig() takes null for absent, as the spec says of optional fields", () => {
+test("C2 parseImageConfig() takes null for absent, as the spec says of optional fields", () => {
   const empty = {
     User: null,
     ExposedPorts: null,
@@ -46,7 +46,7 @@ test("parseImageConfig() takes null for absent, as the spec says of optional fie
   expect(parse({ ...minimal, rootfs: { type: "layers", diff_ids: null } }).rootfs.diff_ids).toEqual([]);
 });
 
-test("parseImageConfig() reads all fields and ignores unknown ones", () => {
+test("C5 C6 C7 parseImageConfig() reads all fields and ignores unknown ones", () => {
   const config = {
     User: "1000:1000",
     ExposedPorts: { "80/tcp": {} },
@@ -75,7 +75,7 @@ test("parseImageConfig() reads all fields and ignores unknown ones", () => {
   expect(parsed.history).toEqual(history);
 });
 
-test("parseImageConfig() refuses what would break later", () => {
+test("C1 parseImageConfig() refuses what would break later", () => {
   const faults: [object, string][] = [
     [{ rootfs: { type: "chunks", diff_ids: [] } }, '/rootfs/type: it is "chunks"; only "layers" can be unpacked'],
     [{ rootfs: { type: "layers", diff_ids: ["sha256:../x"] } }, "/rootfs/diff_ids/0: "],

@@ -14,7 +14,7 @@ const bytes = (document: unknown): Uint8Array => Buffer.from(JSON.stringify(docu
 const parse = (document: unknown) => parseManifest(bytes(document), "manifest m");
 const withLayer = (changes: object) => ({ ...manifest, layers: [{ ...layer, ...changes }] });
 
-test("parseManifest() reads an OCI manifest and its docker twin", () => {
+test("T1 parseManifest() reads an OCI manifest and its docker twin", () => {
   expect(parse(manifest)).toEqual({
     kind: "manifest",
     mediaType: mediaTypes.manifest,
@@ -34,7 +34,7 @@ test("parseManifest() refuses a document that is a manifest and an index (CVE-20
   expect(() => parseIndex(bytes({ ...index, config: null }), "index i")).toThrow("/config: an index must not have it");
 });
 
-test("the media type in the document must be the one that led to it", () => {
+test("T3 T4 the media type in the document must be the one that led to it", () => {
   expect(() => parseManifestOrIndex(bytes(manifest), mediaTypes.index, "index i")).toThrow(
     `/mediaType: it is "${mediaTypes.manifest}", but what refers to it says "${mediaTypes.index}"`,
   );
@@ -51,18 +51,18 @@ test("the media type in the document must be the one that led to it", () => {
   );
 });
 
-test("only schema version 2 is read", () => {
+test("M1 only schema version 2 is read", () => {
   expect(() => parse({ ...manifest, schemaVersion: 1 })).toThrow("/schemaVersion: it is 1; only version 2 can be read");
   expect(() => parse({ ...manifest, schemaVersion: "2" })).toThrow('/schemaVersion: it is "2"');
   expect(() => parse({ ...manifest, schemaVersion: undefined })).toThrow("/schemaVersion: it is missing");
 });
 
-test("sizes that are negative, absurd or text are refused", () => {
+test("D7 sizes that are negative, absurd or text are refused", () => {
   for (const size of [-1, 1.5, "12", 2 ** 53, 1e300, null, undefined])
     expect(() => parse(withLayer({ size }))).toThrow("cannot read manifest m: /layers/0/size: ");
 });
 
-test("digests and media types that break their grammar are refused", () => {
+test("D1 digests and media types that break their grammar are refused", () => {
   for (const digest of ["sha256:../../x", "sha256:abc", "", layer.digest.toUpperCase(), `${layer.digest}\0`])
     expect(() => parse(withLayer({ digest }))).toThrow("/layers/0/digest: ");
   for (const mediaType of ["", "tar", "a/b/c", "a/b\0", `a/${"b".repeat(128)}`, "a/b c"])
@@ -75,7 +75,7 @@ test("unknown media types of config and layers are no error", () => {
   ).toBe("application/x.unknown");
 });
 
-test("config and layers must be there", () => {
+test("M2 config and layers must be there", () => {
   expect(() => parse({ ...manifest, config: undefined })).toThrow("/config: it is missing");
   expect(() => parse({ ...manifest, layers: undefined })).toThrow("/layers: it is missing");
   expect(() => parse({ ...manifest, layers: {} })).toThrow("/layers: it is an object, not an array");
@@ -94,7 +94,7 @@ test("a manifest of more than 4 MiB is refused before it is parsed", () => {
   expect(() => parse({ ...manifest, annotations: { x: "x".repeat(4 << 20) } })).toThrow(/it has 4194\d{3} bytes, more than 4194304/);
 });
 
-test("parseIndex() keeps platforms and takes null for an empty list", () => {
+test("I1 parseIndex() keeps platforms and takes null for an empty list", () => {
   const platform = { os: "linux", architecture: "arm", variant: "v7", "os.version": "1", "os.features": ["x"] };
   expect(parseIndex(bytes({ ...index, manifests: [{ ...entry, platform }] }), "index i").manifests[0]?.platform).toEqual(platform);
   expect(parseIndex(bytes({ ...index, manifests: null }), "index i").manifests).toEqual([]);
@@ -118,7 +118,7 @@ test("a descriptor survives reading and writing with its unknown fields", () => 
   expect(JSON.parse(JSON.stringify(descriptorToJson(read)))).toEqual(written);
 });
 
-test("annotations are text, data is base64, urls are URLs", () => {
+test("A1 annotations are text, data is base64, urls are URLs", () => {
   expect(() => parse(withLayer({ annotations: { a: 1 } }))).toThrow("/layers/0/annotations/a: it is 1, not a string");
   expect(() => parse(withLayer({ data: "!" }))).toThrow("/layers/0/data: it is not base64");
   expect(() => parse(withLayer({ urls: ["not a url"] }))).toThrow("/layers/0/urls/0: ");

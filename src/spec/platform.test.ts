@@ -3,7 +3,7 @@ import { formatPlatform, hostPlatform, normalizePlatform, parsePlatform, platfor
 
 const normal = (text: string): string => formatPlatform(parsePlatform(text));
 
-test("parsePlatform() gives each platform one spelling", () => {
+test("I3 parsePlatform() gives each platform one spelling", () => {
   const spellings: Record<string, string> = {
     amd64: "linux/amd64",
     "linux/x86_64": "linux/amd64",
@@ -59,7 +59,7 @@ test("a 32-bit image is the last choice of a 64-bit machine", () => {
   expect(pick("arm64", "linux/arm/v5", "linux/arm/v7", "linux/arm/v6")).toBe("linux/arm/v7");
 });
 
-test("the best variant wins, among equals the first, and attestations never", () => {
+test("I4 the best variant wins, among equals the first, and attestations never", () => {
   const offers = [
     { name: "attestation", platform: { os: "unknown", architecture: "unknown" } },
     { name: "none" },

@@ -14,7 +14,7 @@ test("parseReference() takes names, tags and digests apart", () => {
   expect(parseReference(`host.example/a:t@sha256:${hex}`)).toEqual({ name: "host.example/a", tag: "t", digest: `sha256:${hex}` as never });
 });
 
-test("parseReference() refuses what the distribution spec does not allow", () => {
+test("N1 parseReference() refuses what the distribution spec does not allow", () => {
   const wrong = [
     "",
     ":t",
@@ -50,7 +50,7 @@ test("parseReference() says what is wrong", () => {
   expect(() => parseReference("a@b")).toThrow("after the @, it is not of the form algorithm:encoded");
 });
 
-test("a tag of 128 and a name of 255 characters are the longest", () => {
+test("N1 a tag of 128 and a name of 255 characters are the longest", () => {
   expect(parseReference(`${"a".repeat(255)}:${"t".repeat(128)}`).tag?.length).toBe(128);
 });
 
@@ -60,7 +60,7 @@ test("withDefaultTag() adds the tag only where nothing else says which image", (
   expect(withDefaultTag(parseReference(`a@sha256:${hex}`)).tag).toBeUndefined();
 });
 
-test("splitName() knows a domain by its dot, port, capitals or localhost", () => {
+test("N2 splitName() knows a domain by its dot, port, capitals or localhost", () => {
   expect(["a/b", "a.b/c", "a:1/c", "A/c", "localhost/c", "localhost", "a/b.c/d"].map((name) => splitName(name).domain)).toEqual([
     undefined,
     "a.b",

@@ -58,11 +58,56 @@ test("the executables print the version of package.json", () => {
   expect(textOf("src/bin/main.ts")).toContain(`const version = "${version}";`);
 });
 
-test("the tests that docs/spec-conformance.md names are there", () => {
-  const [, section = ""] = textOf("docs/spec-conformance.md").split("## The image specification");
-  const [body = ""] = section.split("\n## ");
-  const rows = [...body.matchAll(/^\| [A-Z][0-9, A-Z]* \| .* \| (.*) \| `([^`]+)` \|$/gm)];
-  expect(rows.length).toBeGreaterThan(50);
-  const missing = rows.filter(([, name = "", file = ""]) => !existsSync(join(root, file)) || !textOf(file).includes(name));
-  expect(missing.map(([row]) => row)).toEqual([]);
+/** The ids of our checklists of the specifications: how many there are of each letter. */
+const checklists = {
+  distribution: { N: 2, P: 7, U: 9, T: 1, R: 2, X: 1, K: 1, E: 2, Y: 1, A: 7 },
+  image: { D: 10, T: 4, M: 10, I: 6, L: 7, C: 10, R: 13, W: 6, V: 5, A: 2, J: 3 },
+} as const;
+
+/** The rows "| ids | what | shown by the test | in |" of one of the tables. */
+function rowsOf(document: string, table: string): { ids: string[]; name: string; file: string }[] {
+  const [, body = ""] = new RegExp(`<!-- ${table}: begin -->([^]*?)<!-- ${table}: end -->`).exec(document) ?? [];
+  return body
+    .split("\n")
+    .filter((line) => line.startsWith("| ") && !line.startsWith("| ids |") && !line.startsWith("| --- "))
+    .map((line) => {
+      const [, ids = "", name = "", file = ""] = /^\| ([^|]*) \| [^|]* \| (.*) \| `([^`]+)` \|$/.exec(line) ?? [];
+      return { ids: ids.split(", "), name: name.replaceAll("\\|", "|"), file };
+    });
+}
+
+/** What is wrong with the table: ids without a row, rows whose test is not there or does not cite their ids. */
+function faultsOfTable(document: string, table: keyof typeof checklists, read: (file: string) => string | undefined): string[] {
+  const rows = rowsOf(document, table);
+  const known = Object.entries(checklists[table]).flatMap(([letter, count]) =>
+    Array.from({ length: count }, (_, index) => `${letter}${index + 1}`),
+  );
+  const faults = known.filter((id) => !rows.some(({ ids }) => ids.includes(id))).map((id) => `${id} has no row`);
+  for (const { ids, name, file } of rows) {
+    faults.push(...ids.filter((id) => !known.includes(id)).map((id) => `${JSON.stringify(id)} is none of the checklist`));
+    const text = read(file);
+    const isTitle = (line: string): boolean => line.includes(name) && !/^\s*(?:\*|\/\/|\/\*)/.test(line);
+    const isCited = text
+      ?.split("\n")
+      .some((line) => name !== "" && isTitle(line) && ids.every((id) => new RegExp(`\\b${id}\\b`).test(line)));
+    if (text === undefined) faults.push(`${file} is not there (${ids.join(", ")})`);
+    else if (isCited !== true) faults.push(`${file} has no test "${ids.join(" ")} … ${name}"`);
+  }
+  return faults;
+}
+
+const textIfThere = (file: string): string | undefined => (file !== "" && existsSync(join(root, file)) ? textOf(file) : undefined);
+
+test.each(["distribution", "image"] as const)("every id of the %s checklist has a row whose test is there and cites it", (table) => {
+  const document = textOf("docs/spec-conformance.md");
+  expect(rowsOf(document, table).length).toBeGreaterThan(50);
+  expect(faultsOfTable(document, table, textIfThere)).toEqual([]);
+});
+
+test("a row that is missing, and one whose test is gone or cites another id, are found", () => {
+  const document = "<!-- distribution: begin -->\n| N1 | x | a name | `f` |\n| N2 | x | a name | `g` |\n<!-- distribution: end -->";
+  const faults = faultsOfTable(document, "distribution", (file) => (file === "f" ? 'test("N2 a name", …' : undefined));
+  expect(faults).toContain("P1 has no row");
+  expect(faults).toContain('f has no test "N1 … a name"');
+  expect(faults).toContain("g is not there (N2)");
 });

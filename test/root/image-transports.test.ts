@@ -96,7 +96,7 @@ describe.skipIf(unable !== undefined)("images from place to place", () => {
     await bench.load();
   });
 
-  test("what is exported of an image and of a container is imported again", async () => {
+  test("C8 what is exported of an image and of a container is imported again", async () => {
     await gantry("run", "--name", "changed", "tiny", "sh", "-c", "echo new >/made; rm /etc/greeting");
     for (const name of ["tiny", "changed"]) {
       await gantry("export", "-o", at(`${name}.tar`), name);

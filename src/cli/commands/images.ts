@@ -4,7 +4,7 @@ import { formatSize } from "#base/units.ts";
 import type { ImageSummary } from "#engine/engine.ts";
 import { type Command, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
-import { formatAge, formatJson, formatTable } from "../output.ts";
+import { formatAge, formatJson, formatTable, printable } from "../output.ts";
 import { filterImages } from "./image-filter.ts";
 import { formatOption } from "./options.ts";
 
@@ -125,7 +125,7 @@ export async function forEach(operands: readonly string[], context: CliContext, 
       await work(operand);
     } catch (error) {
       if (!(error instanceof CodedError) || error.code === "internal") throw error;
-      context.output.writeError(`gantry: ${error.message}\n`);
+      context.output.writeError(`gantry: ${printable(error.message)}\n`);
       exitCode = 1;
     }
   }
@@ -145,7 +145,7 @@ export const verifyCommand: Command<CliContext> = {
   run: async (context, parsed) => {
     const problems = await context.engine().verify();
     if (valueOf(parsed, "format") === "json") context.output.write(formatJson({ clean: problems.length === 0, problems }));
-    else context.output.write(problems.length === 0 ? "clean\n" : problems.map((problem) => `${problem}\n`).join(""));
+    else context.output.write(problems.length === 0 ? "clean\n" : problems.map((problem) => `${printable(problem)}\n`).join(""));
     return problems.length === 0 ? 0 : 1;
   },
 };

@@ -1,9 +1,9 @@
 /** `gantry pull`, `gantry push`: images from and to registries. */
 import { CodedError } from "#base/errors.ts";
 import { parseSize } from "#base/units.ts";
-import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
+import { type Command, type OptionSpec, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
-import { printable } from "../output.ts";
+import { formatJsonLine, printable } from "../output.ts";
 import { insecureOption } from "./options.ts";
 import { transferDisplay } from "./transfer-progress.ts";
 
@@ -74,8 +74,9 @@ export const pushCommand: Command<CliContext> = {
     { name: "all", short: "a", help: "push the index with the images for every platform" },
     { name: "referrers", help: "take along signatures and what else refers to the image" },
     ...sharedOptions,
+    { name: "tag", value: "TAG", multiple: true, help: "give it this tag of the repository, too" },
   ],
-  examples: ["gantry push localhost:5000/app:1", "gantry push debian registry.example/team/debian:12"],
+  examples: ["gantry push localhost:5000/app:1", "gantry push debian registry.example/team/debian:12 --tag latest"],
   run: async (context, parsed) => {
     const [image = "", destination] = parsed.operands;
     const { allPlatforms, platform, shared } = requestOf(parsed, "all");
@@ -87,6 +88,7 @@ export const pushCommand: Command<CliContext> = {
         ...platform,
         ...(allPlatforms ? { allPlatforms } : {}),
         ...(parsed.switches.has("referrers") ? { referrers: true } : {}),
+        moreTags: valuesOf(parsed, "tag"),
         ...shared,
         onProgress: display.show,
       });
@@ -106,7 +108,7 @@ function displayKind(parsed: ParsedArguments): "quiet" | "json" | "people" {
 }
 
 function resultOf(parsed: ParsedArguments, result: object, { text, quiet }: { text: string; quiet: string }): string {
-  if (valueOf(parsed, "format") === "json") return `${JSON.stringify({ kind: "result", result })}\n`;
+  if (valueOf(parsed, "format") === "json") return formatJsonLine({ kind: "result", result });
   return parsed.switches.has("quiet") ? `${quiet}\n` : text;
 }
 

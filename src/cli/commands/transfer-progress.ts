@@ -2,7 +2,7 @@
 import { formatSize } from "#base/units.ts";
 import type { PullProgress } from "#engine/registry/pull.ts";
 import type { CliContext } from "../context.ts";
-import { printable } from "../output.ts";
+import { formatJsonLine, printable } from "../output.ts";
 import { shortId } from "./images.ts";
 
 /** Takes events; `done` leaves the terminal as a reader wants it. May be called more than once. */
@@ -33,7 +33,7 @@ function jsonDisplay(context: CliContext): ProgressDisplay {
         if (!isEnd && context.now() - (told.get(key) ?? 0) < 100) return;
         told.set(key, context.now());
       }
-      context.output.write(`${JSON.stringify(progress)}\n`);
+      context.output.write(formatJsonLine(progress));
     },
     done: () => undefined,
   };

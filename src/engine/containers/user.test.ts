@@ -5,11 +5,11 @@ const passwd = "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001::/srv/web:/bin/sh
 const group = "root:x:0:\nweb:x:1001:\nlogs:x:50:web,other\naudio:x:60:web\n";
 
 describe("resolveUser()", () => {
-  test("gives a named user its default and supplementary groups", () => {
+  test("V3 gives a named user its default and supplementary groups", () => {
     expect(resolveUser("web", passwd, group)).toEqual({ uid: 1000, gid: 1001, additionalGids: [50, 60], home: "/srv/web" });
   });
 
-  test("gives no supplementary groups when a group is named (image-spec config.md, User)", () => {
+  test("C4 gives no supplementary groups when a group is named (image-spec config.md, User)", () => {
     expect(resolveUser("web:logs", passwd, group)).toMatchObject({ uid: 1000, gid: 50, additionalGids: [] });
   });
 
@@ -26,14 +26,14 @@ describe("resolveUser()", () => {
     expect(resolveUser("", passwd, group)).toMatchObject({ uid: 0, gid: 0, home: "/root" });
   });
 
-  test("refuses names that the image does not know, naming them", () => {
+  test("V3 refuses names that the image does not know, naming them", () => {
     expect(() => resolveUser("nobody-here", passwd, group)).toThrow(
       'cannot run as user "nobody-here": the image\'s /etc/passwd has no such user',
     );
     expect(() => resolveUser("web:nope", passwd, group)).toThrow('cannot run as group "nope"');
   });
 
-  test("refuses ids that would wrap around to root (CVE-2024-40635)", () => {
+  test("C4 refuses ids that would wrap around to root (CVE-2024-40635)", () => {
     for (const user of ["4294967295", "4294967296", "0:4294967296", "-1"])
       expect(() => resolveUser(user, passwd, group)).toThrow("cannot run as");
   });

@@ -11,7 +11,7 @@ import type { Digest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import { hostPlatform, parsePlatform } from "#spec/platform.ts";
-import { formatReference, parseReference, splitName, withDefaultTag } from "#spec/reference.ts";
+import { formatReference, isTag, parseReference, splitName, withDefaultTag } from "#spec/reference.ts";
 import type { Place } from "../place.ts";
 import { openRegistries, type RegistryAccess } from "./access.ts";
 import type { PullProgress } from "./pull.ts";
@@ -22,6 +22,8 @@ export interface PushRequest {
   readonly image: string;
   /** Where to: a reference with a registry. The image's name when left out. */
   readonly destination?: string;
+  /** More tags in the same repository. */
+  readonly moreTags?: readonly string[];
   /** "os/arch[/variant]": this image of an index instead of the host's. */
   readonly platform?: string;
   /** Push the index with the images for every platform, if the image has one. */
@@ -53,11 +55,16 @@ export async function push(place: Place, access: RegistryAccess, request: PushRe
     ...(request.insecure === undefined ? {} : { insecure: request.insecure }),
     onNotice: (text) => notify({ kind: "notice", text }),
   });
+  const badTag = request.moreTags?.find((tag) => !isTag(tag));
+  if (badTag !== undefined) throw new CodedError("invalid-argument", `cannot give the tag ${JSON.stringify(badTag)}: it is not one`);
   const reference = await registries.resolve(request.destination ?? nameFor(request.image, entry.names));
   const root = await rootOf(layout, entry.descriptor, request);
   notify({ kind: "resolved", name: formatReference(reference), digest: root.digest });
   let known: ReadonlyMap<Digest, readonly string[]> = new Map();
-  await using target = await openRegistryTarget(registries, reference, { knownIn: (digest) => known.get(digest) ?? [] });
+  await using target = await openRegistryTarget(registries, reference, {
+    knownIn: (digest) => known.get(digest) ?? [],
+    moreTags: request.moreTags ?? [],
+  });
   const pushed = { name: formatReference(reference), digest: root.digest, sizeBytes: root.size };
   // The tag stands at it already, and a registry keeps nothing whose parts it lacks.
   if (request.referrers !== true && (await target.isTagged(root))) {

@@ -44,7 +44,7 @@ export interface UnpackOptions {
 }
 
 /** Most entries that one layer may have: far above real images, far below what fills a disk with inodes. */
-const maxLayerEntries = 10_000_000;
+export const maxLayerEntries = 10_000_000;
 
 /** The directory of the layer with `chainId` ("sha256:…"). */
 export function layerDirectory(layers: string, chainId: string): string {

@@ -2,7 +2,9 @@
 import { completeHistory } from "#image/mutate.ts";
 import { readImageDocuments } from "#image/image-documents.ts";
 import { readLayerContents, type LayerContents } from "#image/layer/report.ts";
+import { defaultMaxLayerBytes } from "../images.ts";
 import type { Place } from "../place.ts";
+import { maxLayerEntries } from "../rootfs/layers.ts";
 import { findHomed } from "./home.ts";
 import { layersOf } from "./unpack.ts";
 
@@ -31,7 +33,7 @@ export async function reportLayers(place: Place, reference: string): Promise<Lay
   const found = await findHomed(place, reference);
   const documents = await readImageDocuments(found.home.layout.blobs, found.image.descriptor);
   const steps = completeHistory(documents).filter(({ empty_layer }) => empty_layer !== true);
-  const contents = await readLayerContents(layersOf(found));
+  const contents = await readLayerContents(layersOf(found), { maxBytes: defaultMaxLayerBytes, maxEntries: maxLayerEntries });
   const layers = documents.layers.flatMap(({ descriptor, diffId }, index): ReportedLayer[] => {
     const content = contents[index];
     if (content === undefined) return [];

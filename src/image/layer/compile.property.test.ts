@@ -127,7 +127,7 @@ const lowerTree = fc.array(fc.tuple(path, fc.boolean()), { maxLength: 8 }).map((
   return tree;
 });
 
-test("a compiled layer makes of the lower tree what the spec says, whatever the order of its entries", () => {
+test("R9 R5 a compiled layer makes of the lower tree what the spec says, whatever the order of its entries", () => {
   let compared = 0;
   fc.assert(
     fc.property(lowerTree, fc.array(entry, { maxLength: 10 }), (lower, entries) => {

@@ -31,7 +31,7 @@ const failure = (...entries: TarEntry[]): CodedError => {
 };
 
 describe("LayerCompiler makes", () => {
-  test("an op of each kind of entry", () => {
+  test("R3 an op of each kind of entry", () => {
     expect(
       compile(
         [
@@ -57,7 +57,7 @@ describe("LayerCompiler makes", () => {
     ]);
   });
 
-  test("parents that the layer does not have, once, and keeps the times of directories without an entry", () => {
+  test("R11 parents that the layer does not have, once, and keeps the times of directories without an entry", () => {
     expect(opsOf(file("a/b/1", "x"), file("a/b/2", "y"), file("a/3", "z"), directory("a/b", { mtime: 5 }), file("a/b/4", ""))).toEqual([
       "parents a/b",
       "file a/b/1 0644 1 [0+1] keep-parent",
@@ -76,7 +76,7 @@ describe("LayerCompiler makes", () => {
     ).toEqual(["directory a 0755 @1 keep-parent", "directory a/b 0755 @2", "directory c 0755 @3 keep-parent", "times a @1"]);
   });
 
-  test("the time of the later entry where a directory has two, and no attribute of the first", () => {
+  test("R2 the time of the later entry where a directory has two, and no attribute of the first", () => {
     expect(
       compile([directory("a", { mtime: 1, xattrs: { "user.old": "1" } }), file("a/f", ""), directory("a", { mtime: 2 }), file("a/g", "")], {
         base: true,
@@ -158,7 +158,7 @@ describe("LayerCompiler makes", () => {
     expect(opsOf(file("f", "\0".repeat(100_000)))).toEqual(["file f 0644 100000 [0+100000] keep-parent"]);
   });
 
-  test("holes of a sparse file", () => {
+  test("R12 holes of a sparse file", () => {
     expect(opsOf({ name: "s", data: "abcde", pax: { "GNU.sparse.size": "1000", "GNU.sparse.map": "10,3,500,2" } })).toEqual([
       "file s 0644 1000 [10+3 500+2] keep-parent",
     ]);
@@ -183,7 +183,7 @@ describe("LayerCompiler hides", () => {
     ]);
   });
 
-  test("nothing that this layer has made, whatever the order", () => {
+  test("R6 nothing that this layer has made, whatever the order", () => {
     expect(opsOf(file("a", ""), whiteout("a"), whiteout("b"), file("b", ""))).toEqual([
       "file a 0644 0 [] keep-parent",
       "remove b keep-parent",
@@ -206,7 +206,7 @@ describe("LayerCompiler hides", () => {
     ]);
   });
 
-  test("all lower content of an opaque directory, before or after its entries", () => {
+  test("R8 all lower content of an opaque directory, before or after its entries", () => {
     const cleared = (what: string): string => `clear ${what} follow keep-times`;
     expect(opsOf(opaque("d"), file("d/a", ""))).toEqual([cleared("d {}"), "parents d", "file d/a 0644 0 [] keep-parent"]);
     expect(opsOf(file("d/a", ""), opaque("d"))).toEqual(["parents d", "file d/a 0644 0 [] keep-parent", cleared("d {a}")]);
@@ -299,6 +299,12 @@ describe("LayerCompiler refuses", () => {
     expect(() => compile([file("a", ""), file("b", "")], { limits: { maxBytes: 1e9, maxEntries: 1 } })).toThrow(
       'entry "b": the layer has more than 1 entries',
     );
+  });
+
+  test("directories that only names imply count as entries: one name can ask for two thousand", () => {
+    const limits = { maxBytes: 1e9, maxEntries: 4 };
+    expect(compile([file("a/b/c/d", "")], { limits }).ops).toHaveLength(2);
+    expect(() => compile([file("a/b/c/d/e", "")], { limits })).toThrow('entry "a/b/c/d/e": the layer has more than 4 entries');
   });
 
   test("more metadata than the limit", () => {

@@ -21,7 +21,7 @@ import { findXattrFault, isIgnoredXattr } from "./xattrs.ts";
 export interface LayerLimits {
   /** Bytes of the uncompressed archive. */
   readonly maxBytes: number;
-  /** Entries, whiteouts included. */
+  /** Entries, whiteouts included, and directories that only the names of entries imply. */
   readonly maxEntries: number;
   /** Bytes of names, link targets and extended attributes, all of which cost memory here. Default: 1 GiB. */
   readonly maxMetadataBytes?: number;
@@ -53,6 +53,8 @@ export class LayerCompiler implements TarVisitor {
   /** The path that each op is about: for the sentence when it fails. */
   readonly #opPaths: ByteString[] = [];
   #entries = 0;
+  /** Directories that have no entry but something in them: one name can ask for two thousand of them. */
+  #impliedDirectories = 0;
   #metadataBytes = 0;
   /** The entry under way; undefined while its data and attributes are to be dropped. */
   #entry: { readonly header: TarHeader; readonly path: ByteString } | undefined;
@@ -115,8 +117,8 @@ export class LayerCompiler implements TarVisitor {
   }
 
   #count(header: TarHeader): void {
-    const { limits } = this.#options;
-    if (++this.#entries > limits.maxEntries) throw fault(header, `the layer has more than ${limits.maxEntries} entries`, "exhausted");
+    this.#entries++;
+    this.#checkEntries(header);
     this.#metadataBytes += header.path.length + header.linkPath.length;
     for (const xattr of header.xattrs) this.#metadataBytes += xattr.name.length + xattr.value.length;
     if (this.#metadataBytes > this.#maxMetadataBytes) {
@@ -124,11 +126,21 @@ export class LayerCompiler implements TarVisitor {
     }
   }
 
+  #checkEntries(header: TarHeader): void {
+    const { maxEntries } = this.#options.limits;
+    if (this.#entries + this.#impliedDirectories > maxEntries)
+      throw fault(header, `the layer has more than ${maxEntries} entries`, "exhausted");
+  }
+
   #put(header: TarHeader, path: ByteString): void {
     if (path === "") return this.#putRoot(header);
     const { directory, name } = splitName(path);
-    const { directory: parent, isNew } = this.#made.ensure(directory);
-    if (isNew) this.#emit({ op: "parents", path: directory });
+    const { directory: parent, made } = this.#made.ensure(directory);
+    if (made > 0) {
+      this.#impliedDirectories += made;
+      this.#checkEntries(header);
+      this.#emit({ op: "parents", path: directory });
+    }
     // A directory without an entry of its own belongs to a lower layer: what is made in it must not change its time.
     const keepParent = parent.kind === "explicit" ? 0 : 1;
     if (header.kind === "directory") {

@@ -60,7 +60,7 @@ describe.each(["gzip", "zstd"] as const)("decompressLayer() of %s", (format) => 
       expect((await decompress(Buffer.concat([bytes, bytes]), type, size)).equals(Buffer.concat([small, small]))).toBe(true);
   });
 
-  test("reads several members or frames as one content", async () => {
+  test("R1 reads several members or frames as one content", async () => {
     for (const size of sizes) expect((await decompress(Buffer.concat(parts), type, size)).equals(text)).toBe(true);
     const cut = Buffer.concat(parts);
     expect((await decompress(cut, type, parts[0].length)).equals(text)).toBe(true);
@@ -165,7 +165,7 @@ describe.each(["gzip", "zstd"] as const)("decompressLayer() of %s", (format) => 
 });
 
 describe("decompressLayer()", () => {
-  test("knows Docker's media types as twins", async () => {
+  test("M4 knows Docker's media types as twins", async () => {
     expect((await decompress(formats.gzip.whole, "application/vnd.docker.image.rootfs.diff.tar.gzip")).equals(text)).toBe(true);
     expect((await decompress(text, "application/vnd.docker.image.rootfs.diff.tar")).equals(text)).toBe(true);
   });

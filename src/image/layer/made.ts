@@ -50,11 +50,11 @@ export class MadeTree {
     this.#last = this.root;
   }
 
-  /** The directory at `path`, remembered as implied if it was not known; then `isNew` is true. */
-  ensure(path: ByteString): { directory: MadeDirectory; isNew: boolean } {
-    if (path === this.#lastPath) return { directory: this.#last, isNew: false };
+  /** The directory at `path`; `made` says how many on the way to it, itself included, were not known and are now remembered as implied. */
+  ensure(path: ByteString): { directory: MadeDirectory; made: number } {
+    if (path === this.#lastPath) return { directory: this.#last, made: 0 };
     let directory = this.root;
-    let isNew = false;
+    let made = 0;
     for (const name of componentsOf(path)) {
       let child = directory.children.get(name);
       if (child === undefined) {
@@ -63,13 +63,13 @@ export class MadeTree {
         child = new MadeDirectory(isThrough ? "through" : "implied", directory.lowerGone);
         directory.children.set(name, child);
         directory.touched = true;
-        isNew = true;
+        made++;
       }
       directory = child;
     }
     this.#lastPath = path;
     this.#last = directory;
-    return { directory, isNew };
+    return { directory, made };
   }
 
   /** What this layer has at `path`, remembering nothing. Below something that is no directory there is `other`. */

@@ -40,12 +40,18 @@ describe("classifyName()", () => {
     expect(classify(".wh..wh..opq")).toEqual({ kind: "opaque", directory: "" });
   });
 
-  test.each([".wh.", "d/.wh.", ".wh..", "d/.wh...", "a/.wh.b/c"])("refuses the whiteout %p", (name) => {
+  test.each([".wh.", "d/.wh.", ".wh..", "d/.wh...", "a/.wh.b/c"])("R7 refuses the whiteout %p", (name) => {
     expect(classify(name)).toMatchObject({ kind: "refused" });
   });
 
-  test.each([".wh..wh.aufs", "d/.wh..wh.plnk/1.2", ".wh..wh..opq/x"])("skips %p, an old driver's bookkeeping", (name) => {
+  test.each([".wh..wh.aufs", "d/.wh..wh.plnk/1.2", ".wh..wh..opq/x"])("R10 skips %p, an old driver's bookkeeping", (name) => {
     expect(classify(name)).toEqual({ kind: "skipped" });
+  });
+
+  test("refuses a name that no system call takes, before its components cost memory", () => {
+    expect(classify("d/".repeat(2047) + "f")).toMatchObject({ kind: "entry" });
+    expect(classify("d/".repeat(2048))).toMatchObject({ kind: "entry" });
+    expect(classify("d/".repeat(2048) + "f")).toEqual({ kind: "refused", fact: "its name has 4097 bytes, more than 4095" });
   });
 
   test("never gives a path that could leave the root or that names a whiteout", () => {

@@ -3,6 +3,9 @@ import type { ByteString } from "#base/byte-string.ts";
 
 const prefix = ".wh.";
 
+/** KERNEL: PATH_MAX less its NUL. Longer ones name nothing, and each of their components would cost memory here. */
+const maxPathBytes = 4095;
+
 /** The meaning of a name. Paths are normalised: relative, without "." or empty components; the root is "". */
 export type LayerName =
   | { readonly kind: "entry"; readonly path: ByteString }
@@ -43,6 +46,7 @@ export function normalisePath(
     if (parts.includes("..")) return { kind: "refused", fact: 'its name contains ".."' };
     path = parts.join("/");
   }
+  if (path.length > maxPathBytes) return { kind: "refused", fact: `its name has ${path.length} bytes, more than ${maxPathBytes}` };
   return { kind: "entry", path: path as ByteString };
 }
 

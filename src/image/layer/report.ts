@@ -3,10 +3,12 @@
  *
  * Bytes are wasted when a later layer replaces or deletes the file that they are: they are stored and loaded, and nobody sees them.
  */
-import type { ByteString } from "#base/byte-string.ts";
+import { displayByteString, type ByteString } from "#base/byte-string.ts";
+import { CodedError } from "#base/errors.ts";
 import { TarReader, type TarVisitor } from "../tar/read.ts";
 import type { TarHeader } from "../tar/header.ts";
 import { decompressLayer } from "./decompress.ts";
+import type { LayerLimits } from "./compile.ts";
 import type { LayerContent } from "./content.ts";
 import { classifyName } from "./names.ts";
 
@@ -38,16 +40,18 @@ interface Node {
   attributes: string;
 }
 
-/** Reads all layers, lowest first. @throws CodedError `corrupt`, `invalid-spec` */
-export async function readLayerContents(layers: readonly LayerContent[]): Promise<LayerContents[]> {
+/** Reads all layers, lowest first; the limits are for each of them. @throws CodedError `corrupt`, `invalid-spec`, `exhausted` */
+export async function readLayerContents(layers: readonly LayerContent[], limits: LayerLimits): Promise<LayerContents[]> {
   const tree = new ImageTree(layers.length);
   const found: Omit<LayerContents, "wastedBytes">[] = [];
   for (const [index, { descriptor, open }] of layers.entries()) {
-    const visitor = new LayerVisitor(tree, index);
+    const visitor = new LayerVisitor(tree, index, limits);
     const reader = new TarReader(visitor);
     let archiveBytes = 0;
     for await (const chunk of decompressLayer(open(), descriptor.mediaType)) {
       archiveBytes += chunk.length;
+      if (archiveBytes > limits.maxBytes)
+        throw new CodedError("exhausted", `cannot read layer ${descriptor.digest}: unpacked it has more than ${limits.maxBytes} bytes`);
       reader.push(chunk);
     }
     reader.end();
@@ -59,6 +63,8 @@ export async function readLayerContents(layers: readonly LayerContent[]): Promis
 class ImageTree {
   readonly root: Node = { children: new Map(), layer: -1, size: 0, attributes: "" };
   readonly wasted: number[];
+  /** How many directories were made because something lies in them. */
+  implied = 0;
 
   constructor(layers: number) {
     this.wasted = Array.from({ length: layers }, () => 0);
@@ -79,6 +85,7 @@ class ImageTree {
       if (child === undefined) {
         child = { children: new Map(), layer, size: 0, attributes: "" };
         node.children.set(name, child);
+        this.implied++;
       }
       node = child;
     }
@@ -92,10 +99,13 @@ class ImageTree {
       this.wasted[node.layer] = (this.wasted[node.layer] ?? 0) + node.size;
       bytes += node.size;
       node.size = 0;
+      // What is left of it is this layer's: hidden again, it must not be looked through again.
+      node.layer = layer;
     }
     for (const [name, child] of node.children ?? []) {
+      const isLower = child.layer < layer;
       bytes += this.hide(child, layer);
-      if (child.layer < layer && (child.children === undefined || child.children.size === 0)) node.children?.delete(name);
+      if (isLower && (child.children === undefined || child.children.size === 0)) node.children?.delete(name);
     }
     return bytes;
   }
@@ -105,21 +115,34 @@ class LayerVisitor implements TarVisitor {
   entries = 0;
   readonly #tree: ImageTree;
   readonly #layer: number;
+  readonly #limits: LayerLimits;
+  readonly #impliedBefore: number;
   readonly #files = new Map<string, LayerFile>();
+  /** Directories that hide what lower layers have in them. Saying so again changes nothing. */
+  readonly #opaque = new Set<string>();
 
-  constructor(tree: ImageTree, layer: number) {
+  constructor(tree: ImageTree, layer: number, limits: LayerLimits) {
     this.#tree = tree;
     this.#layer = layer;
+    this.#limits = limits;
+    this.#impliedBefore = tree.implied;
   }
 
+  /** @throws CodedError `exhausted`: what is read here costs memory, as in `LayerCompiler` */
   entry(header: TarHeader): void {
     this.entries++;
     const name = classifyName(header.path);
     if (name.kind === "entry") this.#put(header, name.path);
     else if (name.kind === "whiteout") this.#delete(name.directory, name.name);
-    else if (name.kind === "opaque") {
+    else if (name.kind === "opaque" && !this.#opaque.has(name.directory)) {
+      this.#opaque.add(name.directory);
       for (const child of this.#tree.find(name.directory)?.children?.keys() ?? []) this.#delete(name.directory, child as ByteString);
     }
+    if (this.entries + this.#tree.implied - this.#impliedBefore > this.#limits.maxEntries)
+      throw new CodedError(
+        "exhausted",
+        `cannot read entry "${displayByteString(header.path)}": the layer has more than ${this.#limits.maxEntries} entries`,
+      );
   }
 
   data(): void {}

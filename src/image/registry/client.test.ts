@@ -140,7 +140,7 @@ describe("P6 redirects", () => {
   test("content does not go to another host because a redirect says so", async () => {
     const { client: repository } = await client(redirect("https://evil.example/x"));
     const descriptor = { mediaType: manifestType, digest: sha256(bytes) as Described["digest"], size: bytes.length };
-    await expect(repository.putManifest("1", descriptor, Buffer.from(bytes))).rejects.toThrow(
+    await expect(repository.putManifest("1", { descriptor, bytes: Buffer.from(bytes) })).rejects.toThrow(
       "wants content to go to another host, evil.example",
     );
   });

@@ -27,6 +27,8 @@ export interface ClientOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly onWarning: (text: string) => void;
+  /** Y1: the registry that is meant, for one that fetches from others what it does not have: it is told as `?ns=`. */
+  readonly namespace?: string | undefined;
 }
 
 /** A request to the registry, before its address and credentials are known. */
@@ -44,6 +46,26 @@ export interface FetchedDocument {
   readonly descriptor: Descriptor;
   readonly bytes: Uint8Array;
   readonly document: Manifest | Index;
+  /** What the registry calls this state of a tag, for conditions; undefined when it says nothing that can be one. */
+  readonly etag: string | undefined;
+}
+
+/** A manifest to be put. */
+export interface PutRequest {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
+  /** U6: tags that a registry may give it in the same request; only with a digest as reference. */
+  readonly tags?: readonly string[];
+  /** RFC 9110, 13.1: put only when the tag still stands where this ETag was read, or (`none`) when it is not there. */
+  readonly onlyOver?: { readonly etag: string } | "none";
+}
+
+/** What a registry made of a manifest. */
+export interface PutAnswer {
+  /** U8: it took note of the subject, so that the referrers are listed by the registry itself. */
+  readonly subjectNoted: boolean;
+  /** The tags that it gave. */
+  readonly tagged: ReadonlySet<string>;
 }
 
 const acceptedTypes = [mediaTypes.index, mediaTypes.manifest, mediaTypes.dockerIndex, mediaTypes.dockerManifest];
@@ -110,7 +132,7 @@ export class RepositoryClient {
       );
     }
     const document = parseManifestOrIndex(bytes, mediaType, `manifest ${digest} of ${this.name}`);
-    return { descriptor: { mediaType, digest, size: bytes.length }, bytes, document };
+    return { descriptor: { mediaType, digest, size: bytes.length }, bytes, document, etag: strongEtag(response) };
   }
 
   /** P4: the descriptor of the manifest that is there, without its content; undefined when none is. The digest is the registry's word only. */
@@ -144,19 +166,23 @@ export class RepositoryClient {
     }
   }
 
-  /** U7: puts a manifest under `reference`. Says whether the registry took note of its subject (U8). @throws CodedError */
-  async putManifest(reference: string, descriptor: Descriptor, bytes: Uint8Array): Promise<{ readonly subjectNoted: boolean }> {
+  /**
+   * U7: puts a manifest under `reference`, exactly these bytes.
+   *
+   * @throws CodedError `wrong-state` when the condition does not hold; others by what the registry says
+   */
+  async putManifest(reference: string, { descriptor, bytes, tags = [], onlyOver }: PutRequest): Promise<PutAnswer> {
     verifyBytes(bytes, descriptor);
     const doing = `put manifest ${reference} of ${this.name}`;
-    const response = await this.send({
-      method: "PUT",
-      to: `manifests/${reference}`,
-      action: "push",
-      headers: { "content-type": descriptor.mediaType },
-      body: bytes,
-      doing,
-      isRepeatable: true,
-    });
+    const to = this.urlOf(`manifests/${reference}`);
+    for (const tag of tags) to.searchParams.append("tag", tag);
+    const condition = onlyOver === undefined ? {} : onlyOver === "none" ? { "if-none-match": "*" } : { "if-match": onlyOver.etag };
+    const headers = { "content-type": descriptor.mediaType, ...condition };
+    const response = await this.send({ method: "PUT", to, action: "push", headers, body: bytes, doing, isRepeatable: true });
+    if (response.status === 412) {
+      await response.discard();
+      throw new CodedError("wrong-state", `cannot ${doing}: somebody else has changed it meanwhile`, { details: { status: 412 } });
+    }
     if (response.status !== 201 && response.status !== 200 && response.status !== 202) throw await this.refused(response, doing);
     await response.discard();
     const said = response.header("docker-content-digest");
@@ -165,7 +191,8 @@ export class RepositoryClient {
         "corrupt",
         `cannot ${doing}: ${this.registry} says that it has stored ${foreignText(said)}, not ${descriptor.digest}`,
       );
-    return { subjectNoted: response.header("oci-subject") !== undefined };
+    const tagged = (response.header("oci-tag") ?? "").split(",").map((tag) => tag.trim());
+    return { subjectNoted: response.header("oci-subject") !== undefined, tagged: new Set(tags.filter((tag) => tagged.includes(tag))) };
   }
 
   /** K1: deletes a manifest by digest, or a tag. False when it was not there. @throws CodedError `unsupported` where deleting is not allowed */
@@ -244,19 +271,33 @@ export class RepositoryClient {
   async #sendWith(request: RepositoryRequest, scopes: readonly string[]): Promise<HttpResponse> {
     const { auth, transport, base } = this.#options;
     const { to, action: _action, scopes: _scopes, ...rest } = request;
-    const url = typeof to === "string" ? this.urlOf(to) : to;
+    const url = typeof to === "string" ? this.urlOf(to) : new URL(to);
     // Uploads may go to another host that the registry names; it gets the content, and never a password or token of ours.
     const isOurs = url.origin === base.origin;
+    const { namespace } = this.#options;
+    // Y1: of pulls only, and only to whom the settings call one that fetches from others.
+    const isScoped = namespace !== undefined && isOurs && request.action === "pull" && scopes.length > 0;
+    if (isScoped) url.searchParams.set("ns", namespace);
     const authorization = isOurs ? await auth.authorization(scopes) : undefined;
     const response = await transport.send({ ...rest, url: url.href, authorization });
     this.#warnOf(response);
+    if (isScoped) await this.#requireNamespace(response, namespace, request.doing);
     if (response.status !== 401 || !isOurs) return response;
     const answer = await auth.answer(response, scopes, authorization);
     if (answer === undefined) return response;
     await response.discard();
     const second = await transport.send({ ...rest, url: url.href, authorization: answer });
     this.#warnOf(second);
+    if (isScoped) await this.#requireNamespace(second, namespace, request.doing);
     return second;
+  }
+
+  /** Y1: one that says for whom it answers must mean the registry that was asked for: the same name is another image elsewhere. */
+  async #requireNamespace(response: HttpResponse, namespace: string, doing: string): Promise<void> {
+    const said = response.header("oci-namespace");
+    if (said === undefined || said === namespace) return;
+    await response.discard();
+    throw new CodedError("corrupt", `cannot ${doing}: ${this.registry} answers for ${foreignText(said)}, and ${namespace} was asked for`);
   }
 
   /** E2: shown, never acted on. */
@@ -287,6 +328,12 @@ export class RepositoryClient {
     }
     return isTag(reference) ? digestOf(bytes) : (reference as Digest);
   }
+}
+
+/** A weak ETag cannot be a condition (RFC 9110, 13.1.1). */
+function strongEtag(response: HttpResponse): string | undefined {
+  const etag = response.header("etag");
+  return etag !== undefined && /^"[\x21\x23-\x7e]{1,512}"$/.test(etag) ? etag : undefined;
 }
 
 function contentType(response: HttpResponse): string {

@@ -3,6 +3,7 @@
  *
  * Everything in an answer is foreign text: it is cut short and nothing in it reaches a terminal as a control character.
  */
+import { replaceControls } from "#base/control-characters.ts";
 import { CodedError, type ErrorCode } from "#base/errors.ts";
 import { parseRetryAfter } from "./retry.ts";
 
@@ -106,7 +107,7 @@ function sayingOf(faults: readonly RegistryFault[]): string {
 
 /** Text of a stranger for a sentence: one line, no control characters, at most 300 characters. */
 export function foreignText(text: string): string {
-  const plain = text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, " ").trim();
+  const plain = replaceControls(text, () => " ").trim();
   return plain.length > 300 ? `${plain.slice(0, 300)}…` : plain;
 }
 

@@ -57,42 +57,70 @@ async function readTagged(client: RepositoryClient, subject: Digest): Promise<In
   }
 }
 
+/** Others that change a list at the same time are waited for this often. */
+const maxConflicts = 20;
+
 /**
  * U8: adds `referrer` to the index under the tag of its subject, for registries that keep no list.
  *
- * Two clients that do this at once may lose one entry: the specification has no answer to that. Within a process the caller takes turns.
+ * Where the registry knows conditions (ETag, If-Match), what another client adds at the same time is not lost; where it does not, one of two
+ * entries may be: the specification has no answer to that. Within a process the caller takes turns.
  *
  * @throws CodedError `wrong-state` when something else has that tag.
  */
 export async function addToReferrersTag(client: RepositoryClient, subject: Digest, referrer: Descriptor): Promise<void> {
-  const tag = referrersTag(subject);
-  const before = await readForUpdate(client, tag);
-  if (before?.some((entry) => entry.digest === referrer.digest) === true) return;
-  await putTagged(client, tag, [...(before ?? []), referrer]);
+  await changeTagged(client, subject, (before) =>
+    before.some((entry) => entry.digest === referrer.digest) ? undefined : [...before, referrer],
+  );
 }
 
 /** K1: takes a deleted `referrer` out of the index under the tag of its subject. */
 export async function removeFromReferrersTag(client: RepositoryClient, subject: Digest, referrer: Digest): Promise<void> {
-  const tag = referrersTag(subject);
-  const before = await readForUpdate(client, tag);
-  const after = before?.filter((entry) => entry.digest !== referrer);
-  if (before !== undefined && after !== undefined && after.length < before.length) await putTagged(client, tag, after);
+  await changeTagged(client, subject, (before) => {
+    const after = before.filter((entry) => entry.digest !== referrer);
+    return after.length < before.length ? after : undefined;
+  });
 }
 
-async function readForUpdate(client: RepositoryClient, tag: string): Promise<readonly Descriptor[] | undefined> {
+/** Reads the list, changes it and puts it, anew when somebody else did so meanwhile. Nothing is put for `undefined`. */
+async function changeTagged(
+  client: RepositoryClient,
+  subject: Digest,
+  change: (before: readonly Descriptor[]) => readonly Descriptor[] | undefined,
+): Promise<void> {
+  const tag = referrersTag(subject);
+  for (let conflicts = 0; ; conflicts++) {
+    const before = await readForUpdate(client, tag);
+    const manifests = change(before?.document.manifests ?? []);
+    if (manifests === undefined) return;
+    const bytes = encodeJson({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: manifests.map(descriptorToJson) });
+    const descriptor = { mediaType: mediaTypes.index, digest: digestOf(bytes), size: bytes.length };
+    const onlyOver = before === undefined ? "none" : before.etag === undefined ? undefined : { etag: before.etag };
+    try {
+      await client.putManifest(tag, { descriptor, bytes, ...(onlyOver === undefined ? {} : { onlyOver }) });
+      return;
+    } catch (error) {
+      const isConflict = error instanceof CodedError && error.details["status"] === 412;
+      if (!isConflict || conflicts >= maxConflicts) throw error;
+      await client.pause(1);
+    }
+  }
+}
+
+interface TaggedIndex {
+  readonly document: Index;
+  readonly etag: string | undefined;
+}
+
+async function readForUpdate(client: RepositoryClient, tag: string): Promise<TaggedIndex | undefined> {
   try {
-    const { document } = await client.getManifest(tag);
-    if (document.kind === "index") return document.manifests;
+    const { document, etag } = await client.getManifest(tag);
+    if (document.kind === "index") return { document, etag };
   } catch (error) {
     if (error instanceof CodedError && error.code === "not-found") return undefined;
     throw error;
   }
   throw new CodedError("wrong-state", `cannot add to the referrers in ${client.name}: ${tag} is no index`);
-}
-
-async function putTagged(client: RepositoryClient, tag: string, manifests: readonly Descriptor[]): Promise<void> {
-  const bytes = encodeJson({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: manifests.map(descriptorToJson) });
-  await client.putManifest(tag, { mediaType: mediaTypes.index, digest: digestOf(bytes), size: bytes.length }, bytes);
 }
 
 /** How a manifest stands in a list of referrers. SPEC: artifactType, or else the type of the config; annotations are copied. */

@@ -35,6 +35,14 @@ interface Connection {
   readonly login: string;
 }
 
+/** Where a repository is. */
+interface RepositoryPlace {
+  readonly domain: string | undefined;
+  readonly path: string;
+  /** The registry that it stands for. */
+  readonly namespace?: string;
+}
+
 /** All registries, as this process sees them. */
 export class Registries {
   readonly #options: RegistriesOptions;
@@ -64,24 +72,30 @@ export class Registries {
   /** The repository that `name` (with its domain) names. */
   async repository(name: string): Promise<RepositoryClient> {
     const { domain = "", path } = splitName(name);
-    return this.#client(domain, path);
+    return this.#client({ domain, path });
   }
 
   /** Where `name` is pulled from: its mirrors, then the registry itself. */
   async sources(name: string): Promise<readonly RepositoryClient[]> {
     const { domain = "", path } = splitName(name);
-    const { mirrors } = this.#settingsFor(await this.#readSettings(), domain);
-    const places = mirrors.map((mirror) => splitName(`${mirror}/${path}`));
-    return await Promise.all([...places, { domain, path }].map((place) => this.#client(place.domain ?? "", place.path)));
+    const file = await this.#readSettings();
+    const { mirrors } = this.#settingsFor(file, domain);
+    const places = mirrors.map((mirror) => {
+      const place = splitName(`${mirror}/${path}`);
+      const { pullThrough } = this.#settingsFor(file, place.domain ?? "");
+      return { ...place, ...(pullThrough ? { namespace: domain } : {}) };
+    });
+    return await Promise.all([...places, { domain, path }].map((place) => this.#client(place)));
   }
 
   /** Checks that the registry answers and, when `credentials` are given, that it takes them. @throws CodedError `permission-denied`, `unavailable` */
   async ping(registry: string, credentials?: Credentials): Promise<void> {
-    const client = await this.#client(registry, "", credentials);
+    const client = await this.#client({ domain: registry, path: "" }, credentials);
     await client.ping();
   }
 
-  async #client(registry: string, path: string, given?: Credentials): Promise<RepositoryClient> {
+  async #client(place: RepositoryPlace, given?: Credentials): Promise<RepositoryClient> {
+    const { domain: registry = "", path, namespace } = place;
     const name = path === "" ? registry : `${registry}/${path}`;
     const { base, transport, login } = await this.#connect(registry);
     const { clock, random, credentials } = this.#options;
@@ -101,6 +115,7 @@ export class Registries {
       auth,
       clock,
       random,
+      namespace,
       onWarning: (text) => this.#warn(registry, text),
     });
   }

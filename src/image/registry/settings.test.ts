@@ -21,7 +21,7 @@ describe("A5 findCredentials()", () => {
     asking(documents, noHelper)(registry, repository);
   const user = (username: string): Credentials => ({ kind: "basic", username, password: "p:w" });
 
-  test("the longest key that begins the repository wins", async () => {
+  test("A5 the longest key that begins the repository wins", async () => {
     const auths = {
       "r.example": { auth: basic("host:p:w") },
       "r.example/team": { auth: basic("team:p:w") },
@@ -41,7 +41,7 @@ describe("A5 findCredentials()", () => {
     expect(await find(files, "r.example")).toEqual(user("second"));
   });
 
-  test("a helper is asked for the host; <token> means an identity token; what it does not have is looked for elsewhere", async () => {
+  test("A5 a helper is asked for the host; <token> means an identity token; what it does not have is looked for elsewhere", async () => {
     const asked: string[] = [];
     const helper: RunHelper = async (name, action, input) => {
       asked.push(`${name} ${action} ${input}`);
@@ -157,7 +157,7 @@ describe("A6 https, http and certificates", () => {
     await (await openRegistries(network, world).repository(`${host}/app`)).getManifest("1");
   };
 
-  test("http is tried for this machine only, and not when a certificate is at fault", async () => {
+  test("X1 http is tried for this machine only, and not when a certificate is at fault", async () => {
     await get(new FakeNetwork().at("http://localhost:5000", fake.host), "localhost:5000");
     const network = new FakeNetwork().at("http://registry.example", fake.host);
     await expect(get(network, "registry.example")).rejects.toThrow("registry.example cannot be reached");
@@ -169,14 +169,14 @@ describe("A6 https, http and certificates", () => {
     expect(untrusted.requests).toHaveLength(1);
   });
 
-  test("--insecure takes any certificate, and http where there is no https", async () => {
+  test("A6 --insecure takes any certificate, and http where there is no https", async () => {
     const network = new FakeNetwork().at("https://registry.example", fake.host);
     await get(network, "registry.example", { options: { insecure: true } });
     expect(network.requests.every(({ init }) => init.tls?.rejectUnauthorized === false)).toBe(true);
     await get(new FakeNetwork().at("http://registry.example", fake.host), "registry.example", { options: { insecure: true } });
   });
 
-  test("certificates of certs.d go to their registry and to no host that it leads to", async () => {
+  test("A6 certificates of certs.d go to their registry and to no host that it leads to", async () => {
     const network = new FakeNetwork()
       .at("https://registry.example:5000", () => new Response(null, { status: 307, headers: { location: "https://store.example/m" } }))
       .at("https://store.example", () => fake.host({ url: new URL("https://x/v2/app/manifests/1"), method: "GET" } as never));

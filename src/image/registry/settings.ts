@@ -22,6 +22,8 @@ export interface RegistrySettings {
   readonly login: string | undefined;
   /** Asked before the registry itself, in this order, when something is pulled: `HOST[:PORT][/PREFIX]`. */
   readonly mirrors: readonly string[];
+  /** It fetches from other registries what it does not have, and is told which one is meant (`?ns=`). */
+  readonly pullThrough: boolean;
   /** Neither encrypted nor checked. */
   readonly plainHttp: boolean;
   /** Encrypted where the registry can, but not checked. */
@@ -46,6 +48,7 @@ export const plainSettings: RegistrySettings = {
   endpoint: undefined,
   login: undefined,
   mirrors: [],
+  pullThrough: false,
   plainHttp: false,
   insecure: false,
   ca: undefined,
@@ -78,6 +81,7 @@ function readSettings(node: JsonNode): RegistrySettings {
     endpoint,
     login: text("login"),
     mirrors,
+    pullThrough: flag("pullThrough"),
     plainHttp: flag("plainHttp"),
     insecure: flag("insecure"),
     ca: text("ca"),

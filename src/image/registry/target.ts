@@ -7,7 +7,7 @@ import { splitName, type Reference } from "#spec/reference.ts";
 import type { BlobContent, BlobProgress } from "../blob/store.ts";
 import { Slots } from "../slots.ts";
 import type { ImageTarget, NamedImage, PutOutcome } from "../target.ts";
-import type { RepositoryClient } from "./client.ts";
+import type { PutRequest, RepositoryClient } from "./client.ts";
 import { addToReferrersTag, isDocument, referrerDescriptor } from "./referrers.ts";
 import type { Registries } from "./registries.ts";
 import { headBlob } from "./source.ts";
@@ -17,6 +17,8 @@ import { uploadBlob } from "./upload.ts";
 export interface RegistryTargetOptions {
   /** Names of repositories (with their registry) that are known to have the blob. Those of other registries are left out here. */
   readonly knownIn?: (digest: Digest) => readonly string[];
+  /** More tags for what `finish` gives the tag of the reference. */
+  readonly moreTags?: readonly string[];
 }
 
 /** Questions cost a registry little: as many as this are asked at once. */
@@ -38,6 +40,7 @@ export class RegistryTarget implements ImageTarget {
   readonly #client: RepositoryClient;
   readonly #reference: Reference;
   readonly #options: RegistryTargetOptions;
+  readonly #tags: readonly string[];
   readonly #questions = new Slots(concurrentQuestions);
   /** Answers to what was asked, and what was put since. */
   readonly #present = new Map<Digest, Promise<boolean>>();
@@ -50,12 +53,13 @@ export class RegistryTarget implements ImageTarget {
     this.#client = client;
     this.#reference = reference;
     this.#options = options;
+    this.#tags = [...new Set([...(reference.tag === undefined ? [] : [reference.tag]), ...(options.moreTags ?? [])])];
   }
 
-  /** Whether the tag stands at `root` already. */
+  /** Whether all tags stand at `root` already. */
   async isTagged(root: Descriptor): Promise<boolean> {
-    const { tag } = this.#reference;
-    return tag !== undefined && (await this.#client.headManifest(tag))?.digest === root.digest;
+    const found = await Promise.all(this.#tags.map((tag) => this.#client.headManifest(tag)));
+    return found.length > 0 && found.every((descriptor) => descriptor?.digest === root.digest);
   }
 
   /** Asks for all of `blobs` at once, so that nobody has to wait for one answer after another. */
@@ -87,7 +91,7 @@ export class RegistryTarget implements ImageTarget {
     const kind = documentKind(document.mediaType);
     const parsed = parseManifestOrIndex(bytes, document.mediaType, `${kind} ${document.digest}`);
     this.#documents.set(document.digest, bytes);
-    const { subjectNoted } = await this.#client.putManifest(document.digest, document, bytes);
+    const { subjectNoted } = await this.#client.putManifest(document.digest, { descriptor: document, bytes });
     const { subject } = parsed;
     if (subject !== undefined && !subjectNoted) {
       const referrer = referrerDescriptor(document, parsed);
@@ -98,16 +102,30 @@ export class RegistryTarget implements ImageTarget {
     return "copied";
   }
 
-  /** Gives the tag; an image that was asked to be pushed by digest has none. */
+  /** Gives the tags; an image that was asked to be pushed by digest may have none. */
   async finish(images: readonly NamedImage[]): Promise<void> {
     const [image, ...others] = images;
-    const { tag } = this.#reference;
+    const [tag] = this.#tags;
     if (image === undefined || tag === undefined) return;
     if (others.length > 0)
       throw new CodedError("invalid-argument", `cannot give ${this.#reference.name}:${tag} to ${images.length} images`);
-    const { descriptor } = image;
-    const bytes = this.#documents.get(descriptor.digest) ?? (await this.#client.getManifest(descriptor.digest)).bytes;
-    await this.#client.putManifest(tag, { mediaType: descriptor.mediaType, digest: descriptor.digest, size: bytes.length }, bytes);
+    const { mediaType, digest } = image.descriptor;
+    const bytes = this.#documents.get(digest) ?? (await this.#client.getManifest(digest)).bytes;
+    const request = { descriptor: { mediaType, digest, size: bytes.length }, bytes };
+    const given = this.#tags.length > 1 ? await this.#tagAtOnce(request) : new Set<string>();
+    for (const each of this.#tags) if (!given.has(each)) await this.#client.putManifest(each, request);
+  }
+
+  /** U6: all tags in one request, to a registry that can; gives those that it took. */
+  async #tagAtOnce(request: PutRequest): Promise<ReadonlySet<string>> {
+    try {
+      return (await this.#client.putManifest(request.descriptor.digest, { ...request, tags: this.#tags })).tagged;
+    } catch (error) {
+      // COMPAT: too long an address (414, 431), or one with words that it does not know. One by one it will say what is wrong.
+      const status = error instanceof CodedError ? error.details["status"] : undefined;
+      if (typeof status === "number" && status < 500) return new Set();
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -139,7 +139,7 @@ describe("downloads", () => {
     expect(ranges(network)).toEqual([null, "bytes=30000-", "bytes=60000-", "bytes=90000-"]);
   });
 
-  test("wrong bytes are not stored, however well they are sent", async () => {
+  test("P3 wrong bytes are not stored, however well they are sent", async () => {
     const { network, layer } = withImage({
       before: ({ method, url }) =>
         method === "GET" && url.pathname.includes("/blobs/") ? new Response(Buffer.alloc(content.length)) : undefined,
@@ -231,6 +231,19 @@ describe("uploads", () => {
     expect(fake.repository("copy/app").blobs.get(sha256(content))?.length).toBe(content.length);
   });
 
+  test("W4 a layer of a nondistributable type is not sent, whatever its urls; one with urls of another type is", async () => {
+    const fake = new FakeRegistry();
+    const config = fake.blob("team/app", "{}", types.config);
+    const foreign = fake.blob("team/app", "not to be passed on", types.foreign);
+    const linked = { ...fake.blob("team/app", "to be passed on"), urls: ["https://elsewhere.example/x"] };
+    fake.manifest("team/app", { schemaVersion: 2, mediaType: types.manifest, config, layers: [foreign, linked] } as object, "1");
+    const other = new FakeRegistry();
+    const network = new FakeNetwork().at("https://registry.example", fake.host).at("https://other.example", other.host);
+    expect((await push(other, network)).toSorted()).toEqual(["copied", "copied", "copied", "skipped"]);
+    const { blobs } = other.repository("copy/app");
+    expect([blobs.has(foreign.digest), blobs.has(linked.digest)]).toEqual([false, true]);
+  });
+
   test("what is there is not sent again", async () => {
     const { fake, network } = target();
     await push(fake, network);
@@ -255,7 +268,7 @@ describe("uploads", () => {
     expect(sentTo(network, "other.example").filter((line) => line.startsWith("POST"))).toHaveLength(2);
   });
 
-  test("U4 413: the blob goes in chunks, as small as the registry will have them", async () => {
+  test("U9 U4 413: the blob goes in chunks, as small as the registry will have them", async () => {
     const { fake, network } = target({ maxPutBytes: 70_000, minChunkBytes: 1000 });
     expect(await push(fake, network)).toEqual(["copied", "copied", "copied"]);
     const chunks = network.requests.filter(({ method }) => method === "PATCH").map(({ headers }) => headers.get("content-range"));
@@ -331,7 +344,7 @@ describe("referrers", () => {
     return { fake, registries };
   }
 
-  test("U8 R2 without the API, the index under the tag is written and read, with artifactType and annotations", async () => {
+  test("K1 U8 R2 without the API, the index under the tag is written and read, with artifactType and annotations", async () => {
     const { fake, registries } = await attach({});
     expect(fake.repository("team/app").tags.has(referrersTag(subject))).toBe(true);
     const client = await registries.repository("registry.example/team/app");

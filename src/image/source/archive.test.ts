@@ -66,7 +66,7 @@ test("a docker archive gives its image with docker's id, its names and layers th
   expect(await verifyLayout(store.layout)).toEqual([]);
 });
 
-test("the manifest made for a docker archive is the same every time", async () => {
+test("J3 the manifest made for a docker archive is the same every time", async () => {
   using one = await scratchStore();
   using two = await scratchStore();
   const reordered = dockerArchive({ "manifest.json": undefined, "z/manifest": { data: "x" }, [configName]: undefined });
@@ -102,7 +102,7 @@ test("an OCI archive is a layout in a tar, with or without ./ before its names",
   }
 });
 
-test("what docker saves since 25 is read as OCI, under the names of its manifest.json", async () => {
+test("L5 what docker saves since 25 is read as OCI, under the names of its manifest.json", async () => {
   using store = await scratchStore();
   const writer = new LayoutWriter(join(store.path, "source"));
   const manifest = writer.image([writer.layer(layer, "gzip")]);

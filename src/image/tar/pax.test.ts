@@ -38,7 +38,7 @@ describe("parsePaxTime()", () => {
 });
 
 describe("parsePaxRecords()", () => {
-  test("reads what layers use and ignores other keys", () => {
+  test("R13 reads what layers use and ignores other keys", () => {
     const fields = parse(
       formatPaxRecord("path", "a=b\nc"),
       formatPaxRecord("comment", "anything"),

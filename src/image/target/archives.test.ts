@@ -39,7 +39,7 @@ const docker: Make = (sink, spoolDirectory) => openDockerArchiveTarget(sink, { n
 test.each([
   ["OCI", oci],
   ["docker", docker],
-] as const)("the %s archive is the same in a file and in a pipe, and every time", async (_name, make) => {
+] as const)("C10 W5 the %s archive is the same in a file and in a pipe, and every time", async (_name, make) => {
   using scratch = scratchDirectory();
   writeSource(join(scratch.path, "source"));
   const path = join(scratch.path, "out.tar");
@@ -54,7 +54,7 @@ test.each([
   expect(readdirSync(scratch.path).toSorted()).toEqual(["out.tar", "source"]);
 });
 
-test("an OCI archive gives back the image with its digest and name", async () => {
+test("A2 an OCI archive gives back the image with its digest and name", async () => {
   using store = await scratchStore();
   const { manifest } = writeSource(join(store.path, "source"));
   const path = join(store.path, "out.tar");

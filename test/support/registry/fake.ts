@@ -11,6 +11,10 @@ export interface FakeOptions {
   /** A PUT of more bytes is answered with 413. */
   maxPutBytes?: number;
   minChunkBytes?: number;
+  /** It says ETags of tags and keeps to conditions. */
+  conditions?: boolean;
+  /** It gives so many of the tags that a PUT by digest asks for (`?tag=`). */
+  tagsAtOnce?: number;
   /** Looks at each request first; an answer of its own goes out instead. */
   before?: (request: SeenRequest) => Response | undefined | Promise<Response | undefined>;
 }
@@ -84,23 +88,35 @@ export class FakeRegistry {
     }
   }
 
-  #manifests({ method, headers, body }: SeenRequest, name: string, reference: string): Response {
+  #manifests({ method, headers, body, url }: SeenRequest, name: string, reference: string): Response {
     const repository = this.repository(name);
     const digest = reference.startsWith("sha256:") ? reference : repository.tags.get(reference);
     const found = digest === undefined ? undefined : repository.manifests.get(digest);
     if (method === "PUT") {
+      const etag = found === undefined ? null : `"${digest ?? ""}"`;
+      const isRefused = headers.has("if-none-match") ? etag !== null : headers.has("if-match") && headers.get("if-match") !== etag;
+      if (this.options.conditions === true && isRefused) return new Response(null, { status: 412 });
+      const asked = url.searchParams.getAll("tag").slice(0, this.options.tagsAtOnce ?? 0);
+      for (const tag of asked) repository.tags.set(tag, sha256(body));
       repository.manifests.set(sha256(body), { type: headers.get("content-type") ?? "", bytes: body });
       if (!reference.startsWith("sha256:")) repository.tags.set(reference, sha256(body));
       const subject = (JSON.parse(Buffer.from(body).toString()) as { subject?: { digest: string } }).subject?.digest;
       const noted = subject !== undefined && this.options.referrersApi === true ? { "oci-subject": subject } : undefined;
-      return new Response(null, { status: 201, headers: { "docker-content-digest": sha256(body), ...noted } });
+      const tagged = asked.length === 0 ? undefined : { "oci-tag": asked.join(", ") };
+      return new Response(null, { status: 201, headers: { "docker-content-digest": sha256(body), ...noted, ...tagged } });
     }
     if (method === "DELETE") {
-      repository.manifests.delete(digest ?? "");
+      if (reference.startsWith("sha256:")) repository.manifests.delete(reference);
+      else repository.tags.delete(reference);
       return new Response(null, { status: found === undefined ? 404 : 202 });
     }
     if (found === undefined || digest === undefined) return fault(404, "MANIFEST_UNKNOWN");
-    const said = { "content-type": found.type, "docker-content-digest": digest, "content-length": String(found.bytes.length) };
+    const said = {
+      "content-type": found.type,
+      "docker-content-digest": digest,
+      "content-length": String(found.bytes.length),
+      ...(this.options.conditions === true ? { etag: `"${digest}"` } : {}),
+    };
     return new Response(method === "HEAD" ? null : Buffer.from(found.bytes), { headers: said });
   }
 
