@@ -10,6 +10,8 @@ import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { parseJsonNode } from "#base/json-node.ts";
 import { readDescriptor, type Descriptor } from "#spec/image.ts";
+import { Listing } from "#image/tree/listing.ts";
+import { readFileBounded } from "#sys/fs.ts";
 import { readTextIfThere } from "#sys/small-files.ts";
 
 /** The content of gantry.json. */
@@ -26,7 +28,7 @@ export interface BundleRecord {
 }
 
 /** The largest listing that is read: far above what a tree of millions of files needs. */
-export const maxListingBytes: number = 8 * 2 ** 30;
+const maxListingBytes = 8 * 2 ** 30;
 
 /** The paths of a bundle. */
 export interface BundlePaths {
@@ -48,6 +50,12 @@ export function bundlePaths(directory: string): BundlePaths {
     listing: join(directory, "gantry.tree"),
     links: join(directory, "gantry.links"),
   };
+}
+
+/** Reads the listing of a bundle. @throws CodedError `not-found`, `corrupt` */
+export async function readListing({ listing }: BundlePaths): Promise<Listing> {
+  const { buffer, byteOffset, length } = await readFileBounded(listing, maxListingBytes);
+  return new Listing(Buffer.from(buffer, byteOffset, length));
 }
 
 /** Reads the record of a bundle. @throws CodedError `not-found` when there is none, `corrupt` */

@@ -7,11 +7,9 @@
 import type { ByteString } from "#base/byte-string.ts";
 import { parseJsonNode } from "#base/json-node.ts";
 import { digestsInTree } from "#image/layer/content.ts";
-import { Listing } from "#image/tree/listing.ts";
 import type { Place as Survey } from "#image/tree/survey.ts";
-import { readFileBounded } from "#sys/fs.ts";
 import { readTextIfThere, writeNewText } from "#sys/small-files.ts";
-import { maxListingBytes, type BundlePaths } from "./bundle-record.ts";
+import { readListing, type BundlePaths } from "./bundle-record.ts";
 
 /** The most that is read for it while unpacking, about 0.05 s; the files beyond are found in the layers like any other. */
 const maxContentBytes = 64 << 20;
@@ -22,7 +20,7 @@ const maxRecordBytes = 64 << 20;
 export async function rememberLinkedFiles(paths: BundlePaths, tree: Survey): Promise<void> {
   const groups = new Map<string, ByteString[]>();
   let contentBytes = 0;
-  const listing = new Listing(Buffer.from(await readFileBounded(paths.listing, maxListingBytes)));
+  const listing = await readListing(paths);
   for (const { path, entry } of listing.linkedFiles()) {
     const group = groups.get(entry.identity);
     if (group !== undefined) group.push(path);
