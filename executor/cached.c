@@ -96,7 +96,7 @@ static bool form_of(const struct call *call)
 }
 
 /* Opens the entry whose name is `sum` in hexadecimal digits. */
-static int open_entry(char **envp, uint64_t sum)
+static int open_cache_entry(char **envp, uint64_t sum)
 {
 	const char *path = find_variable(envp, DIRECTORY_VARIABLE);
 	char name[NAME_BYTES + 1] = { 0 };
@@ -171,7 +171,7 @@ int open_cached(const struct call *call, char **envp, int compiler)
 
 	if (!call->makes || find_variable(envp, "LISTEN_FDS=") != NULL || !form_of(call))
 		return -1;
-	int file OWNED = open_entry(envp, sum_of((uint8_t *)form.bytes, form.size));
+	int file OWNED = open_cache_entry(envp, sum_of((uint8_t *)form.bytes, form.size));
 	if (file < 0 || !is_ours(file, S_IFREG, 077))
 		return -1;
 	int used OWNED = SYS(dup, file);

@@ -6,21 +6,9 @@
 #include "executor.h"
 
 #define DEPTH_LIMIT 128
-#define ENTRIES_BYTES 4096
 #define XATTR_BYTES 65536
 
 static int copy_entries(int from, int to, int depth);
-
-/* Opens the entry `name` of the directory `from`: not a link (-ELOOP), not on another mount (-EXDEV), without waiting. */
-static int open_entry(int from, const char *name, uint64_t flags)
-{
-	struct open_how how = {
-		.flags = flags | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-		.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
-	};
-
-	return SYS(openat2, from, name, &how, sizeof(how));
-}
 
 /* Copies the extended attributes of an open file; those that the new file system does not have are left. */
 static int copy_xattrs(int from, int to)
@@ -87,11 +75,16 @@ static int copy_file(int from, int to, const char *name)
 	/* A file that something is mounted over cannot be read; its place must be there all the same. */
 	if (source < 0 && source != -EXDEV)
 		return source;
+	if (source >= 0) {
+		TRY(SYS(statx, source, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &found));
+		/* SECURITY: exchanged meanwhile for a device, it could be without an end. */
+		if ((found.stx_mode & S_IFMT) != S_IFREG)
+			return -EAGAIN;
+	}
 	target = SYS(openat, to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	TRY(target);
 	if (source == -EXDEV)
 		return 0;
-	TRY(SYS(statx, source, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &found));
 	do
 		copied = SYS(sendfile, target, source, NULL, 1 << 20);
 	while (copied > 0);
@@ -137,21 +130,16 @@ static int copy_entry(int from, int to, const char *name, int depth)
 /* Copies all entries of the directory `from` into the directory `to`; recursion is bounded by DEPTH_LIMIT. */
 static int copy_entries(int from, int to, int depth)
 {
-	_Alignas(struct directory_entry) char entries[ENTRIES_BYTES];
-	int size;
+	struct directory directory;
+	struct directory_entry *entry;
+	int result;
 
 	if (depth == DEPTH_LIMIT)
 		return -ELOOP;
-	while ((size = SYS(getdents64, from, entries, sizeof(entries))) > 0) {
-		for (int at = 0; at < size;) {
-			struct directory_entry *entry = (struct directory_entry *)(void *)(entries + at);
-
-			at += entry->size;
-			if (!is_dots(entry->name))
-				TRY(copy_entry(from, to, entry->name, depth));
-		}
-	}
-	return size;
+	begin_entries(&directory, from);
+	while ((entry = next_entry(&directory, &result)) != NULL)
+		TRY(copy_entry(from, to, entry->name, depth));
+	return result;
 }
 
 /* Opens the root of the mount in the slot for changes; the slot's own descriptor is of O_PATH. */

@@ -70,21 +70,40 @@ static int name_socket(struct sockaddr_un *address, const char *path, int direct
 	return 0;
 }
 
-int op_open_console(const struct op_open_console *op)
+/* A connection to the stream socket at the host path `path`. */
+static int connect_socket(const char *path)
 {
 	struct sockaddr_un address;
 	const char *name;
-	int directory OWNED = open_parent(op->path, &name);
+	int directory OWNED = open_parent(path, &name);
+	int result;
 
 	TRY(directory);
-	TRY(name_socket(&address, op->path, directory, name));
+	TRY(name_socket(&address, path, directory, name));
 	int socket OWNED = SYS(socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	TRY(socket);
 	TRY(SYS(connect, socket, &address, sizeof(address)));
+	result = socket;
+	socket = -1;
+	return result;
+}
+
+int op_open_console(const struct op_open_console *op)
+{
+	int socket = connect_socket(op->path);
+
+	TRY(socket);
 	close_fd(&self.console);
 	self.console = socket;
-	socket = -1;
 	return 0;
+}
+
+int op_send_pidfd(const struct op_send_pidfd *op)
+{
+	int socket OWNED = self.pidfd < 0 ? -ESRCH : connect_socket(op->path);
+
+	TRY(socket);
+	return send_message(socket, op->message, strlen(op->message), self.pidfd);
 }
 
 int op_own_stdio(const struct op_own_stdio *op)

@@ -91,6 +91,7 @@ bool find_prepared(char **argv, char **envp);
 void reap_compiler(void);
 int leave_teller(void);
 void tell_by_compiler(uint32_t index, uint32_t error);
+void warn_by_compiler(uint32_t number, uint32_t error);
 
 /* A call of the front, as far as it is understood without the compiler; texts that were not given are NULL. */
 struct call {
@@ -205,6 +206,19 @@ int open_recorded(const char *record, uint32_t *pid);
 
 /* process.c */
 void reset_signals(void);
+
+/* directory.c */
+#define ENTRIES_BYTES 4096
+struct directory {
+	int fd;
+	/* Unread part of `entries`. */
+	int at;
+	int size;
+	_Alignas(struct directory_entry) char entries[ENTRIES_BYTES];
+};
+void begin_entries(struct directory *directory, int fd);
+struct directory_entry *next_entry(struct directory *directory, int *result);
+int open_entry(int directory, const char *name, uint64_t flags);
 
 /* remove.c */
 int remove_at(int directory, const char *name);

@@ -240,33 +240,68 @@ static void NORETURN tell_by_teller(uint32_t index, uint32_t error)
 	quit((status >> 8) & 0xff);
 }
 
-/* After a failure of op `index` and the cleanup: becomes the compiler, which says what happened. Returns when there is no front. */
-void tell_by_compiler(uint32_t index, uint32_t error)
+/*
+ * Goes back to our own processes, among which it is to be told what happened.
+ * KERNEL: clone(2): with another pid namespace for its children, a process can have no threads.
+ */
+static void leave_foreign_processes(void)
+{
+	int own OWNED = SYS(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC, 0);
+
+	if (own >= 0)
+		SYS(setns, own, CLONE_NEWPID);
+}
+
+/* Becomes the compiler, which makes the sentence: `what` it is to tell, of which op, and the errno. Returns when it cannot. */
+static void become_compiler(const char *what, uint32_t index, uint32_t error)
 {
 	static char *words[WORDS_LIMIT + 5];
 	static char numbers[2][11];
 	uint64_t none = 0;
 	size_t count = 4;
 
-	if (front_argv == NULL)
-		return;
-	if (teller >= 0)
-		tell_by_teller(index, error);
 	if (front_compiler < 0)
 		front_compiler = open_compiler();
 	numbers[0][format_decimal(numbers[0], index)] = '\0';
 	numbers[1][format_decimal(numbers[1], error)] = '\0';
 	words[0] = front_argv[0];
-	words[1] = (char *)"__failed";
+	words[1] = (char *)(uintptr_t)what;
 	words[2] = numbers[0];
 	words[3] = numbers[1];
 	for (char **word = front_argv + 1; *word != NULL && count < WORDS_LIMIT; word++)
 		words[count++] = *word;
-	/* KERNEL: clone(2): with another pid namespace for its children, a process can have no threads. */
-	int own OWNED = SYS(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC, 0);
-	if (own >= 0)
-		SYS(setns, own, CLONE_NEWPID);
+	leave_foreign_processes();
 	SYS(umask, self.umask);
 	SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &none, NULL, sizeof(none));
 	SYS(execveat, front_compiler, "", words, front_envp, AT_EMPTY_PATH);
+}
+
+/* After a failure of op `index` and the cleanup: becomes the compiler, which says what happened. Returns when there is no front. */
+void tell_by_compiler(uint32_t index, uint32_t error)
+{
+	if (front_argv == NULL)
+		return;
+	if (teller >= 0)
+		tell_by_teller(index, error);
+	become_compiler("__failed", index, error);
+}
+
+/*
+ * Has it said that step `number` of the cleanup failed, which stops nothing, and waits until it is said: what has to be known
+ * for the sentence may be removed next.
+ */
+void warn_by_compiler(uint32_t number, uint32_t error)
+{
+	int pid;
+
+	if (front_argv == NULL || teller >= 0)
+		return;
+	leave_foreign_processes();
+	pid = SYS(clone, SIGCHLD, NULL, NULL, NULL, 0);
+	if (pid == 0) {
+		become_compiler("__warned", number, error);
+		quit(EXIT_FAILED);
+	}
+	if (pid > 0)
+		SYS(wait4, pid, NULL, 0, NULL);
 }

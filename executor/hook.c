@@ -14,6 +14,9 @@
 #define IDS_LIMIT 1020
 #define HELPER_SECONDS 30
 
+/* Files that take what hooks write to descriptors 1 and 2; -1 when there is none. */
+static int outputs[2] = { -1, -1 };
+
 /* One memory file for input or output. */
 static int memory_file(void)
 {
@@ -46,8 +49,8 @@ static void NORETURN become_hook(const struct op_hook *op, int input, int output
 	int result;
 
 	SYS(dup3, input, 0, 0);
-	SYS(dup3, output, 1, 0);
-	SYS(dup3, output, 2, 0);
+	for (int fd = 1; fd <= 2; fd++)
+		SYS(dup3, outputs[fd - 1] >= 0 ? outputs[fd - 1] : output, fd, 0);
 	result = SYS(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
 	SYS(umask, 022);
 	reset_signals();
@@ -120,6 +123,19 @@ int op_hook(const struct op_hook *op)
 	TRY(output);
 	TRY(write_state(input, op));
 	return run_hook(op, input, output);
+}
+
+int op_hook_output(const struct op_hook_output *op)
+{
+	int fd;
+
+	if (op->fd != 1 && op->fd != 2)
+		return -EINVAL;
+	fd = SYS(openat, AT_FDCWD, op->path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0600);
+	TRY(fd);
+	close_fd(&outputs[op->fd - 1]);
+	outputs[op->fd - 1] = fd;
+	return 0;
 }
 
 int op_map_ids(const struct op_map_ids *op)

@@ -52,8 +52,10 @@ int run_section(uint32_t number, bool tolerant)
 			result = run_op(header.code, &op);
 		if (result < 0 && !tolerant)
 			return result;
-		if (result < 0)
+		if (result < 0) {
 			report(REPORT_WARNED, section->first + i, (uint32_t)-result);
+			warn_by_compiler(i, (uint32_t)-result);
+		}
 		at += header.length;
 	}
 	return 0;

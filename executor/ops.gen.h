@@ -8,6 +8,7 @@
 
 enum op_code {
 	OP_LOCK = 1,
+	OP_LOCK_DESCRIPTOR = 180,
 	OP_UNLOCK = 2,
 	OP_NULL_STDIO = 3,
 	OP_RELAY_STDIO = 4,
@@ -43,8 +44,10 @@ enum op_code {
 	OP_CHECK_EXECUTABLE = 36,
 	OP_JOIN = 37,
 	OP_HOOK = 100,
+	OP_HOOK_OUTPUT = 191,
 	OP_PRINT_STATE = 101,
 	OP_CREATE_FILE = 102,
+	OP_SEND_PIDFD = 190,
 	OP_REMOVE_FILE = 103,
 	OP_UNSHARE = 30,
 	OP_SETNS = 31,
@@ -146,6 +149,12 @@ enum op_code {
 /* Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit. */
 struct op_lock {
 	const char *path;
+	uint32_t exclusive;
+};
+
+/* flocks the open file of standard descriptor `fd` (0-2), shared or exclusive: the lock is the caller's, who keeps that file open. */
+struct op_lock_descriptor {
+	uint32_t fd;
 	uint32_t exclusive;
 };
 
@@ -342,6 +351,12 @@ struct op_hook {
 	const char *tail;
 };
 
+/* Opens the host file `path`, making it (0600) where it is missing: what the hooks from here on write to descriptor `fd` (1 or 2) is appended to it. */
+struct op_hook_output {
+	uint32_t fd;
+	const char *path;
+};
+
 /* Writes the state of the container whose files are in `directory` to standard output: `head`, pid, status and creation time as JSON members, `tail`. */
 struct op_print_state {
 	const char *directory;
@@ -355,6 +370,12 @@ struct op_create_file {
 	const char *path;
 	uint32_t mode;
 	struct byte_view data;
+};
+
+/* Sends a pidfd of the child over the stream socket at the host path `path`, with the bytes of `message`. */
+struct op_send_pidfd {
+	const char *path;
+	const char *message;
 };
 
 /* Removes the host file `path`; a missing one is success. */
@@ -979,6 +1000,8 @@ static inline unsigned int places_of(uint16_t code)
 	switch (code) {
 	case OP_LOCK:
 		return IN_MAIN | IN_CLEANUP | IN_STREAM;
+	case OP_LOCK_DESCRIPTOR:
+		return IN_MAIN;
 	case OP_UNLOCK:
 		return IN_MAIN | IN_CLEANUP | IN_STREAM;
 	case OP_NULL_STDIO:
@@ -1049,10 +1072,14 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CHILD;
 	case OP_HOOK:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD;
+	case OP_HOOK_OUTPUT:
+		return IN_MAIN;
 	case OP_PRINT_STATE:
 		return IN_MAIN;
 	case OP_CREATE_FILE:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_SEND_PIDFD:
+		return IN_MAIN;
 	case OP_REMOVE_FILE:
 		return IN_MAIN | IN_CLEANUP | IN_STREAM;
 	case OP_UNSHARE:
@@ -1252,6 +1279,7 @@ static inline unsigned int places_of(uint16_t code)
 
 union any_op {
 	struct op_lock lock_;
+	struct op_lock_descriptor lock_descriptor_;
 	struct op_unlock unlock_;
 	struct op_null_stdio null_stdio_;
 	struct op_relay_stdio relay_stdio_;
@@ -1287,8 +1315,10 @@ union any_op {
 	struct op_check_executable check_executable_;
 	struct op_join join_;
 	struct op_hook hook_;
+	struct op_hook_output hook_output_;
 	struct op_print_state print_state_;
 	struct op_create_file create_file_;
+	struct op_send_pidfd send_pidfd_;
 	struct op_remove_file remove_file_;
 	struct op_unshare unshare_;
 	struct op_setns setns_;
@@ -1390,6 +1420,7 @@ union any_op {
 /* X(code, name) for every op: dispatchers and checks are made from this list, so none can miss one. */
 #define GANTRY_OPS(X) \
 	X(OP_LOCK, lock) \
+	X(OP_LOCK_DESCRIPTOR, lock_descriptor) \
 	X(OP_UNLOCK, unlock) \
 	X(OP_NULL_STDIO, null_stdio) \
 	X(OP_RELAY_STDIO, relay_stdio) \
@@ -1425,8 +1456,10 @@ union any_op {
 	X(OP_CHECK_EXECUTABLE, check_executable) \
 	X(OP_JOIN, join) \
 	X(OP_HOOK, hook) \
+	X(OP_HOOK_OUTPUT, hook_output) \
 	X(OP_PRINT_STATE, print_state) \
 	X(OP_CREATE_FILE, create_file) \
+	X(OP_SEND_PIDFD, send_pidfd) \
 	X(OP_REMOVE_FILE, remove_file) \
 	X(OP_UNSHARE, unshare) \
 	X(OP_SETNS, setns) \
@@ -1528,6 +1561,13 @@ union any_op {
 static inline bool decode_lock(struct reader *r, struct op_lock *op)
 {
 	return take_text(r, &op->path) &&
+	       take_u32(r, &op->exclusive) &&
+	       at_end(r);
+}
+
+static inline bool decode_lock_descriptor(struct reader *r, struct op_lock_descriptor *op)
+{
+	return take_u32(r, &op->fd) &&
 	       take_u32(r, &op->exclusive) &&
 	       at_end(r);
 }
@@ -1760,6 +1800,13 @@ static inline bool decode_hook(struct reader *r, struct op_hook *op)
 	       at_end(r);
 }
 
+static inline bool decode_hook_output(struct reader *r, struct op_hook_output *op)
+{
+	return take_u32(r, &op->fd) &&
+	       take_text(r, &op->path) &&
+	       at_end(r);
+}
+
 static inline bool decode_print_state(struct reader *r, struct op_print_state *op)
 {
 	return take_text(r, &op->directory) &&
@@ -1774,6 +1821,13 @@ static inline bool decode_create_file(struct reader *r, struct op_create_file *o
 	return take_text(r, &op->path) &&
 	       take_u32(r, &op->mode) &&
 	       take_bytes(r, &op->data) &&
+	       at_end(r);
+}
+
+static inline bool decode_send_pidfd(struct reader *r, struct op_send_pidfd *op)
+{
+	return take_text(r, &op->path) &&
+	       take_text(r, &op->message) &&
 	       at_end(r);
 }
 

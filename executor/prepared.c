@@ -38,7 +38,7 @@ int open_prepared(const struct call *call)
 	if (!append(path, &at, call->root) || !append(path, &at, "/") || !append(path, &at, call->id) || !append(path, &at, "/") ||
 	    !append(path, &at, call->verb) || !append(path, &at, call->force ? "-force.program" : ".program"))
 		return -1;
-	int fd OWNED = SYS(openat, AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+	int fd OWNED = SYS(openat, AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
 	if (fd < 0 || !is_ours(fd, S_IFREG, 022))
 		return -1;
 	self.signal = call->signal;

@@ -6,32 +6,17 @@
 #include "executor.h"
 
 #define LEVELS 32
-#define ENTRIES_BYTES 4096
 
 struct level {
-	int fd;
-	/* Unread part of `entries`. */
-	int at;
-	int size;
+	struct directory directory;
+	/* What it is called in the level above. */
 	char name[256];
-	_Alignas(struct directory_entry) char entries[ENTRIES_BYTES];
 };
 
 static struct level levels[LEVELS];
 
 /* Counts what was moved up, for names that do not clash. */
 static uint32_t moved;
-
-/* Opens the directory `name` for reading, not through a link and not across a mount (-EXDEV). */
-static int open_below(int directory, const char *name)
-{
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
-	};
-
-	return SYS(openat2, directory, name, &how, sizeof(how));
-}
 
 /* Removes one entry that is no directory or an empty one. -ENOTEMPTY when it is a directory to enter. */
 static int remove_entry(int directory, const char *name, bool is_directory)
@@ -43,33 +28,10 @@ static int remove_entry(int directory, const char *name, bool is_directory)
 	return result == -ENOENT ? 0 : result;
 }
 
-/* The next entry of `level` but "." and ".."; NULL at the end, with the result of the last read in `*result`. */
-static struct directory_entry *next_entry(struct level *level, int *result)
-{
-	for (;;) {
-		struct directory_entry *entry;
-
-		if (level->at == level->size) {
-			level->at = 0;
-			level->size = *result = SYS(getdents64, level->fd, level->entries, sizeof(level->entries));
-			if (*result <= 0) {
-				level->size = 0;
-				return NULL;
-			}
-		}
-		entry = (struct directory_entry *)(void *)(level->entries + level->at);
-		level->at += entry->size;
-		if (!is_dots(entry->name))
-			return entry;
-	}
-}
-
 /* Starts reading the directory `fd`, which is called `name` in the level above. */
 static void enter(struct level *level, int fd, const char *name)
 {
-	level->fd = fd;
-	level->at = 0;
-	level->size = 0;
+	begin_entries(&level->directory, fd);
 	memcpy(level->name, name, strlen(name) + 1);
 }
 
@@ -81,7 +43,7 @@ static int move_up(int from, const char *name)
 
 	do {
 		fresh[17 + format_decimal(fresh + 17, moved++)] = '\0';
-		result = SYS(renameat2, from, name, levels[0].fd, fresh, 0);
+		result = SYS(renameat2, from, name, levels[0].directory.fd, fresh, 0);
 	} while (result == -EEXIST || result == -ENOTEMPTY || result == -ENOTDIR);
 	return result;
 }
@@ -93,10 +55,10 @@ static int move_up(int from, const char *name)
 static int take_entry(int depth, const struct directory_entry *entry, bool *changed)
 {
 	struct level *level = &levels[depth];
-	int result = remove_entry(level->fd, entry->name, entry->type == ENTRY_DIRECTORY);
+	int result = remove_entry(level->directory.fd, entry->name, entry->type == ENTRY_DIRECTORY);
 
 	if (result == -ENOTEMPTY && depth + 1 < LEVELS) {
-		result = open_below(level->fd, entry->name);
+		result = open_entry(level->directory.fd, entry->name, O_DIRECTORY);
 		if (result == -ENOENT)
 			return depth;
 		if (result < 0)
@@ -105,7 +67,7 @@ static int take_entry(int depth, const struct directory_entry *entry, bool *chan
 		return depth + 1;
 	}
 	if (result == -ENOTEMPTY)
-		result = move_up(level->fd, entry->name);
+		result = move_up(level->directory.fd, entry->name);
 	if (result < 0)
 		return result;
 	*changed = true;
@@ -121,7 +83,7 @@ static int empty_tree(int fd, bool *changed)
 	*changed = false;
 	enter(&levels[0], fd, "");
 	while (depth >= 0 && result >= 0) {
-		struct directory_entry *entry = next_entry(&levels[depth], &result);
+		struct directory_entry *entry = next_entry(&levels[depth].directory, &result);
 
 		if (entry != NULL) {
 			result = take_entry(depth, entry, changed);
@@ -131,18 +93,18 @@ static int empty_tree(int fd, bool *changed)
 		}
 		if (result < 0)
 			break;
-		SYS(close, levels[depth].fd);
+		SYS(close, levels[depth].directory.fd);
 		if (--depth < 0)
 			break;
 		/* Not empty: entries were missed or came while it was read. The next pass meets it again. */
-		result = remove_entry(levels[depth].fd, levels[depth + 1].name, true);
+		result = remove_entry(levels[depth].directory.fd, levels[depth + 1].name, true);
 		if (result == 0)
 			*changed = true;
 		else if (result == -ENOTEMPTY)
 			result = 0;
 	}
 	for (; depth >= 0; depth--)
-		SYS(close, levels[depth].fd);
+		SYS(close, levels[depth].directory.fd);
 	return result < 0 ? result : 0;
 }
 
@@ -153,7 +115,7 @@ int remove_at(int directory, const char *name)
 	int result = remove_entry(directory, name, false);
 
 	while (result == -ENOTEMPTY && changed) {
-		int fd = open_below(directory, name);
+		int fd = open_entry(directory, name, O_DIRECTORY);
 
 		if (fd < 0)
 			return fd == -ENOENT ? 0 : fd;
@@ -175,7 +137,7 @@ static bool is_kept(const char *name, char **keep)
 /* Removes every entry of the open `directory` whose name is not in `keep`, until a pass finds none. */
 int clear_directory(int directory, char **keep)
 {
-	static struct level top;
+	static struct directory top;
 	struct directory_entry *entry;
 	bool changed = true;
 
@@ -183,7 +145,7 @@ int clear_directory(int directory, char **keep)
 		int result = SYS(lseek, directory, 0, 0);
 
 		changed = false;
-		enter(&top, directory, "");
+		begin_entries(&top, directory);
 		while ((entry = next_entry(&top, &result)) != NULL) {
 			if (is_kept(entry->name, keep))
 				continue;

@@ -6,7 +6,6 @@
 #include "survey.h"
 
 #define LEVELS 900
-#define ENTRIES_BYTES 2048
 #define XATTR_BYTES 65536
 #define OUT_BYTES (256u << 10)
 
@@ -133,50 +132,14 @@ int survey_put(struct listed *record, const char *name, const char *entry)
 
 /* One directory on the way down. */
 struct level {
-	int fd;
-	/* Unread part of `entries`. */
-	int at;
-	int size;
+	struct directory directory;
 	/* Where its path ends in `path`. */
 	uint32_t path_length;
 	struct statx_timestamp changed;
-	_Alignas(struct directory_entry) char entries[ENTRIES_BYTES];
 };
 
 static struct level levels[LEVELS];
 static char path[PATH_BYTES];
-
-/* The next entry of `level` but "." and ".."; NULL at the end or after an error, which is in `*result`. */
-static struct directory_entry *next_entry(struct level *level, int *result)
-{
-	for (;;) {
-		struct directory_entry *entry;
-
-		if (level->at == level->size) {
-			level->at = 0;
-			level->size = *result = SYS(getdents64, level->fd, level->entries, sizeof(level->entries));
-			if (*result <= 0) {
-				level->size = 0;
-				return NULL;
-			}
-		}
-		entry = (struct directory_entry *)(void *)(level->entries + level->at);
-		level->at += entry->size;
-		if (!is_dots(entry->name))
-			return entry;
-	}
-}
-
-/* Opens the directory `name`, not through a link (-ELOOP) and not across a mount (-EXDEV). */
-static int open_below(int directory, const char *name)
-{
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
-	};
-
-	return SYS(openat2, directory, name, &how, sizeof(how));
-}
 
 /* Lists the directory of `level`, which becomes the current one: a record of itself and one of each entry. */
 static int list_entries(struct level *level)
@@ -186,14 +149,13 @@ static int list_entries(struct level *level)
 	struct statx found;
 	int result;
 
-	TRY(SYS(fchdir, level->fd));
+	TRY(SYS(fchdir, level->directory.fd));
 	TRY(SYS(statx, AT_FDCWD, ".", 0, STATX_BASIC_STATS, &found));
 	level->changed = found.stx_ctime;
-	level->at = 0;
-	level->size = 0;
+	begin_entries(&level->directory, level->directory.fd);
 	survey_describe(&record, &found);
 	TRY(survey_put(&record, path, "."));
-	while ((entry = next_entry(level, &result)) != NULL) {
+	while ((entry = next_entry(&level->directory, &result)) != NULL) {
 		result = SYS(statx, AT_FDCWD, entry->name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &found);
 		/* KERNEL: overlayfs shows names that it then denies, where a whiteout lies in a directory that is not merged. */
 		if (result == -ENOENT)
@@ -206,7 +168,7 @@ static int list_entries(struct level *level)
 			return result == -ENOENT ? -EAGAIN : result;
 	}
 	TRY(result);
-	return SYS(lseek, level->fd, 0, 0);
+	return SYS(lseek, level->directory.fd, 0, 0);
 }
 
 /* Enters the directory `name` of levels[depth - 1], or of the working root when `depth` is 0. Returns 1 when it is entered. */
@@ -219,7 +181,7 @@ static int enter(int depth, int directory, const char *name)
 	int fd = directory;
 
 	if (depth > 0) {
-		fd = open_below(directory, name);
+		fd = open_entry(directory, name, O_DIRECTORY);
 		/* What is mounted there is not the tree's. */
 		if (fd == -EXDEV)
 			return 0;
@@ -233,12 +195,11 @@ static int enter(int depth, int directory, const char *name)
 			path[before] = '/';
 		memcpy(path + before + slash, name, size + 1);
 	}
-	level->fd = fd;
+	level->directory.fd = fd;
 	level->path_length = depth == 0 ? 0 : before + slash + (uint32_t)size;
 	path[level->path_length] = '\0';
 	TRY(list_entries(level));
-	level->at = 0;
-	level->size = 0;
+	begin_entries(&level->directory, fd);
 	return 1;
 }
 
@@ -247,7 +208,7 @@ static int check_unchanged(const struct level *level)
 {
 	struct statx found;
 
-	TRY(SYS(statx, level->fd, "", AT_EMPTY_PATH, STATX_CTIME, &found));
+	TRY(SYS(statx, level->directory.fd, "", AT_EMPTY_PATH, STATX_CTIME, &found));
 	return found.stx_ctime.tv_sec == level->changed.tv_sec && found.stx_ctime.tv_nsec == level->changed.tv_nsec ? 0 : -EAGAIN;
 }
 
@@ -259,31 +220,31 @@ static int list_all(int fd)
 
 	while (result >= 0 && depth >= 0) {
 		struct level *level = &levels[depth];
-		struct directory_entry *entry = next_entry(level, &result);
+		struct directory_entry *entry = next_entry(&level->directory, &result);
 
 		if (entry == NULL) {
 			if (result >= 0)
 				result = check_unchanged(level);
 			if (result < 0)
 				break;
-			close_fd(&level->fd);
+			close_fd(&level->directory.fd);
 			depth--;
 			continue;
 		}
 		if (entry->type != ENTRY_DIRECTORY)
 			continue;
 		if (depth + 1 == LEVELS) {
-			result = -ELOOP;
+			result = -ENAMETOOLONG;
 			break;
 		}
-		levels[depth + 1].fd = -1;
-		result = enter(depth + 1, level->fd, entry->name);
+		levels[depth + 1].directory.fd = -1;
+		result = enter(depth + 1, level->directory.fd, entry->name);
 		/* A directory that could not be listed is closed below. */
 		if (result != 0)
 			depth++;
 	}
 	for (; depth >= 0; depth--)
-		close_fd(&levels[depth].fd);
+		close_fd(&levels[depth].directory.fd);
 	return result < 0 ? result : 0;
 }
 
@@ -295,7 +256,7 @@ int op_list_tree(const struct op_list_tree *op)
 
 	TRY(fd);
 	survey_begin();
-	levels[0].fd = -1;
+	levels[0].directory.fd = -1;
 	result = list_all(fd);
 	TRY(SYS(fchdir, outer));
 	return result < 0 ? result : survey_flush();

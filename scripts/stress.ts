@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { makeRootfs } from "../test/support/rootfs.ts";
 import { makeRandom } from "./stress/calls.ts";
-import { runCycles, runParallel, type Outcome, type Stage } from "./stress/lives.ts";
+import { runCycles, runParallel, waitForEnd, type Outcome, type Stage } from "./stress/lives.ts";
 import { cgroupTops, findLeaks, measureMachine, processesOf, type Mark } from "./stress/machine.ts";
 
 interface Wish {
@@ -88,8 +88,11 @@ async function part(title: string, stage: Stage, run: () => Promise<Outcome>): P
   const { lives, kills, failures } = await run();
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   // Cgroups of the dead go when the kernel has reaped them.
-  for (let tries = 0; tries < 40 && processesOf(stage.mark).length > 0; tries++) await Bun.sleep(50);
-  const after = measure();
+  await waitForEnd(stage.mark);
+  let after = measure();
+  // The kernel takes apart what is not used any more in its own time: only what stays is a leak.
+  const patience = performance.now() + 30_000;
+  for (; findLeaks(before, after, lives).length > 0 && performance.now() < patience; after = measure()) await Bun.sleep(500);
   const leaks = findLeaks(before, after, lives);
   console.log(`${title}: ${lives} containers, ${kills} kills, ${seconds} s; ${failures.length} failures, ${leaks.length} kinds of leaks`);
   for (const { id, why, calls } of failures.slice(0, shown))

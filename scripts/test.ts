@@ -19,6 +19,7 @@ async function runAll(stages: readonly Stage[]): Promise<StageResult[]> {
     const result = await runStage(stage);
     console.log(describe(stage, result));
     if (result.counts.failed > 0) console.log(`${result.output.trimEnd()}\n`);
+    for (const line of result.unsteady) console.log(`       unsteady: ${line}`);
     for (const reason of result.skipReasons) console.log(`       skipped: ${reason}`);
     results.push(result);
   }
@@ -35,6 +36,7 @@ if ((loadavg()[0] ?? 0) > 8) console.log("note: this machine is busy, times say 
 const results = await runAll(stages);
 const total = (kind: "passed" | "failed" | "skipped"): number => results.reduce((sum, result) => sum + result.counts[kind], 0);
 const skipped = total("skipped");
+for (const line of results.flatMap(({ unsteady }) => unsteady)) console.log(`unsteady: ${line}`);
 console.log(`${total("passed")} passed, ${total("failed")} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
 // Not by exitCode: a process that a stage left behind may hold a pipe of ours open, and would be waited for.
 process.exit(total("failed") > 0 ? 1 : 0);

@@ -15,9 +15,10 @@ import { unknownCgroupFiles } from "#runtime/cgroup-facts.ts";
 import type { HostFacts } from "#runtime/facts.ts";
 import { rootUserFacts } from "#runtime/user-facts.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
+import { patient } from "./support/slowness.ts";
 
 // A busy machine.
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 

@@ -1,6 +1,7 @@
 /** Writes `docs/runtime-cli.md` from the tables of the `gantry-runtime` command line, so that it tells of every command and option. */
 import type { CommandShape, OptionSpec } from "../../src/cli/command.ts";
 import { usage } from "../../src/cli/help.ts";
+import { ignoredAnnotations, obeyedAnnotations, refusedAnnotations } from "../../src/runtime/compile/annotations.ts";
 
 const program = "gantry-runtime";
 
@@ -33,9 +34,25 @@ not found in $PATH" and "no such file or directory".
 
 Errors go to standard error as \`gantry-runtime: SENTENCE\`, and with \`--log FILE\` to that file too, a line each. With \`--log-format json\` the
 lines are objects with \`level\`, \`msg\` and \`time\`, of which containerd shows the last. Warnings are in the log file, and on standard error
-from \`--log-level warning\` on. The words that engines look for are runc's: "does not exist", "container not running", "no such process".
+from \`--log-level warning\` on; a failure at a container's end, such as that of a poststop hook, is a warning that is always on both. The words that engines look for are runc's: "does not exist", "container not running", "no such process".
 
 `;
+
+/** What becomes of annotations that have a meaning to some runtime. */
+function annotationTable(): string {
+  const row =
+    (what: (text: string) => string) =>
+    ([name, text]: readonly [string, string]): string =>
+      `| \`${name}${name.endsWith(".") ? "*" : ""}\` | ${what(text)} |\n`;
+  return [
+    "## Annotations\n\nThese of crun's and others' have a meaning; all others are only told to hooks and by `state`.\n\n",
+    "| annotation | what is done |\n| --- | --- |\n",
+    ...Object.entries(obeyedAnnotations).map(row((text) => text)),
+    ...Object.entries(refusedAnnotations).map(row((text) => `refused: ${text}`)),
+    ...Object.entries(ignoredAnnotations).map(row((text) => `without effect, which is warned of: ${text}`)),
+    "\n",
+  ].join("");
+}
 
 const ending = `## Environment
 
@@ -77,8 +94,8 @@ An image of \`checkpoint\` is what criu writes, with \`descriptors.json\`: an ar
 | \`update\` with \`--resources\` and other options | both hold, the options on top | runc ignores the options |
 | \`kill --all\` for a container without a pid namespace | every process of its cgroup, which is frozen meanwhile | the same |
 | \`delete --force\` of a container that is not there | succeeds | the same |
-| \`--regex\`, \`exec --cgroup\`, \`create --config\`, \`mounts\` | not there | crun's, or new in runc |
-| \`--pidfd-socket\`, \`--no-subreaper\`, \`--kernel-memory\` | accepted, without effect | runc has them, the last without effect too |
+| \`--regex\`, \`mounts\`, \`--log journald:ID\` | not there | crun's |
+| \`--no-subreaper\`, \`--kernel-memory\` | accepted, without effect | runc has them, the last without effect too |
 | \`checkpoint\` of a container whose input or output is a file of the host | works; \`restore\` has to be given files of the same size, which criu insists on | refused by criu |
 | exit code of \`exec\` when it failed itself | 1 | runc 255, crun 1 |
 | hooks at \`restore\` | \`prestart\` and \`createRuntime\`, as in runc | crun runs none |
@@ -100,6 +117,7 @@ export function generateRuntimeCli(commands: readonly CommandShape[], globalOpti
     ...commands.map(({ name, summary }) => `| [\`${name}\`](#${name}) | ${cell(summary)} |\n`),
     "\nEvery command takes `--help` (`-h`) as well.\n\n",
     ...commands.map(section),
+    annotationTable(),
     ending,
   ].join("");
 }

@@ -95,7 +95,7 @@ export async function runCycles(stage: Stage, count: number, note: (done: number
 
 /** A killed process may take a moment, and until then `delete` is right to refuse. */
 async function deleteWhenEnded(life: Life): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (const end = performance.now() + 20_000; performance.now() < end;) {
     const { code } = await life.call(["delete", life.id]);
     if (code === 0) return;
     life.calls.pop();
@@ -130,9 +130,15 @@ export async function runParallel(
   return { lives, kills, failures: [...failures, ...(await findSurvivors(stage, remembered))] };
 }
 
-/** Processes of containers that were deleted, with the calls of their lives. What dies by itself within two seconds is none. */
+/** Waits until no process of ours is there, for at most ten seconds. */
+export async function waitForEnd(mark: Mark): Promise<void> {
+  const end = performance.now() + 10_000;
+  while (processesOf(mark).length > 0 && performance.now() < end) await Bun.sleep(50);
+}
+
+/** Processes of containers that were deleted, with the calls of their lives. What dies by itself within ten seconds is none. */
 async function findSurvivors({ mark }: Stage, lives: readonly Life[]): Promise<Failure[]> {
-  for (let tries = 0; tries < 40 && processesOf(mark).length > 0; tries++) await Bun.sleep(50);
+  await waitForEnd(mark);
   return survivorsOf(mark).flatMap(({ id, what }) => {
     const life = lives.find((one) => one.id === id);
     return life === undefined ? [] : [life.failure(`a process is left: ${what}`)];

@@ -1,8 +1,10 @@
 /** The list of stages, cheapest first: a fault is reported by the fastest stage that can see it. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { patient } from "../../test/support/slowness.ts";
 import type { Stage } from "./stage.ts";
 
+const root = new URL("../..", import.meta.url).pathname;
 const minuteMs = 60_000;
 const rootless = process.getuid?.() === 0 ? undefined : "these tests make namespaces, mounts and cgroups as root; run them with sudo";
 
@@ -13,15 +15,24 @@ function check(name: string, ...command: string[]): Stage {
 }
 
 function bunTest(shape: Shape, ...paths: string[]): Stage {
-  const present = paths.filter((path) => existsSync(new URL(`../../${path}`, import.meta.url)));
+  const present = paths.filter((path) => existsSync(join(root, path)));
   // Without a path bun would run every test there is; with one that does not exist it runs none, and the stage fails.
   const wanted = present.length > 0 ? present : paths;
+  const command = ["bun", "test", "--only-failures", `--timeout=${patient(2 * minuteMs)}`];
   return {
     ...shape,
     limitMs: patient(shape.limitMs ?? 8 * minuteMs),
     counting: "bun",
-    command: ["bun", "test", "--only-failures", `--timeout=${patient(minuteMs)}`, ...wanted.map((path) => `./${path}`)],
+    command: [...command, ...wanted.map((path) => `./${path}`)],
   };
+}
+
+/** Tests that drive other people's programs: a file that fails is run once more, alone. */
+function withPeers(shape: Shape, folder: string): Stage {
+  const stage = bunTest(shape, folder);
+  const names = existsSync(join(root, folder)) ? readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }) : [];
+  const files = names.filter((name) => name.endsWith(".test.ts")).map((name) => join(folder, name));
+  return { ...stage, alone: stage.command.slice(0, -1), files };
 }
 
 function allStages(): Stage[] {
@@ -35,9 +46,9 @@ function allStages(): Stage[] {
     bunTest({ name: "house", suite: "fast" }, "test/house/"),
     bunTest({ name: "unit", suite: "fast" }, "src/", "scripts/", "test/contract/", "test/golden.test.ts", "test/config-fuzz.test.ts"),
     check("executor", "sh", "scripts/check-executor.sh"),
-    bunTest({ name: "root", suite: "fast", ...needsRoot }, "test/root/"),
-    bunTest({ name: "acceptance", suite: "slow", limitMs: 12 * minuteMs, ...needsRoot }, "test/acceptance/"),
-    bunTest({ name: "interop", suite: "slow", ...needsRoot }, "test/interop/"),
+    withPeers({ name: "root", suite: "fast", limitMs: 12 * minuteMs, ...needsRoot }, "test/root/"),
+    withPeers({ name: "acceptance", suite: "slow", limitMs: 12 * minuteMs, ...needsRoot }, "test/acceptance/"),
+    withPeers({ name: "interop", suite: "slow", ...needsRoot }, "test/interop/"),
     {
       name: "stress",
       suite: "slow",

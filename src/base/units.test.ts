@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { formatBinarySize, formatRoughDuration, formatSize, parseCpuNanos, parseDurationNanos, parseSize } from "./units.ts";
+import { formatRoughDuration, formatSize, parseDurationNanos, parseSize } from "./units.ts";
 
 test("parseSize() takes powers of 1024", () => {
   expect(parseSize("64m", "x")).toBe(64 << 20);
@@ -23,10 +23,6 @@ test("formatSize() shows three digits and powers of 1000", () => {
   expect([0, 999, 1000, 63_359_255, 1_500_000_000].map(formatSize)).toEqual(["0B", "999B", "1kB", "63.4MB", "1.5GB"]);
 });
 
-test("formatBinarySize() shows four digits and powers of 1024", () => {
-  expect([0, 1023, 8_000_000, 2 ** 30].map(formatBinarySize)).toEqual(["0B", "1023B", "7.629MiB", "1GiB"]);
-});
-
 test("parseDurationNanos() reads Go's notation", () => {
   expect(parseDurationNanos("1m30s", "x")).toBe(90e9);
   expect(parseDurationNanos("1.5h", "x")).toBe(5400e9);
@@ -34,11 +30,6 @@ test("parseDurationNanos() reads Go's notation", () => {
   expect(parseDurationNanos("0", "x")).toBe(0);
   for (const text of ["", "5", "s", "1m 2s", "-1s", "1m2", "1d"])
     expect(() => parseDurationNanos(text, "--interval")).toThrow("it is not a duration");
-});
-
-test("parseCpuNanos() counts billionths", () => {
-  expect(parseCpuNanos("1.5", "x")).toBe(1.5e9);
-  expect(() => parseCpuNanos("-1", "--cpus")).toThrow('cannot use --cpus "-1"');
 });
 
 test("formatRoughDuration() speaks as docker's listings do", () => {

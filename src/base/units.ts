@@ -20,27 +20,17 @@ export function parseSize(text: string, subject: string): number {
 }
 
 const decimalUnits = ["B", "kB", "MB", "GB", "TB", "PB"];
-const binaryUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
 /** A size in powers of 1000 with three significant digits, as image and disk sizes are shown: `63.4MB`. */
 export function formatSize(sizeBytes: number): string {
-  return formatPower(sizeBytes, { base: 1000, units: decimalUnits, digits: 3 });
-}
-
-/** A size in powers of 1024 with four significant digits, as memory sizes are shown: `7.629MiB`. */
-export function formatBinarySize(sizeBytes: number): string {
-  return formatPower(sizeBytes, { base: 1024, units: binaryUnits, digits: 4 });
-}
-
-function formatPower(sizeBytes: number, style: { base: number; units: readonly string[]; digits: number }): string {
   let power = 0;
   let rest = sizeBytes;
-  while (rest >= style.base && power < style.units.length - 1) {
-    rest /= style.base;
+  while (rest >= 1000 && power < decimalUnits.length - 1) {
+    rest /= 1000;
     power++;
   }
   // Number() drops the zeros and the exponent that toPrecision writes.
-  return `${Number(rest.toPrecision(style.digits))}${style.units[power] ?? ""}`;
+  return `${Number(rest.toPrecision(3))}${decimalUnits[power] ?? ""}`;
 }
 
 const durationPart = /([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)/gy;
@@ -64,14 +54,6 @@ export function parseDurationNanos(text: string, subject: string): number {
     throw new CodedError("invalid-argument", `cannot use ${subject} "${text}": it is not a duration such as 30s or 1m30s`);
   }
   return Math.round(nanos);
-}
-
-/** A number of CPUs such as `1.5` as billionths of a CPU. @throws CodedError `invalid-argument` */
-export function parseCpuNanos(text: string, subject: string): number {
-  const nanos = /^[0-9]+(?:\.[0-9]{1,9})?$/.test(text) ? Math.round(Number(text) * 1e9) : Number.NaN;
-  if (!Number.isSafeInteger(nanos))
-    throw new CodedError("invalid-argument", `cannot use ${subject} "${text}": it is not a number of CPUs such as 1.5`);
-  return nanos;
 }
 
 const ages: readonly (readonly [limitSeconds: number, unitSeconds: number, name: string])[] = [

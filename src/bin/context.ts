@@ -1,8 +1,7 @@
 /** What the commands of `gantry` get of this process: files, environment, signals, the engine at its root. */
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { CodedError } from "#base/errors.ts";
+import { CodedError, inaccessible } from "#base/errors.ts";
 import type { CliContext } from "#cli/context.ts";
 import type { Output } from "#cli/output.ts";
 import { openEngine } from "#engine/local-engine.ts";
@@ -10,23 +9,24 @@ import type { Engine } from "#engine/engine.ts";
 import type { Snapshotter } from "#engine/place.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeTextAtomic } from "#sys/small-files.ts";
-import { networkUser } from "#sys/network.ts";
 import { isTerminal, writeStandard } from "#sys/standard-streams.ts";
-import { readSecret } from "./read-secret.ts";
 import { onSignal } from "./signals.ts";
 import { spawnWithBun } from "./spawn-bun.ts";
-import { explainBundle } from "./explain-bundle.ts";
 
-/** The context for one command line; `root` is what it says of `--root`. */
+/**
+ * The context for one command line; `root` is what it says of `--root`.
+ *
+ * What most commands do not need is loaded on use, here and below: every module that is loaded for nothing costs each command its time.
+ */
 export function makeContext(root: string | undefined, output: Output, executable: string): CliContext {
   let engine: Engine | undefined;
   return {
     output,
     engine: () => {
       engine ??= openEngine({
-        root: resolve(root ?? process.env["GANTRY_ROOT"] ?? defaultRoot()),
+        root: resolve(root ?? givenRoot() ?? defaultRoot()),
         executor: { spawn: spawnWithBun, executable },
-        registries: networkUser(),
+        registries: { environment: process.env, userId: process.getuid?.() ?? 0 },
         ...forcedSnapshotter(),
       });
       return engine;
@@ -43,17 +43,23 @@ export function makeContext(root: string | undefined, output: Output, executable
       return Promise.reject(new CodedError("unavailable", "cannot write to standard output: nobody reads it any more"));
     },
     isOutputTerminal: () => isTerminal(1),
-    readSecret,
+    readSecret: async (prompt) => (await import("./read-secret.ts")).readSecret(prompt),
     isInputTerminal: () => isTerminal(0),
     onSignal,
     isBundle: (path) => path.includes("/") && existsSync(join(path, "config.json")),
-    explainBundle: (bundle) => Promise.resolve(explainBundle(realpathSync(bundle))),
+    explainBundle: async (bundle) => (await import("./explain-bundle.ts")).explainBundle(realpathSync(bundle)),
   };
+}
+
+/** An empty variable is one that was not set: taken for a path, it would be the current directory. */
+function givenRoot(): string | undefined {
+  const root = process.env["GANTRY_ROOT"];
+  return root === "" ? undefined : root;
 }
 
 function defaultRoot(): string {
   if (process.getuid?.() === 0) return "/var/lib/gantry";
-  return join(process.env["XDG_DATA_HOME"] ?? join(homedir(), ".local", "share"), "gantry");
+  return join(process.env["XDG_DATA_HOME"] || join(process.getBuiltinModule("node:os").homedir(), ".local", "share"), "gantry");
 }
 
 function forcedSnapshotter(): { snapshotter?: Snapshotter } {
@@ -68,6 +74,6 @@ function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new CodedError("not-found", `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw inaccessible(`read ${path}`, cause);
   }
 }

@@ -1,7 +1,7 @@
 /** The program of an OCI bundle, as `gantry-runtime run` would run it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CodedError } from "#base/errors.ts";
+import { CodedError, inaccessible } from "#base/errors.ts";
 import type { BundleConfig } from "#cli/oci/context.ts";
 import { parseJsonKeepingDigits } from "#base/json.ts";
 import type { Program } from "#program/encode.ts";
@@ -9,14 +9,13 @@ import { compileContainer } from "#runtime/compile/compile.ts";
 import { readHostFacts } from "#runtime/facts.ts";
 import { parseRuntimeConfig } from "#spec/runtime-config.ts";
 
-/** Reads config.json of the bundle directory `bundle`. @throws CodedError `not-found`, `invalid-spec` */
-export function readBundleConfig(bundle: string): BundleConfig {
-  const path = join(bundle, "config.json");
+/** Reads config.json of the bundle directory `bundle`, or another file. @throws CodedError `not-found`, `invalid-spec` */
+export function readBundleConfig(bundle: string, path: string = join(bundle, "config.json")): BundleConfig {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
   } catch (cause) {
-    throw new CodedError("not-found", `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw inaccessible(`read ${path}`, cause);
   }
   try {
     return { config: parseRuntimeConfig(parseJsonKeepingDigits(bytes.toString())), text: bytes.toString("latin1") };

@@ -6,7 +6,7 @@ const version = "0.1.0";
 
 /** The executor lies beside the executable; links to the executable are followed. */
 function executorPath(): string {
-  return process.env["GANTRY_EXECUTOR"] ?? join(dirname(realpathSync(process.execPath)), "gantry-executor");
+  return process.env["GANTRY_EXECUTOR"] || join(dirname(realpathSync(process.execPath)), "gantry-executor");
 }
 
 async function main(): Promise<number> {

@@ -1,7 +1,7 @@
 /** Wires the `gantry-runtime` command to this process, which the executor started and whose program it waits for (executor/front.c). */
 import { appendFileSync, closeSync, readFileSync, realpathSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
-import { CodedError, isSystemError } from "#base/errors.ts";
+import { inaccessible, isSystemError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
 import { encodeProgram } from "#program/encode.ts";
 import { nowMs } from "#sys/clock.ts";
@@ -52,8 +52,8 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
       return defaultRoot();
     },
   });
-  // After a failure there is nobody who waits: the executor has become this process.
-  if (words[0] === "__failed") return exitCode;
+  // After a failure there is nobody who waits for a program: the executor has become this process, or waits for its end.
+  if (words[0] === "__failed" || words[0] === "__warned") return exitCode;
   if (!delivered) {
     deliver(
       encodeProgram({ main: [{ op: { op: "exit", code: exitCode }, origin: "default: nothing is to be run" }], cleanup: [], children: [] }),
@@ -68,6 +68,6 @@ function read<Value>(verb: string, path: string, access: () => Value): Value {
   try {
     return access();
   } catch (cause) {
-    throw new CodedError("not-found", `cannot ${verb} ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw inaccessible(`${verb} ${path}`, cause);
   }
 }

@@ -1,5 +1,5 @@
 /** The `gantry` command: picks the command, and turns errors into one line and an exit code. */
-import { CodedError, isSystemError } from "#base/errors.ts";
+import { CodedError, describeSystemError, isSystemError } from "#base/errors.ts";
 import { checkOperands, parseArguments, UsageError } from "./arguments.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf } from "./command.ts";
 import type { CliContext } from "./context.ts";
@@ -10,7 +10,7 @@ import { commandNames, findCommand, loadCommands } from "./registry.ts";
 
 const globalOptions: readonly OptionSpec[] = [
   { name: "root", value: "DIR", help: "where all state is kept (or GANTRY_ROOT)" },
-  { name: "help", help: "print help" },
+  { name: "help", short: "h", help: "print help" },
   { name: "version", short: "V", help: "print the version" },
 ];
 
@@ -34,7 +34,7 @@ export async function runGantry(words: readonly string[], program: GantryProgram
     if (words[0] === "__complete") return await printCandidates(words.slice(1), program);
     const global = parseArguments(words, { options: globalOptions, stopAtOperand: true });
     const [name, ...rest] = global.operands;
-    if (global.switches.has("version")) {
+    if (global.switches.has("version") || name === "version") {
       output.write(`gantry ${program.version}\n`);
       return 0;
     }
@@ -51,7 +51,9 @@ export async function runGantry(words: readonly string[], program: GantryProgram
 }
 
 function rootOf(global: ParsedArguments, parsed: ParsedArguments): string | undefined {
-  return valueOf(parsed, "root") ?? valueOf(global, "root");
+  const root = valueOf(parsed, "root") ?? valueOf(global, "root");
+  if (root === "") throw new UsageError("option --root is empty");
+  return root;
 }
 
 async function printHelp(name: string | undefined, output: Output): Promise<number> {
@@ -84,13 +86,19 @@ function report(error: unknown, command: Command<CliContext> | undefined, output
     return isRun ? ownFailure : 1;
   }
   if (isSystemError(error)) {
-    // The system's own words name the call and the path; a stack would only hide them.
-    const hint = error.code === "EACCES" || error.code === "EPERM" ? " (are you root, or is --root another user's?)" : "";
-    output.writeError(`gantry: ${printable(error.message)}${hint}\n`);
+    output.writeError(`gantry: ${printable(describeSystemError(error))}${hintFor(error.code)}\n`);
     return isRun ? ownFailure : 1;
   }
-  output.writeError(`gantry: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  output.writeError(`gantry: internal error: ${trace.split("\n").map(printable).join("\n")}\n`);
   return isRun ? ownFailure : 1;
+}
+
+/** What helps against an error of the system. */
+function hintFor(code: string | undefined): string {
+  if (code === "EACCES" || code === "EPERM") return "; are you root, or is --root another user's?";
+  if (code === "ENOSPC" || code === "EDQUOT") return "; gantry prune frees what nothing needs";
+  return "";
 }
 
 /** `--root` on a command line that is still being typed. */

@@ -32,7 +32,9 @@ export function formatCommandHelp(help: ProgramHelp, command: CommandShape): str
   const lines = [`${command.summary}.`, "", `Usage: ${usage(help.program, command)}`];
   if (command.description !== undefined) lines.push("", command.description);
   if (command.options.length > 0) lines.push("", "Options:", ...columns(command.options.map(optionRow)));
-  lines.push("", "Global options:", ...columns(help.options.map(optionRow)));
+  const taken = new Set(command.options.map(({ short }) => short));
+  const global = help.options.map((option) => (taken.has(option.short) ? withoutLetter(option) : option));
+  lines.push("", "Global options:", ...columns(global.map(optionRow)));
   if (command.examples !== undefined) lines.push("", "Examples:", ...command.examples.map((example) => `  ${example}`));
   return `${lines.join("\n")}\n`;
 }
@@ -40,6 +42,12 @@ export function formatCommandHelp(help: ProgramHelp, command: CommandShape): str
 /** The usage line of a command. */
 export function usage(program: string, command: CommandShape): string {
   return [program, command.name, command.options.length > 0 ? "[OPTION...]" : "", command.operands].filter((part) => part !== "").join(" ");
+}
+
+/** An option whose letter is the command's own. */
+function withoutLetter(option: OptionSpec): OptionSpec {
+  const { short: _short, ...others } = option;
+  return others;
 }
 
 function optionRow(option: OptionSpec): [string, string] {

@@ -1,5 +1,6 @@
 /** How results are shown: tables for people, JSON for programs. */
 import { printableJson, replaceControls } from "#base/control-characters.ts";
+import { formatRoughDuration } from "#base/units.ts";
 
 /** Where a command writes. */
 export interface Output {
@@ -39,21 +40,7 @@ export function formatJsonLine(value: unknown): string {
   return `${printableJson(JSON.stringify(value))}\n`;
 }
 
-/** How long ago `then` was, in words: "5 minutes". Both in ms since 1970. */
+/** How long ago `thenMs` was, as docker's listings say it: `5 minutes ago`. Both in ms since 1970. */
 export function formatAge(thenMs: number, nowMs: number): string {
-  const seconds = Math.max(0, Math.floor((nowMs - thenMs) / 1000));
-  const steps: readonly (readonly [number, string])[] = [
-    [60, "second"],
-    [3600, "minute"],
-    [86_400, "hour"],
-    [86_400 * 14, "day"],
-    [86_400 * 60, "week"],
-    [86_400 * 730, "month"],
-    [Number.POSITIVE_INFINITY, "year"],
-  ];
-  const sizes = [1, 60, 3600, 86_400, 86_400 * 7, 86_400 * 30, 86_400 * 365];
-  const index = steps.findIndex(([limit]) => seconds < limit);
-  const count = Math.floor(seconds / (sizes[index] ?? 1));
-  const unit = steps[index]?.[1] ?? "year";
-  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+  return `${formatRoughDuration(Math.max(0, nowMs - thenMs))} ago`;
 }

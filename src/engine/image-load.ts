@@ -5,7 +5,7 @@ import { openImageSource } from "#image/source/open.ts";
 import { verifyLayout } from "#image/verify.ts";
 import { parsePlatform } from "#spec/platform.ts";
 import { pathExists } from "#sys/small-files.ts";
-import type { ImageSummary, LoadRequest } from "./engine.ts";
+import type { ImageSummary, LoadRequest } from "./requests.ts";
 import { collectUnused } from "./image-removal.ts";
 import { namesOf, summarize, unpack } from "./images.ts";
 import type { Place, Snapshotter } from "./place.ts";
@@ -62,7 +62,7 @@ export async function verify(place: Place): Promise<string[]> {
   return [
     ...problems,
     ...incomplete.map((chainId) => `layer ${chainId} is incomplete`),
-    ...place.leftBehind().map((path) => `${path} was left behind by a process that is gone`),
+    ...place.leftBehind().map((path) => `${path} was left behind by a process that is gone (gantry prune removes it)`),
     ...place.danglingNames().map((name) => `the name ${name} points at no container`),
   ];
 }

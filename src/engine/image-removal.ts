@@ -1,6 +1,6 @@
 /** Images removed, one by one or all that nobody uses, with the blobs and unpacked layers that nothing else needs. */
 import { join } from "node:path";
-import { CodedError } from "#base/errors.ts";
+import { CodedError, isErrno } from "#base/errors.ts";
 import { parseJson } from "#base/json.ts";
 import { getEntry } from "#image/images.ts";
 import { isContainerImage, readDocument, readImage } from "#image/image.ts";
@@ -12,7 +12,7 @@ import type { Descriptor } from "#spec/image.ts";
 import { listDirectory, readTextIfThere } from "#sys/small-files.ts";
 import { readContainers } from "./containers/list.ts";
 import type { Container } from "./containers/record.ts";
-import type { PrunedImages, PruneRequest, RemovedImage } from "./engine.ts";
+import type { PrunedImages, PruneRequest, RemovedImage } from "./requests.ts";
 import type { Place } from "./place.ts";
 import { discardLayer, layerDirectory, listLayers } from "./rootfs/layers.ts";
 
@@ -22,13 +22,18 @@ export async function remove(place: Place, reference: string, options: { readonl
   const layout = await place.layout();
   const containers = readContainers(place.paths);
   if (!options.force) await requireUnused(layout, reference, containers);
-  let layers: readonly string[] = [];
-  const removal = await removeImage(layout, reference, {
-    force: options.force,
-    keep: containers.map(manifestOf),
-    also: async () => {
-      layers = await discardUnusedLayers(place, layout);
-    },
+  const layers: string[] = [];
+  const removing = (): ReturnType<typeof removeImage> =>
+    removeImage(layout, reference, {
+      force: options.force,
+      keep: containers.map(manifestOf),
+      also: async () => {
+        layers.push(...(await discardUnusedLayers(place, layout)));
+      },
+    });
+  const removal = await orMakeRoom(removing, async () => {
+    const { descriptor, names } = await getEntry(layout, reference);
+    if (names.length <= 1 || options.force) layers.push(...(await discardLayersOf(place, layout, [descriptor])));
   });
   await place.sweep();
   return { untagged: removal.untagged, deleted: [...(removal.removed === undefined ? [] : [removal.removed]), ...layers] };
@@ -56,9 +61,42 @@ export async function prune(place: Place, { all, isDryRun }: PruneRequest): Prom
   const isIdle = listDirectory(join(layout.path, "tmp")).length === 0 && place.leftBehind().length === 0;
   const isNothing = planned.images.length === 0 && planned.blobs === 0 && planned.layers.length === 0;
   if (isDryRun || (isNothing && isIdle)) return planned;
-  const pruned = await pruneOnce(place, layout, { all, isDryRun: false });
+  const pruned = await orMakeRoom(
+    () => pruneOnce(place, layout, { all, isDryRun: false }),
+    async () => void (await discardLayersOf(place, layout, planned.images)),
+  );
   await place.sweep();
   return pruned;
+}
+
+/**
+ * Runs `work`; when the disk is full, once more after `makeRoom`. Names are taken by writing a new index, which needs room itself: of all things
+ * removing must work where there is none. Unpacked layers can go first, because they can be made again.
+ */
+async function orMakeRoom<T>(work: () => Promise<T>, makeRoom: () => Promise<void>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const isFull = isErrno(error, "ENOSPC") || isErrno(error, "EDQUOT") || (error instanceof CodedError && error.code === "exhausted");
+    if (!isFull) throw error;
+    await makeRoom().catch(() => undefined);
+    return await work();
+  }
+}
+
+/** The unpacked layers go that nothing needs once the images with these manifests or indexes are gone. */
+async function discardLayersOf(place: Place, layout: ImageLayout, going: readonly { readonly digest: string }[]): Promise<string[]> {
+  const digests = new Set(going.map(({ digest }) => digest));
+  return await place.withLock(async () => {
+    const { manifests } = await layout.readIndex();
+    const unused = await findUnusedLayers(
+      place,
+      layout,
+      manifests.filter(({ digest }) => !digests.has(digest)),
+    );
+    await discardLayers(place, unused);
+    return unused;
+  });
 }
 
 async function pruneOnce(place: Place, layout: ImageLayout, { all, isDryRun }: PruneRequest): Promise<PrunedImages> {
@@ -111,7 +149,7 @@ async function discardLayers(place: Place, unused: readonly string[]): Promise<v
 /** None while somebody is at work, or while what a damaged image needs is unknown. */
 async function findUnusedLayers(place: Place, layout: ImageLayout, entries: readonly Descriptor[]): Promise<string[]> {
   const present = listLayers(place.paths.layers);
-  if (present.length === 0 || (await layout.listLeaseHolders()).length > 0) return [];
+  if (present.length === 0 || layout.listLeaseHolders().length > 0) return [];
   const used = await findUsedLayers(layout, entries).catch((error: unknown) => {
     if (error instanceof CodedError) return undefined;
     throw error;

@@ -1,16 +1,14 @@
 /** Images on this machine: listed, found, and their layers unpacked. */
-import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { blobPath } from "#image/blob/directory.ts";
 import type { Image } from "#image/image.ts";
 import { getImage, listImages, type StoredImage, type StoredOther } from "#image/images.ts";
 import type { ImageLayout } from "#image/layout.ts";
 import { formatPlatform } from "#spec/platform.ts";
-import type { ImageSummary, LoadRequest } from "./engine.ts";
+import type { ImageSummary, LoadRequest } from "./requests.ts";
 import type { Place } from "./place.ts";
-import { layerDirectory, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
+import { isUnpackedFrom, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
 import { readFileChunks } from "#sys/fs.ts";
-import { pathExists } from "#sys/small-files.ts";
 
 /** Most bytes of one unpacked layer unless told otherwise: more than any real layer, less than would fill most disks by accident. */
 export const defaultMaxLayerBytes = 256 * 2 ** 30;
@@ -31,7 +29,7 @@ export async function unpackLayers(
   stack: readonly LayerSource[],
   request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">,
 ): Promise<void> {
-  if (stack.every(({ chainId }) => isLayerThere(place, chainId))) return;
+  if (stack.every((layer) => isUnpackedFrom(place.paths.layers, layer))) return;
   const temporary = place.makeTemporary();
   try {
     await unpackStack(stack, { layers: place.paths.layers, temporary }, unpackOptions(place, request));
@@ -42,11 +40,9 @@ export async function unpackLayers(
 
 /** Whether all layers of `image` are unpacked. */
 export function isUnpacked(place: Place, image: Image): boolean {
-  return image.chainIds.every((chainId) => isLayerThere(place, chainId));
-}
-
-function isLayerThere(place: Place, chainId: string): boolean {
-  return pathExists(join(layerDirectory(place.paths.layers, chainId), "layer.json"));
+  return image.manifest.layers.every((descriptor, index) =>
+    isUnpackedFrom(place.paths.layers, { chainId: image.chainIds[index] ?? "", descriptor }),
+  );
 }
 
 /** Limits and ports of unpacking for a request. */

@@ -15,6 +15,8 @@ export function openEngine(options: PlaceOptions): Engine {
     pushImage: async (request) => (await import("./registry/push.ts")).push(place, place.registries, request),
     logIn: async (request) => (await import("./registry/login.ts")).logIn(place.registries, request),
     logOut: async (registry) => (await import("./registry/login.ts")).logOut(place.registries, registry),
+    listTags: async (request) => (await import("./registry/remote.ts")).listTags(place.registries, request),
+    deleteRemote: async (request) => (await import("./registry/remote.ts")).deleteRemote(place.registries, request),
     listImages: (options) => images.list(place, options),
     inspectImage: async (reference) => (await import("./image-details.ts")).inspect(place, reference),
     imageHistory: async (reference) => (await import("./image-details.ts")).history(place, reference),

@@ -69,8 +69,22 @@ export function errnoName(errno: number): string {
   return errnos[errno]?.[0] ?? `errno ${errno}`;
 }
 
-/** An errno in words with its name: "no such file or directory (ENOENT)". */
+/** What failures of other programs are counted from: this number and a wait status (executor/hook.c). */
+const statusFailure = 4096;
+
+/** Whether a failure is that of a program which the executor ran, a hook for example. */
+export function isStatus(errno: number): boolean {
+  return errno >= statusFailure;
+}
+
+function describeStatus(status: number): string {
+  const signal = status & 0x7f;
+  return signal === 0 ? `it ended with exit code ${status >> 8}` : `signal ${signal} ended it`;
+}
+
+/** An errno in words with its name: "no such file or directory (ENOENT)"; for a program that was run and failed how it ended. */
 export function describeErrno(errno: number): string {
+  if (isStatus(errno)) return describeStatus(errno - statusFailure);
   const known = errnos[errno];
   return known === undefined ? `errno ${errno}` : `${known[1]} (${known[0]})`;
 }

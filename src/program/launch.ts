@@ -11,7 +11,9 @@
  * so the executables hand in Bun's and the library uses Node's (spawn-node.ts).
  */
 import { closeSync, openSync, writeSync } from "node:fs";
-import { CodedError } from "#base/errors.ts";
+import { basename } from "node:path";
+import { CodedError, isErrno } from "#base/errors.ts";
+import { removeFile } from "#sys/small-files.ts";
 import { OpFailure } from "./failure.ts";
 import { decodeReports, type Report } from "./reports.ts";
 
@@ -59,12 +61,15 @@ export interface LaunchOptions {
   readonly executable: string;
   /** Path to keep the program at; it is written first. The caller removes it. */
   readonly programPath: string;
+  /** Where the disk of `programPath` is full, memory will do: removing must work there above all. Then nothing is at the path. */
+  readonly mayBeElsewhere?: boolean;
   readonly stdio: readonly [StdioTarget, StdioTarget, StdioTarget];
 }
 
 /** Starts the executor on `program`. @throws CodedError `not-found` when the executor is missing. */
 export function launchProgram(program: Uint8Array, options: LaunchOptions): RunningProgram {
-  const programFd = keepProgram(program, options.programPath);
+  const programFd =
+    options.mayBeElsewhere === true ? keepAnywhere(program, options.programPath) : keepProgram(program, options.programPath);
   try {
     const executor = options.spawn(options.executable, { stdio: options.stdio, programFd });
     const command = Buffer.alloc(4);
@@ -82,8 +87,36 @@ export function launchProgram(program: Uint8Array, options: LaunchOptions): Runn
 
 function keepProgram(program: Uint8Array, path: string): number {
   const fd = openSync(path, "wx+", 0o600);
-  for (let written = 0; written < program.length;) written += writeSync(fd, program, written, program.length - written, written);
-  return fd;
+  try {
+    for (let written = 0; written < program.length;) written += writeSync(fd, program, written, program.length - written, written);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    removeFile(path);
+    throw error;
+  }
+}
+
+/** File systems in memory that a Linux machine has. */
+const otherPlaces = ["/run", "/dev/shm", "/tmp"];
+
+function keepAnywhere(program: Uint8Array, path: string): number {
+  try {
+    return keepProgram(program, path);
+  } catch (error) {
+    if (!isErrno(error, "ENOSPC") && !isErrno(error, "EDQUOT")) throw error;
+    for (const place of otherPlaces) {
+      const other = `${place}/gantry-${basename(path)}`;
+      try {
+        const fd = keepProgram(program, other);
+        removeFile(other);
+        return fd;
+      } catch {
+        // The next one, or the first error.
+      }
+    }
+    throw error;
+  }
 }
 
 function outcomeOf(exitCode: number, reports: readonly Report[]): ProgramOutcome {

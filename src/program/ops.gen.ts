@@ -9,6 +9,13 @@ export interface LockOp {
   readonly exclusive: number;
 }
 
+/** flocks the open file of standard descriptor `fd` (0-2), shared or exclusive: the lock is the caller's, who keeps that file open. */
+export interface LockDescriptorOp {
+  readonly op: "lock-descriptor";
+  readonly fd: number;
+  readonly exclusive: number;
+}
+
 /** Closes the descriptor that `lock` keeps. */
 export interface UnlockOp {
   readonly op: "unlock";
@@ -228,6 +235,13 @@ export interface HookOp {
   readonly tail: string;
 }
 
+/** Opens the host file `path`, making it (0600) where it is missing: what the hooks from here on write to descriptor `fd` (1 or 2) is appended to it. */
+export interface HookOutputOp {
+  readonly op: "hook-output";
+  readonly fd: number;
+  readonly path: string;
+}
+
 /** Writes the state of the container whose files are in `directory` to standard output: `head`, pid, status and creation time as JSON members, `tail`. */
 export interface PrintStateOp {
   readonly op: "print-state";
@@ -243,6 +257,13 @@ export interface CreateFileOp {
   readonly path: string;
   readonly mode: number;
   readonly data: Uint8Array;
+}
+
+/** Sends a pidfd of the child over the stream socket at the host path `path`, with the bytes of `message`. */
+export interface SendPidfdOp {
+  readonly op: "send-pidfd";
+  readonly path: string;
+  readonly message: string;
 }
 
 /** Removes the host file `path`; a missing one is success. */
@@ -943,6 +964,7 @@ export interface CompareFilesOp {
 /** Every primitive operation. */
 export type Op =
   | LockOp
+  | LockDescriptorOp
   | UnlockOp
   | NullStdioOp
   | RelayStdioOp
@@ -978,8 +1000,10 @@ export type Op =
   | CheckExecutableOp
   | JoinOp
   | HookOp
+  | HookOutputOp
   | PrintStateOp
   | CreateFileOp
+  | SendPidfdOp
   | RemoveFileOp
   | UnshareOp
   | SetnsOp
@@ -1083,6 +1107,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "lock":
       writer.begin(1);
       writer.text(op.path);
+      writer.u32(op.exclusive);
+      break;
+    case "lock-descriptor":
+      writer.begin(180);
+      writer.u32(op.fd);
       writer.u32(op.exclusive);
       break;
     case "unlock":
@@ -1234,6 +1263,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.text(op.head);
       writer.text(op.tail);
       break;
+    case "hook-output":
+      writer.begin(191);
+      writer.u32(op.fd);
+      writer.text(op.path);
+      break;
     case "print-state":
       writer.begin(101);
       writer.text(op.directory);
@@ -1246,6 +1280,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       writer.text(op.path);
       writer.u32(op.mode);
       writer.bytes(op.data);
+      break;
+    case "send-pidfd":
+      writer.begin(190);
+      writer.text(op.path);
+      writer.text(op.message);
       break;
     case "remove-file":
       writer.begin(103);

@@ -14,6 +14,7 @@ export class RecordWriter {
   #length = 0;
   #recordStart = 0;
   readonly #initialBytes: number;
+  readonly #spare: Buffer[] = [];
   readonly #recordLimitBytes: number;
 
   constructor(options: { initialBytes?: number; recordLimitBytes?: number } = {}) {
@@ -111,9 +112,14 @@ export class RecordWriter {
   /** Hands out what is written so far, which is the caller's from then on, and starts again at 0. */
   take(): Buffer {
     const taken = this.#buffer.subarray(0, this.#length);
-    this.#buffer = Buffer.allocUnsafeSlow(this.#initialBytes);
+    this.#buffer = this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.#initialBytes);
     this.#length = 0;
     return taken;
+  }
+
+  /** Takes back what `take()` has handed out, when nobody looks at it any more: a stream then needs two buffers and no others. */
+  giveBack(taken: Buffer): void {
+    if (taken.buffer.byteLength === this.#initialBytes && this.#spare.length === 0) this.#spare.push(Buffer.from(taken.buffer));
   }
 
   #append(data: Uint8Array): void {

@@ -4,8 +4,8 @@ import { ociRuntimeVersion } from "#spec/oci-version.ts";
 
 const capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
-const mounts: readonly ConfigMount[] = [
-  { destination: "/proc", type: "proc", source: "proc" },
+/** What every container has mounted beside `/proc`: equal to runc's. */
+export const usualMounts: readonly ConfigMount[] = [
   { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
   {
     destination: "/dev/pts",
@@ -35,7 +35,7 @@ export function makeDefaultConfig({ hasOnlyCgroup2 }: { readonly hasOnlyCgroup2:
     },
     root: { path: "rootfs", readonly: true },
     hostname: "gantry",
-    mounts: [...mounts],
+    mounts: [{ destination: "/proc", type: "proc", source: "proc" }, ...usualMounts],
     linux: {
       resources: { devices: [{ allow: false, access: "rwm" }] },
       namespaces: [

@@ -100,6 +100,12 @@ const hints: readonly {
   {
     op: "write",
     errno: "ENOENT",
+    applies: (op) => op.op === "write" && op.path.endsWith("/tasks"),
+    says: "there is no such cgroup",
+  },
+  {
+    op: "write",
+    errno: "ENOENT",
     applies: (op) => op.op === "write" && op.path.includes("/cgroup"),
     says: "this kernel has no such limit, or the controller is not handed down",
   },
@@ -154,6 +160,7 @@ const hints: readonly {
   { op: "terminal", errno: "ENOSPC", says: "the kernel has no pseudo terminal left (/proc/sys/kernel/pty)" },
   { op: "pass-descriptors", errno: "EBADF", says: "the caller has not opened all of them" },
   { op: "open-console", errno: "ECONNREFUSED", says: "nobody listens there" },
+  { op: "send-pidfd", errno: "ECONNREFUSED", says: "nobody listens there" },
   { op: "await-criu", errno: "ECONNRESET", says: "criu ended without an answer" },
   { op: "await-criu", errno: "EPROTO", says: "criu failed" },
   { op: "exec", errno: "ENOEXEC", says: "it is no program for this machine, and a script needs a line that starts with #!" },

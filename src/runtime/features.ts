@@ -5,6 +5,7 @@
  * @see runtime-spec features.md, features-linux.md
  */
 import { ociRuntimeVersion } from "#spec/oci-version.ts";
+import { seccompArchitectures } from "#spec/seccomp.ts";
 import { capabilityNames, cloneFlags } from "./compile/kernel.ts";
 import { knownMountOptions } from "./compile/mount-options.ts";
 
@@ -14,7 +15,6 @@ const known = {
   seccomp: {
     actions: ["ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "NOTIFY", "TRACE", "TRAP"],
     operators: ["EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE"],
-    architectures: ["AARCH64", "ARM", "X32", "X86", "X86_64"],
     flags: ["LOG", "SPEC_ALLOW", "TSYNC", "WAIT_KILLABLE_RECV"],
   },
   memoryPolicy: {
@@ -39,7 +39,7 @@ export function describeFeatures(version: string): object {
         enabled: true,
         actions: withPrefix("SCMP_ACT_", known.seccomp.actions),
         operators: withPrefix("SCMP_CMP_", known.seccomp.operators),
-        archs: withPrefix("SCMP_ARCH_", known.seccomp.architectures),
+        archs: seccompArchitectures.toSorted(),
         knownFlags: flags,
         supportedFlags: flags,
       },
@@ -54,7 +54,7 @@ export function describeFeatures(version: string): object {
       netDevices: { enabled: true },
     },
     annotations: { "org.gantry.version": version },
-    potentiallyUnsafeConfigAnnotations: ["org.criu.config", "org.systemd.property."],
+    potentiallyUnsafeConfigAnnotations: ["org.criu.config", "org.systemd.property.", "run.oci."],
   };
 }
 

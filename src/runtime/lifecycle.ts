@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import type { Program } from "#program/encode.ts";
-import { errnoName } from "#program/failure.ts";
+import { describeErrno, errnoName, isStatus } from "#program/failure.ts";
 import { pathExists } from "#sys/small-files.ts";
 import { byDefault, step } from "./compile/context.ts";
 import { compileKillAll } from "./compile/cgroup/freeze.ts";
@@ -94,6 +94,7 @@ export function describeRequestFailure(
   if (op?.op === "start" && record?.config.process !== undefined) {
     if (name === "EALREADY") return fail("it has been started before");
     if (name === "ESRCH") return fail("container not running: its process has ended");
+    if (isStatus(errno)) return fail(`one of its startContainer hooks failed: ${describeErrno(errno)} (/hooks/startContainer)`);
     // The process failed on its way to the program, of which the last op is all that can go wrong but for hooks.
     const exec = { main: [compileExec(record.config.process)], cleanup: [], children: [] };
     return describeFailure(exec, { opIndex: 0, errno });

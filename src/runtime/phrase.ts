@@ -14,6 +14,7 @@ const infinity = 2n ** 64n - 1n;
 const phrases: Phrases = {
   exit: ({ code }) => `end with exit code ${code}`,
   lock: ({ path, exclusive }) => `lock ${path}${exclusive === 0 ? " (shared)" : ""}`,
+  "lock-descriptor": ({ fd, exclusive }) => `lock the file of ${stdioName(fd)} for the caller${exclusive === 0 ? " (shared)" : ""}`,
   unlock: () => "release the lock",
   "null-stdio": ({ fd }) => `replace ${stdioName(fd)} by /dev/null`,
   "relay-stdio": ({ fd }) => `relay ${stdioName(fd)}`,
@@ -47,8 +48,10 @@ const phrases: Phrases = {
   "check-executable": ({ candidates }) => `check that ${candidates.join(" or ")} can be executed`,
   join: ({ flags }) => `join the container's namespaces: ${namespaceNames(flags)}`,
   hook: ({ path, args }) => `run the hook ${path}${args.length > 1 ? ` with ${args.slice(1).map(shellWord).join(" ")}` : ""}`,
+  "hook-output": ({ fd, path }) => `append the ${stdioName(fd)} of hooks to ${path}`,
   "print-state": ({ directory }) => `print the state of the container in ${directory}`,
   "create-file": ({ path, data }) => `write the file ${path} of ${data.length} bytes`,
+  "send-pidfd": ({ path }) => `send a pidfd of the process to ${path}`,
   "remove-file": ({ path }) => `remove the file ${path}`,
   unshare: ({ flags }) => `enter new namespaces: ${namespaceNames(flags)}`,
   setns: ({ path, flags }) => `join the ${namespaceNames(flags)} namespace ${path}`,

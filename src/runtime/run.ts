@@ -1,11 +1,12 @@
 /** `create` and `run`: from a bundle to the program that its container is. */
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { encodeProgram, type Program, type Step } from "#program/encode.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
-import type { CgroupManager } from "./compile/cgroup/place.ts";
+import type { CgroupManager } from "./compile/context.ts";
+import { compileHookOutputs } from "./compile/annotations.ts";
 import { compileContainer, type MadeForContainer } from "./compile/compile.ts";
-import { byDefault, step } from "./compile/context.ts";
+import { byDefault, step, unsupported } from "./compile/context.ts";
 import {
   callersSignal,
   compileDelete,
@@ -17,7 +18,7 @@ import {
   type ContainerRecord,
 } from "./compile/lifecycle.ts";
 import type { Supervision } from "./compile/supervision.ts";
-import type { PassedDescriptors } from "./compile/terminal.ts";
+import type { PassedDescriptors } from "./compile/supervision.ts";
 import type { HostFacts } from "./facts.ts";
 import { formatRecord } from "./record.ts";
 import { preparedProgramPath, stateFiles, type PreparedVerb, type StateFiles } from "./state-files.ts";
@@ -36,6 +37,8 @@ export interface BundleOptions {
   readonly pidFile?: string;
   /** Absolute path of the unix socket that gets the terminal of a container that is left running. */
   readonly consoleSocket?: string;
+  /** Absolute path of the unix socket that gets a pidfd of the container. */
+  readonly pidfdSocket?: string;
   /** Descriptors of the caller that the container gets. */
   readonly descriptors?: PassedDescriptors;
   readonly noPivot: boolean;
@@ -92,13 +95,26 @@ export function compileBundle(options: BundleOptions): Program {
   return { ...program, main, cleanup: removal };
 }
 
+/** The socket that is to get a pidfd of the container, as crun understands it. @see crun(1) */
+const receiverAnnotation = "run.oci.pidfd_receiver";
+
 /** Who looks after the container in each mode. */
-export function supervisionOf({ mode, pidFile, descriptors, consoleSocket }: BundleOptions, files: StateFiles): Supervision {
+export function supervisionOf(
+  { mode, pidFile, pidfdSocket = "", descriptors, consoleSocket, config }: BundleOptions,
+  files: StateFiles,
+): Supervision {
+  const annotated = config.annotations?.[receiverAnnotation] ?? "";
+  if (annotated !== "" && !isAbsolute(annotated)) throw unsupported(`/annotations/${receiverAnnotation}`, "its path is not absolute");
+  const receivers = [
+    ...(pidfdSocket === "" ? [] : [{ path: pidfdSocket, message: "standard", origin: byDefault("the caller asked for a pidfd") }]),
+    ...(annotated === "" ? [] : [{ path: annotated, message: "standard", origin: `/annotations/${receiverAnnotation}` }]),
+  ];
   const records = {
     recordChild: files.child,
     created: files.created,
     ...(pidFile === undefined ? {} : { pidFile }),
     ...(descriptors === undefined ? {} : { descriptors }),
+    ...(receivers.length === 0 ? {} : { pidfdReceivers: receivers }),
   };
   const console = consoleSocket === undefined ? {} : { consoleSocket };
   if (mode === "create") return { kind: "create", fifo: files.start, failure: files.failed, ...records, ...console };
@@ -110,7 +126,7 @@ export function supervisionOf({ mode, pidFile, descriptors, consoleSocket }: Bun
 
 /** What is kept of a container. */
 export function recordOf(
-  { id, bundle }: Pick<BundleOptions, "id" | "bundle">,
+  { id, bundle, noNewKeyring }: Pick<BundleOptions, "id" | "bundle" | "noNewKeyring">,
   { config, cgroups, rootfs, cleanup }: MadeForContainer,
 ): ContainerRecord {
   const freezer = cgroups.flatMap(({ hierarchy, path }) => {
@@ -123,7 +139,16 @@ export function recordOf(
     first === undefined || hasOwnProcesses(config)
       ? []
       : [step({ op: "signal-cgroup", path: first, signal: 9 }, byDefault("the container has no pid namespace whose end would end all"))];
-  return { id, bundle, rootfs, config, cgroups: paths, ...(freezer === undefined ? {} : { freezer }), cleanup: [...others, ...cleanup] };
+  return {
+    id,
+    bundle,
+    rootfs,
+    config,
+    cgroups: paths,
+    ...(freezer === undefined ? {} : { freezer }),
+    ...(noNewKeyring ? { noNewKeyring } : {}),
+    cleanup: [...others, ...cleanup],
+  };
 }
 
 /** Takes the id, then writes down what later commands need. What fails before the id is taken must not remove its owner's files. */
@@ -140,6 +165,7 @@ export function claimSteps(record: ContainerRecord, files: StateFiles, mode: Bun
     step({ op: "on-failure", cleanup: 0 }, byDefault("the id may be another container's")),
     step({ op: "claim", path: files.directory }, byDefault("one container has the id at a time")),
     step({ op: "on-failure", cleanup: 1 }, byDefault("the id is ours")),
+    ...compileHookOutputs(record.config),
     step({ op: "create-file", path: files.record, mode: 0o600, data: Buffer.from(formatRecord(record)) }, origin),
     ...(Object.entries(programs) as [PreparedVerb, Program][]).map(([verb, program]) =>
       step({ op: "create-file", path: preparedProgramPath(files.directory, verb), mode: 0o600, data: encodeProgram(program) }, origin),

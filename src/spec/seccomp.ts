@@ -77,9 +77,10 @@ export const seccompFlagNames: readonly SeccompFlag[] = Object.keys(seccompFlags
 
 const action = oneOf(...seccompActionNames);
 
-const argument = object({ index: uint32, value: exactUint64, op: oneOf(...seccompOperators) }, { valueTwo: exactUint64 });
+/** `linux.seccomp.syscalls[].args[]`. */
+export const seccompArgument = object({ index: uint32, value: exactUint64, op: oneOf(...seccompOperators) }, { valueTwo: exactUint64 });
 
-const syscall = object({ names: list(text), action }, { errnoRet: uint32, args: list(argument) });
+const syscall = object({ names: list(text), action }, { errnoRet: uint32, args: list(seccompArgument) });
 
 /** `linux.seccomp`. */
 export const seccomp = object(
@@ -101,7 +102,7 @@ export type SeccompConfig = Infer<typeof seccomp>;
 /** `linux.seccomp.syscalls[]`. */
 export type SeccompSyscall = Infer<typeof syscall>;
 /** `linux.seccomp.syscalls[].args[]`. */
-export type SeccompArgument = Infer<typeof argument>;
+export type SeccompArgument = Infer<typeof seccompArgument>;
 /** A name in `linux.seccomp.architectures`. */
 export type SeccompArchitecture = (typeof seccompArchitectures)[number];
 

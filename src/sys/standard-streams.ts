@@ -2,9 +2,14 @@
  * Standard output and error without `process.stdout`: making that object costs Bun some 15 ms, more than starting a container.
  */
 import { fstatSync, writeSync } from "node:fs";
-import { isErrno } from "#base/errors.ts";
+import { CodedError, describeSystemError, isErrno, isSystemError } from "#base/errors.ts";
 
-/** Writes all of `content` to descriptor 1 or 2. False when nobody reads there any more. */
+/**
+ * Writes all of `content` to descriptor 1 or 2. False when nobody reads there any more, and when an error cannot be told because standard
+ * error takes nothing: there is no other place to tell that at.
+ *
+ * @throws CodedError `exhausted`, `unavailable` when standard output takes no more
+ */
 export function writeStandard(fd: 1 | 2, content: string | Uint8Array): boolean {
   const bytes = typeof content === "string" ? Buffer.from(content) : content;
   let written = 0;
@@ -14,7 +19,13 @@ export function writeStandard(fd: 1 | 2, content: string | Uint8Array): boolean 
     } catch (error) {
       if (isErrno(error, "EPIPE")) return false;
       // Somebody made the descriptor non-blocking: the reader needs a moment.
-      if (!isErrno(error, "EAGAIN")) throw error;
+      if (!isErrno(error, "EAGAIN")) {
+        if (fd === 2) return false;
+        const reason = isSystemError(error) ? describeSystemError(error).replace(/^cannot write/, "") : `: ${String(error)}`;
+        throw new CodedError(isErrno(error, "ENOSPC") ? "exhausted" : "unavailable", `cannot write to standard output${reason}`, {
+          cause: error,
+        });
+      }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }
   }

@@ -71,6 +71,7 @@ function faultsOfLoaded(attack: Attack, place: { root: string; image: string; sc
     faults.push(...attack.forbidden.filter((path) => tree.has(path)).map((path) => `shows ${path}`));
   }
   for (const id of ids) {
+    if (attack.run === true) faults.push(...faultsOfText(gantry(root, ["run", "--rm", id], deadlineMs)));
     if (attack.expect === "refuse-run") {
       const run = gantry(root, ["run", "--rm", id], deadlineMs);
       faults.push(...(run.status === 0 ? ["runs"] : faultsOfError(run)));

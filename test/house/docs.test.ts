@@ -41,6 +41,16 @@ test("links between documents lead to files that exist", () => {
   expect(broken).toEqual([]);
 });
 
+test("files that documents name in code exist", () => {
+  const missing = filesBelow(".", [".md"]).flatMap((document) =>
+    [...textOf(document).matchAll(/`((?:src|executor|test|scripts|bench|docs)\/[\w./-]+)`/g)]
+      .map(([, file = ""]) => file)
+      .filter((file) => !existsSync(join(root, file)))
+      .map((file) => `${document} names ${file}`),
+  );
+  expect(missing).toEqual([]);
+});
+
 test("ARCHITECTURE.md can be read in one sitting", () => {
   expect(textOf("ARCHITECTURE.md").split("\n").length).toBeLessThanOrEqual(301);
 });
@@ -110,4 +120,14 @@ test("a row that is missing, and one whose test is gone or cites another id, are
   expect(faults).toContain("P1 has no row");
   expect(faults).toContain('f has no test "N1 … a name"');
   expect(faults).toContain("g is not there (N2)");
+});
+
+test("each published weakness of image tools that docs/security.md lists is named by a test", () => {
+  const [, table = ""] = /<!-- image weaknesses: begin -->([^]*?)<!-- image weaknesses: end -->/.exec(textOf("docs/security.md")) ?? [];
+  const listed = [...table.matchAll(/(?:CVE-[0-9]{4}-[0-9]+|GHSA-[a-z0-9-]+)/g)].map(([number]) => number);
+  const tests = [...filesBelow("test/support/images/hostile", [".ts"]), ...filesBelow("src/image/registry", [".test.ts"])].map((file) =>
+    textOf(file),
+  );
+  expect(listed.length).toBeGreaterThan(40);
+  expect(listed.filter((number) => !tests.some((text) => new RegExp(`${number}\\b`).test(text)))).toEqual([]);
 });

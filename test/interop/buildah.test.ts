@@ -6,8 +6,9 @@ import { installed } from "../support/images/commands.ts";
 import { drive } from "../support/terminal.ts";
 import type { Ended } from "../root/gantry-harness.ts";
 import { missing, Podman, runtime, title } from "./clients.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 const reason = missing("buildah", "podman");
 const store = reason === undefined ? new Podman() : (undefined as unknown as Podman);
 const isolation = ["--runtime", runtime, "--isolation", "oci", "--network", "none"];

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { eventually } from "../root/gantry-harness.ts";
 import { whyNoCriu } from "../support/criu.ts";
 import { missing, Podman, title } from "./clients.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(patient(180_000));
 const reason = missing("podman") ?? (await whyNoCriu());
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 const podman = reason === undefined ? new Podman() : (undefined as unknown as Podman);

@@ -55,10 +55,10 @@ export class Daemon {
     this.#child = Bun.spawn([...command], { stdin: "ignore", stdout: Bun.file(log), stderr: Bun.file(log) });
   }
 
-  /** Asks it to end and waits until it has; after 20 seconds it is killed. */
+  /** Asks it to end and waits until it has; after a minute it is killed. */
   async end(): Promise<void> {
     this.#child.kill("SIGTERM");
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 20_000);
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 60_000);
     await this.#child.exited;
     clearTimeout(timer);
   }
@@ -81,7 +81,7 @@ export class Containerd {
     const config = join(this.#directory, "config.toml");
     writeFileSync(config, `version = 2\n${places}disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\n  address = "${this.socket}"\n`);
     this.#daemon = new Daemon(["containerd", "-c", config], join(this.#directory, "log"));
-    if (!(await eventually(async () => (await this.ctr("version")).code === 0, 20_000))) throw new Error("containerd does not answer");
+    if (!(await eventually(async () => (await this.ctr("version")).code === 0, 90_000))) throw new Error("containerd does not answer");
   }
 
   ctr(...words: readonly string[]): Promise<Ended> {

@@ -6,8 +6,9 @@ import { eventually, type Ended } from "../root/gantry-harness.ts";
 import { installed } from "../support/images/commands.ts";
 import { drive } from "../support/terminal.ts";
 import { Containerd, missing, Podman, runtime, title } from "./clients.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 const reason = missing("containerd", "podman");
 const store = reason === undefined ? new Podman() : (undefined as unknown as Podman);
 const image = "localhost/tiny:latest";
@@ -27,7 +28,7 @@ describe.skipIf(reason !== undefined)(title("containerd", reason), () => {
     new RegExp(`^${id} .* (\\w+) *$`, "m").exec((await ctr("tasks", "ls")).stdout)?.[1] ?? "none";
   async function remove(id: string): Promise<void> {
     await ctr("tasks", "kill", "-s", "KILL", id);
-    await eventually(async () => (await status(id)) === "STOPPED");
+    expect(await eventually(async () => (await status(id)) === "STOPPED")).toBe(true);
     await ctr("tasks", "rm", id);
     expect((await ctr("containers", "rm", id)).code).toBe(0);
   }
@@ -75,7 +76,9 @@ describe.skipIf(reason !== undefined)(title("containerd", reason), () => {
   });
 
   test("pause, resume, signals", async () => {
-    await start("loop", "trap 'exit 4' TERM; while :; do sleep 0.05; done");
+    await start("loop", "trap 'exit 4' TERM; touch /ready; while :; do sleep 0.05; done");
+    // Before it has its trap, the first process of a pid namespace is not even touched by the signal.
+    expect(await eventually(async () => (await exec("loop", "/bin/busybox", "test", "-e", "/ready")).code === 0)).toBe(true);
     expect((await ctr("tasks", "pause", "loop")).code).toBe(0);
     expect(await status("loop")).toBe("PAUSED");
     expect((await ctr("tasks", "resume", "loop")).code).toBe(0);

@@ -2,18 +2,18 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventually, execute, type Ended } from "../root/gantry-harness.ts";
+import { eventually, execute, hasV1, type Ended } from "../root/gantry-harness.ts";
 import { installed } from "../support/images/commands.ts";
 import { tinyLayer } from "../support/images/tiny.ts";
 import { drive } from "../support/terminal.ts";
 import { Containerd, Daemon, missing, runtime, runtimeName, scratchPlace, title } from "./clients.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 const reason = missing("dockerd", "docker", "containerd");
 const directory = reason === undefined ? scratchPlace() : "";
 const socket = join(directory, "docker.sock");
 const parent = `gantry-interop-docker-${process.pid}`;
-const v1 = existsSync("/sys/fs/cgroup/pids");
 const loop = 'trap "exit 3" TERM; trap "echo got USR1" USR1; echo started; while :; do sleep 0.1; done';
 
 const docker = (...words: readonly string[]): Promise<Ended> => execute(["docker", "-H", `unix://${socket}`, ...words]);
@@ -52,7 +52,7 @@ describe.skipIf(reason !== undefined)(title("dockerd", reason), () => {
     const without = ["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver", "vfs", "--cgroup-parent", `/${parent}`];
     const listen = ["-H", `unix://${socket}`, "--containerd", containerd.socket, "--config-file", join(directory, "daemon.json")];
     daemon = new Daemon(["dockerd", ...places, ...without, ...listen, "--add-runtime", `tested=${runtime}`], join(directory, "log"));
-    if (!(await eventually(async () => (await docker("version")).code === 0, 30_000))) throw new Error("dockerd does not answer");
+    if (!(await eventually(async () => (await docker("version")).code === 0, 90_000))) throw new Error("dockerd does not answer");
     writeFileSync(join(directory, "tiny.tar"), tinyLayer());
     await output("import", join(directory, "tiny.tar"), "tiny");
   });
@@ -100,7 +100,7 @@ describe.skipIf(reason !== undefined)(title("dockerd", reason), () => {
     [["--ulimit", "core=0:0", "--ulimit", "nofile=100:200"], "ulimit -c; ulimit -n", "0\n100\n"],
     [["--oom-score-adj", "300"], "cat /proc/self/oom_score_adj", "300\n"],
     [["--cgroupns", "private"], "grep -vc ':/$' /proc/self/cgroup || true", "0\n"],
-    ...(v1
+    ...(hasV1
       ? ([
           [
             ["-m", "64m", "--memory-swap", "64m"],
@@ -124,9 +124,14 @@ describe.skipIf(reason !== undefined)(title("dockerd", reason), () => {
   });
 
   test("what needs more memory than it may have is killed, and docker tells why", async () => {
-    expect((await docker("run", "--name", "hog", ...how, "-m", "16m", "tiny", "tail", "/dev/zero")).code).toBe(137);
-    expect(await output("inspect", "hog", "--format", "{{.State.OOMKilled}}")).toBe("true");
-    await output("rm", "hog");
+    // containerd learns of the kill and of the end by different ways; when the end comes first, the kill is never told. That is not ours.
+    const isTold = async (): Promise<boolean> => {
+      expect((await docker("run", "--name", "hog", ...how, "-m", "16m", "tiny", "tail", "/dev/zero")).code).toBe(137);
+      const told = await output("inspect", "hog", "--format", "{{.State.OOMKilled}}");
+      await output("rm", "hog");
+      return told === "true";
+    };
+    expect(await eventually(isTold)).toBe(true);
   });
 
   test("a container in the background: logs, pause, top, stats, kill, stop, restart", async () => {
@@ -140,7 +145,7 @@ describe.skipIf(reason !== undefined)(title("dockerd", reason), () => {
     expect(await output("stats", "--no-stream", "one", "--format", "{{.Name}} {{.PIDs}}")).toMatch(/^one [12]$/);
     await output("kill", "-s", "USR1", "one");
     expect(await eventually(async () => (await output("logs", "one")).includes("got USR1"))).toBe(true);
-    await output("stop", "-t", "5", "one");
+    await output("stop", "-t", "60", "one");
     expect(await state()).toBe("exited 3");
     await output("start", "one");
     await output("restart", "-t", "1", "one");
@@ -184,7 +189,7 @@ describe.skipIf(reason !== undefined)(title("dockerd", reason), () => {
     await output("rm", "-f", "patient");
   });
 
-  test.skipIf(!v1)("update changes the limits of what runs", async () => {
+  test.skipIf(!hasV1)("update changes the limits of what runs", async () => {
     await start("grown", "exec sleep 1000", "-m", "50m", "--memory-swap", "50m");
     await output("update", "-m", "100m", "--memory-swap", "200m", "--cpus", "0.7", "--pids-limit", "50", "grown");
     const files = cat("memory/memory.limit_in_bytes", "cpu/cpu.cfs_quota_us", "pids/pids.max");
@@ -196,7 +201,7 @@ describe.skipIf(reason !== undefined)(title("dockerd", reason), () => {
     await start("failing", "exit 4", "--restart", "on-failure:2");
     const count = (): Promise<string> =>
       output("inspect", "failing", "--format", "{{.RestartCount}} {{.State.ExitCode}} {{.State.Status}}");
-    expect(await eventually(async () => (await count()) === "2 4 exited", 15_000)).toBe(true);
+    expect(await eventually(async () => (await count()) === "2 4 exited")).toBe(true);
     await start("base", "exec sleep 1000", "--ipc", "shareable");
     const joined = ["--runtime", "tested", "--network=container:base", "--pid=container:base", "--ipc=container:base"];
     const look = "for n in net pid ipc; do busybox readlink /proc/self/ns/$n; done";

@@ -3,9 +3,11 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync, mkdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { hasV1 } from "../root/gantry-harness.ts";
 import { missing, Podman, runtimeName, title } from "./clients.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 const reason = missing("podman");
 const podman = reason === undefined ? new Podman() : (undefined as unknown as Podman);
 const volume = reason === undefined ? join(podman.directory, "volume") : "";
@@ -28,7 +30,6 @@ function matching(wanted: string | RegExp | undefined): string {
 const capabilities = "grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status | busybox tr -d ' \\t\\n'";
 const all = (bits: string): string => `CapPrm:${bits}CapEff:${bits}CapBnd:${bits}`;
 const own = (kind: string): string => (reason === undefined ? readlinkSync(`/proc/self/ns/${kind}`) : "");
-const v1 = existsSync("/sys/fs/cgroup/pids");
 
 const privileges: readonly Case[] = [
   { options: ["--cap-drop", "all", "--cap-add", "net_admin"], script: capabilities, stdout: all("0000000000001000") },
@@ -157,7 +158,7 @@ const files: readonly Case[] = [
 /** Reads files of the container's cgroup; the host's are bound read-only at /sys/fs/cgroup by podman. */
 const cgroup = (...names: string[]): string => `cat ${names.map((name) => `/sys/fs/cgroup/${name}`).join(" ")}`;
 
-const limits: readonly Case[] = v1
+const limits: readonly Case[] = hasV1
   ? [
       {
         options: ["-m", "64m", "--memory-swap", "128m", "--memory-reservation", "32m", "--memory-swappiness", "10"],

@@ -4,8 +4,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../root/gantry-harness.ts";
 import { missing, Podman, title } from "./clients.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 const reason = missing("podman");
 const podman = reason === undefined ? new Podman() : (undefined as unknown as Podman);
 
@@ -29,17 +30,20 @@ describe.skipIf(reason !== undefined)(title("pods of podman", reason), () => {
       ...infra,
     );
     await podman.output("run", "-d", "--pod", "pod", "--name", "member", "tiny", "sleep", "1000");
+    // A program is executed shortly after `start` has returned.
+    const comms = (): Promise<string> => podman.output("pod", "top", "pod", "comm");
+    expect(await eventually(async () => /sleep\n+sleep/.test(await comms()))).toBe(true);
     const look = "hostname; ps | grep -c '[s]leep 1000'; for n in ipc uts net pid mnt; do busybox readlink /proc/self/ns/$n; done";
     const [host, sleepers, ...spaces] = (await podman.output("run", "--rm", "--pod", "pod", "tiny", "/bin/sh", "-c", look)).split("\n");
     expect([host, sleepers]).toEqual(["shared", "2"]);
     const read = "for n in ipc uts net pid mnt; do busybox readlink /proc/self/ns/$n; done";
     const others = (await podman.output("exec", "member", "/bin/sh", "-c", read)).split("\n");
     expect(spaces.map((space, index) => space === others[index])).toEqual([true, true, true, true, false]);
-    expect(await podman.output("pod", "top", "pod", "comm")).toMatch(/sleep\n+sleep/);
     await podman.output("pod", "pause", "pod");
     expect(await podman.output("pod", "ps", "--format", "{{.Status}}")).toBe("Paused");
     await podman.output("pod", "unpause", "pod");
-    expect((await podman.output("pod", "stats", "--no-stream", "pod", "--format", "{{.PIDS}}")).split("\n").slice(-2)).toEqual(["1", "1"]);
+    const counts = (): Promise<string> => podman.output("pod", "stats", "--no-stream", "pod", "--format", "{{.PIDS}}");
+    expect(await eventually(async () => (await counts()).split("\n").slice(-2).join() === "1,1")).toBe(true);
     await podman.output("pod", "stop", "-t", "0", "pod");
     await podman.output("pod", "start", "pod");
     expect(await eventually(async () => (await podman.output("pod", "ps", "--format", "{{.Status}}")) === "Running")).toBe(true);

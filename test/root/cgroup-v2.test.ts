@@ -7,7 +7,7 @@ import { patient } from "../support/slowness.ts";
 import { eventually, runtimePath, unable } from "./gantry-harness.ts";
 import { type LiveContainer, Runtime, useOwnCgroup, type Wishes } from "./live-container.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 const top = "/sys/fs/cgroup";
 const reason = unable ?? (existsSync(`${top}/cgroup.controllers`) ? undefined : "cgroup v2 is not mounted alone");
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -155,7 +155,9 @@ describe.skipIf(reason !== undefined).each(runtimes())("under %s", (name, comman
     using runtime = new Runtime(command);
     const script = "i=0; while :; do i=$((i+1)); echo $i > /tmp/count; done";
     const { one, read, cgroup } = await start(runtime, { script });
-    const countSoFar = (): string => readFileSync(join(runtime.directory, "rootfs/tmp/count"), "utf8");
+    const count = join(runtime.directory, "rootfs/tmp/count");
+    const countSoFar = (): string => readFileSync(count, "utf8");
+    expect(await eventually(() => existsSync(count))).toBe(true);
     expect((await one.call("pause")).code).toBe(0);
     expect([(await one.state()).status, read("cgroup.events")]).toEqual(["paused", "populated 1\nfrozen 1"]);
     const then = countSoFar();

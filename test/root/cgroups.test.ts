@@ -1,11 +1,22 @@
 /** Cgroups of real containers: what their files hold while they run, and what is left afterwards. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readHostFacts } from "#runtime/facts.ts";
-import { type BundleConfig, execute, hasRunc, makeBundle, runtimePath, unable, Workbench, writeConfig } from "./gantry-harness.ts";
+import {
+  type BundleConfig,
+  execute,
+  hasRunc,
+  makeBundle,
+  removeCgroup,
+  runtimePath,
+  unable,
+  Workbench,
+  writeConfig,
+} from "./gantry-harness.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 const reason = unable ?? (hasRunc ? undefined : "runc is not installed, which writes config.json");
 const version = reason === undefined ? readHostFacts().cgroup.version : "none";
 const noV1 = reason ?? (version === "v1" || version === "hybrid" ? undefined : "the controllers are not on cgroup v1");
@@ -78,7 +89,7 @@ describe.skipIf(noV1 !== undefined)("the cgroups of a container", () => {
     expect(ours.stdout).toBe(theirs.stdout);
     // runc leaves the parents behind.
     for (const name of ["memory", "cpu", "cpuset", "pids", "hugetlb", "devices", "freezer", "blkio", "cpuacct", "systemd", "unified"]) {
-      for (const path of [`/sys/fs/cgroup/${name}${top}/a`, `/sys/fs/cgroup/${name}${top}`]) if (existsSync(path)) rmdirSync(path);
+      for (const path of [`/sys/fs/cgroup/${name}${top}/a`, `/sys/fs/cgroup/${name}${top}`]) if (existsSync(path)) await removeCgroup(path);
     }
   });
 
@@ -112,7 +123,7 @@ describe.skipIf(noV1 !== undefined)("the cgroups of a container", () => {
     mkdirSync(parent);
     const { code } = await runWith(runtimePath, "true", { cgroupsPath: `${top}/x`, resources });
     expect({ code, stays: existsSync(parent), empty: !existsSync(`${parent}/x`) }).toEqual({ code: 0, stays: true, empty: true });
-    rmdirSync(parent);
+    await removeCgroup(parent);
   });
 
   test("hold device rules as the config gives them", async () => {
@@ -142,7 +153,7 @@ describe.skipIf(noV1 !== undefined)("the cgroups of a container", () => {
     });
     sleeper.kill();
     await sleeper.exited;
-    rmdirSync(path);
+    await removeCgroup(path);
   });
 
   test.each([

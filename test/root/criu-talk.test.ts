@@ -116,7 +116,7 @@ describe.skipIf(reason !== undefined)(`talking to criu${reason === undefined ? "
     expect(await one.restore("--detach", "--pid-file", join(one.directory, "pid"))).toMatchObject({ code: 0, stderr: "" });
     const pid = readFileSync(join(one.directory, "pid"), "utf8");
     expect(JSON.parse((await one.run("state", one.id)).stdout)).toMatchObject({ status: "running", pid: Number(pid) });
-    expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("sleep\n");
+    expect(await eventually(() => readFileSync(`/proc/${pid}/comm`, "utf8") === "sleep\n")).toBe(true);
     expect((await one.run("kill", one.id, "KILL")).code).toBe(0);
     expect(await eventually(async () => (await one.status()) === "stopped")).toBe(true);
     expect((await one.run("delete", one.id)).code).toBe(0);
@@ -144,7 +144,7 @@ describe.skipIf(reason !== undefined)(`talking to criu${reason === undefined ? "
       expect((await one.restore("--detach")).code).toBe(code);
       const { pid } = JSON.parse(readFileSync(join(one.directory, "state.json"), "utf8")) as { pid: number };
       expect(one.heard().includes("post-restore")).toBe(code === 0);
-      expect(existsSync(`/proc/${pid}`)).toBe(code === 0);
+      expect(await eventually(() => existsSync(`/proc/${pid}`) === (code === 0))).toBe(true);
     }
   });
 
@@ -152,7 +152,7 @@ describe.skipIf(reason !== undefined)(`talking to criu${reason === undefined ? "
     await using one = new Talk((config) => {
       config.process.terminal = true;
     });
-    one.plan("make sleep 0.5", "terminal", "notify post-restore", "result");
+    one.plan("make sleep 2", "terminal", "notify post-restore", "result");
     expect(await one.restore()).toMatchObject({ code: 0, stdout: expect.stringContaining("made by criu") as string });
   });
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Op } from "#program/ops.gen.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";
 import { failureOf, makeRootfs, notRoot, run } from "./executor-harness.ts";
+import { hasV1 } from "./gantry-harness.ts";
 
 const newMount = 0x20000;
 const newUts = 0x4000000;
@@ -348,7 +349,7 @@ describe.skipIf(notRoot !== undefined)("containers", () => {
   });
 
   test("control groups are made, removed with those below, and missing ones are fine", async () => {
-    const path = `/sys/fs/cgroup/pids/executor-test-${process.pid}`;
+    const path = `/sys/fs/cgroup/${hasV1 ? "pids/" : ""}executor-test-${process.pid}`;
     const main: Op[] = [
       { op: "make-cgroup", path: `${path}/a/b` },
       clone(0),

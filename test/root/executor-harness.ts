@@ -151,9 +151,9 @@ export function makeRootfs(path: string): void {
   for (const name of ["sh", "cat", "echo", "ls", "sleep", "true", "id", "mount", "kill"]) symlinkSync("busybox", join(path, "bin", name));
 }
 
-/** Waits until `condition` holds. @throws after ten seconds, naming what was waited for */
+/** Waits until `condition` holds. @throws after thirty seconds, naming what was waited for */
 export async function until(what: string, condition: () => boolean): Promise<void> {
-  const end = performance.now() + patient(10_000);
+  const end = performance.now() + patient(30_000);
   while (!condition()) {
     if (performance.now() > end) throw new Error(`waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -1,7 +1,7 @@
 /** What the executor does while a container runs: relays, signals, `create` and `start`, and its own early end. */
 import { describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { closeSync, constants, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Op } from "#program/ops.gen.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";
@@ -21,6 +21,10 @@ const shell = (script: string): Op[] => [
 
 function relayed(script: string, stdin: "pipe" | "ignore" = "ignore"): Run {
   return start(program([...relays, ...parent], [], shell(script)), { stdin });
+}
+
+function readIfThere(path: string): string {
+  return existsSync(path) ? readFileSync(path, "utf8") : "";
 }
 
 function signal(running: Run, number: number): void {
@@ -104,8 +108,7 @@ describe.skipIf(notRoot !== undefined)("supervision", () => {
     const running = start(program(main, [], shell("sleep 0.3; exit 4")));
     await until("the start", () => running.reports().length > 0);
     running.control.destroy();
-    await until("the record", () => existsSync(join(scratch.path, "exit")));
-    expect(readFileSync(join(scratch.path, "exit"), "utf8")).toBe("exited 4");
+    await until("the record", () => readIfThere(join(scratch.path, "exit")) === "exited 4");
     await until("the executor's end", () => running.process.exitCode === 4);
   });
 
@@ -115,7 +118,7 @@ describe.skipIf(notRoot !== undefined)("supervision", () => {
     const running = start(
       program([parent[0] as Op, { op: "child-pid", path: pidPath, create: 1 }, { op: "await-ready" }], [], shell("sleep 60")),
     );
-    await until("the pid", () => existsSync(pidPath));
+    await until("the pid", () => readIfThere(pidPath) !== "");
     const pid = readFileSync(pidPath, "utf8");
     running.process.kill("SIGKILL");
     await until("the child's end", () => !existsSync(`/proc/${pid}`));
@@ -183,11 +186,13 @@ describe.skipIf(notRoot !== undefined)("supervision", () => {
   test("a lock keeps others out until it is given up", async () => {
     using scratch = scratchDirectory();
     const lock: Op = { op: "lock", path: join(scratch.path, "lock"), exclusive: 1 };
-    const first = start(program([lock, ...parent], [], shell("sleep 0.3")));
+    const end = join(scratch.path, "end");
+    const first = start(program([lock, ...parent], [], shell(`until test -e ${end}; do sleep 0.02; done`)));
     await until("the start", () => first.reports().length > 0);
     const second = start(program([lock, { op: "report", value: 77 }]));
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect([first.process.exitCode, second.reports()]).toEqual([null, []]);
+    writeFileSync(end, "");
     await first.outcome;
     expect((await second.outcome).reports).toEqual([{ kind: "reached", opIndex: 1, value: 77 }]);
   });

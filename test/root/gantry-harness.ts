@@ -1,5 +1,5 @@
 /** Drives the built programs as a user would: an image of a static busybox in a root directory of its own, runs of `gantry` on it. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { file } from "../support/images/cases/case.ts";
 import { installed, tool } from "../support/images/commands.ts";
@@ -34,6 +34,9 @@ function reason(): string | undefined {
   return existsSync("/bin/busybox") || existsSync("/usr/bin/busybox") ? undefined : "busybox is not installed (Debian: busybox-static)";
 }
 
+/** Whether controllers are on cgroup v1. A directory of v2 may have any name, but no such file. */
+export const hasV1: boolean = existsSync("/sys/fs/cgroup/pids/tasks");
+
 /** What a program left. A signal that ended it counts as 128 + its number, as in a shell. */
 export interface Ended {
   readonly code: number;
@@ -47,13 +50,13 @@ export interface RunOptions {
   readonly cwd?: string;
 }
 
-/** Runs a program to its end, for at most 30 seconds (more on a slow machine). */
+/** Runs a program to its end, for at most a minute (more on a slow machine). */
 export async function execute(command: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const child = Bun.spawn([...command], {
     stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
     stdout: "pipe",
     stderr: "pipe",
-    timeout: patient(30_000),
+    timeout: patient(60_000),
     killSignal: "SIGKILL",
     env: { ...process.env, ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
@@ -106,7 +109,7 @@ export class Workbench {
   /** Starts a container that stays, with standard output to read; waits until it has written its first line. */
   async start(name: string, script: string, ...options: readonly string[]): Promise<StartedContainer> {
     const words = this.command("run", "--name", name, ...options, "tiny", "/bin/busybox", "sh", "-c", script);
-    const process = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: patient(30_000), killSignal: "SIGKILL" });
+    const process = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: patient(60_000), killSignal: "SIGKILL" });
     const reader = process.stdout.getReader();
     let text = "";
     while (!text.includes("\n")) {
@@ -206,11 +209,29 @@ export function allCgroups(): Set<string> {
   return new Set(stdout.toString().split("\n").filter(Boolean));
 }
 
-/** The cgroups of containers that are there, were not there `before`, and do not go within two seconds as those of other tests do. */
+/** The cgroups of containers that are there, were not there `before`, and do not go within fifteen seconds as those of other tests do. */
 export async function cgroupsSince(before: ReadonlySet<string>): Promise<string[]> {
   let left = [...allCgroups()].filter((path) => !before.has(path) && /\/gantry-[0-9a-f]{64}$/.test(path));
-  await eventually(() => (left = left.filter((path) => existsSync(path))).length === 0, 2000);
+  await eventually(() => (left = left.filter((path) => existsSync(path))).length === 0, 15_000);
   return left;
+}
+
+/**
+ * Removes a cgroup that a test has made. Whoever was in it may take a moment to be gone: the dead that nobody has reaped, and a compiler
+ * that is still writing down what it has compiled. @throws what the kernel says, when it stays in use
+ */
+export async function removeCgroup(path: string): Promise<void> {
+  let complaint: unknown;
+  const isGone = (): boolean => {
+    try {
+      rmdirSync(path);
+      return true;
+    } catch (error) {
+      complaint = error;
+      return false;
+    }
+  };
+  if (!(await eventually(isGone))) throw complaint;
 }
 
 /** Command lines of processes that mention `directory`. */
@@ -230,8 +251,11 @@ export function processesOf(directory: string): string[] {
     });
 }
 
-/** Waits until `isSo`, for at most `limitMs`. Returns whether it came to be. */
-export async function eventually(isSo: () => boolean | Promise<boolean>, limitMs = 5000): Promise<boolean> {
+/**
+ * Waits until `isSo`, for at most `limitMs`. Returns whether it came to be. The limit is generous, as it costs only what fails: on two
+ * cores that run peers as well, what takes 50 ms may take seconds.
+ */
+export async function eventually(isSo: () => boolean | Promise<boolean>, limitMs = 30_000): Promise<boolean> {
   const end = performance.now() + patient(limitMs);
   while (!(await isSo())) {
     if (performance.now() > end) return false;

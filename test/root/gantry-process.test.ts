@@ -14,8 +14,9 @@ import {
   Workbench,
   writeConfig,
 } from "./gantry-harness.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 const whyNot = unable ?? (hasRunc ? undefined : "runc is not installed: the test bundles start from its config.json");
 if (whyNot !== undefined) console.log(`skipped: ${whyNot}`);
 const bench = whyNot === undefined ? new Workbench() : (undefined as unknown as Workbench);

@@ -6,7 +6,7 @@ import { installed } from "../support/images/commands.ts";
 import { type Ended, eventually, execute, hasRunc, makeBundle, runtimePath, unable, Workbench, writeConfig } from "./gantry-harness.ts";
 import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 if (unable !== undefined) console.log(`skipped: ${unable}`);
 const bench = unable === undefined ? new Workbench() : (undefined as unknown as Workbench);
 

@@ -8,7 +8,7 @@ import { tar } from "../support/images/tar-writer.ts";
 import { patient } from "../support/slowness.ts";
 import { execute, gantryPath, unable, Workbench, type Ended } from "./gantry-harness.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 if (unable !== undefined) console.log(`skipped: ${unable}`);
 const bench = unable === undefined ? new Workbench() : (undefined as unknown as Workbench);
 

@@ -56,7 +56,7 @@ export class Runtime implements Disposable {
       stdin: "ignore",
       stdout: Bun.file(output),
       stderr: Bun.file(errors),
-      timeout: patient(30_000),
+      timeout: patient(60_000),
       killSignal: "SIGKILL",
     });
     const code = await child.exited;

@@ -9,7 +9,6 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
-  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -22,8 +21,10 @@ import { patient } from "../support/slowness.ts";
 import {
   eventually,
   execute,
+  hasV1,
   hasRunc,
   makeBundle,
+  removeCgroup,
   runtimePath,
   unable,
   writeConfig,
@@ -74,7 +75,7 @@ class Subject {
   async entries(wanted: number): Promise<string[]> {
     const found = (): string[] =>
       existsSync(this.programs) ? readdirSync(this.programs).filter((name) => /^[0-9a-f]{16}$/.test(name)) : [];
-    await eventually(() => found().length >= wanted, 2000);
+    await eventually(() => found().length >= wanted);
     return found().map((name) => join(this.programs, name));
   }
 
@@ -150,7 +151,7 @@ describe.skipIf(reason !== undefined)(`the program cache${reason === undefined ?
       const ended = await execute([runtimePath, "--root", root, ...words], { env: { GANTRY_CACHE: cache } });
       expect([ended.code, ended.stderr]).toEqual([0, ""]);
       outputs.push(ended.stdout);
-      await eventually(() => existsSync(cache) && readdirSync(cache).length > 0, 2000);
+      await eventually(() => existsSync(cache) && readdirSync(cache).length > 0);
       paths.push(...readdirSync(cache));
       expect(readFileSync(join(bundle, "pid"), "utf8")).toMatch(/^\d+$/);
     }
@@ -252,21 +253,12 @@ describe.skipIf(reason !== undefined)(`the program cache${reason === undefined ?
     test("the caller is in another cgroup", async () => {
       const subject = new Subject("true");
       const path = await subject.keep("a");
-      const hierarchy = existsSync("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
+      const hierarchy = hasV1 ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
       const cgroup = join(hierarchy, `gantry-cache-test-${process.pid}`);
       mkdirSync(cgroup);
       const before = ["/bin/sh", "-c", `echo $$ > ${cgroup}/cgroup.procs && exec "$@"`, "sh"];
       expect(await isUsed(path, () => subject.run("b", { before }))).toBe(false);
-      // The compiler may still be writing down what it has compiled.
-      const isGone = (): boolean => {
-        try {
-          rmdirSync(cgroup);
-        } catch {
-          return false;
-        }
-        return true;
-      };
-      expect(await eventually(isGone)).toBe(true);
+      await removeCgroup(cgroup);
     });
 
     test("warnings would be told", async () => {

@@ -13,7 +13,7 @@ import type { Ended } from "./gantry-harness.ts";
 import { makeScratch, reason, skopeo, Store } from "./registry-harness.ts";
 
 if (reason !== undefined) console.log(`skipped: ${reason}`);
-setDefaultTimeout(patient(120_000));
+setDefaultTimeout(patient(180_000));
 
 const scratch = makeScratch();
 const layout = join(scratch, "layout");
@@ -146,6 +146,36 @@ describe.skipIf(reason !== undefined)("a registry by http", () => {
     await store.ok("copy", "-q", "--referrers", `oci:${from}:1`, `docker://${server.host}/signed/app:1`);
     await store.ok("copy", "-q", "--referrers", `docker://${server.host}/signed/app:1`, `oci:${back}:1`);
     expect(existsSync(join(back, "blobs", signed.digest.replace(":", "/")))).toBe(true);
+  });
+
+  test("T1 K1 tags are listed; images, tags and signatures are deleted, and the list of signatures is kept right", async () => {
+    const store = new Store(scratch);
+    const name = `${server.host}/gone/app`;
+    await store.ok("copy", "-q", `oci:${layout}:tiny`, "store:gone:1");
+    await store.ok("push", "-q", "gone:1", `${name}:b`, "--tag", "a", "--tag", "c");
+    expect(await store.ok("registry", "tags", name)).toBe("a\nb\nc\n");
+    const note = join(store.home, "note");
+    const attached: string[] = [];
+    for (const text of ["one", "two"]) {
+      writeFileSync(note, text);
+      attached.push((await store.ok("artifact", "attach", "--type", "text/x-note", `docker://${name}:a`, note)).trim());
+    }
+    const listed = async (): Promise<string[]> =>
+      (JSON.parse(await store.ok("artifact", "list", "--format", "json", `docker://${name}:a`)) as { digest: string }[]).map(
+        ({ digest }) => digest,
+      );
+    expect((await listed()).toSorted()).toEqual(attached.toSorted());
+    expect(await store.ok("registry", "delete", `${name}@${attached[0] ?? ""}`)).toBe(`Deleted: ${name}@${attached[0] ?? ""}\n`);
+    expect(await listed()).toEqual(attached.slice(1));
+    expect(await store.ok("registry", "delete", `${name}@${attached[0] ?? ""}`)).toContain("Not there: ");
+    const byTag = await store.gantry(["registry", "delete", `${name}:b`]);
+    // Debian's registry deletes no tags; newer ones do.
+    if (byTag.code === 0) expect(await store.ok("registry", "tags", name)).not.toContain("b\n");
+    else expect(byTag.stderr).toContain(`does not delete tags; ${name}@${images.native.digest} would delete the image with all its tags`);
+    await store.ok("registry", "delete", `${name}@${images.native.digest}`);
+    expect((await store.gantry(["pull", `${name}:a`])).stderr).toContain("does not have it");
+    expect((await store.gantry(["registry", "delete", name])).stderr).toContain("say which of its images");
+    expect((await store.gantry(["registry", "tags", `${name}:a`])).stderr).toContain("a repository has no tag");
   });
 
   test("what is not there, and where nothing is, is said in a sentence", async () => {

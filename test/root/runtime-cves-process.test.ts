@@ -4,8 +4,9 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, sy
 import { dirname, join } from "node:path";
 import { type AttackConfig, grant, removeTargets, subject, Target, whyNot } from "./attack-harness.ts";
 import { eventually, execute } from "./gantry-harness.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 afterAll(removeTargets);
 
 const sleeping = "exec /bin/busybox sleep 100";

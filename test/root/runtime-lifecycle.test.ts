@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { patient } from "../support/slowness.ts";
 import { subjects } from "./subjects.ts";
 import {
   eventually,
@@ -55,7 +56,7 @@ class Subject {
       stdin: "ignore",
       stdout: Bun.file(output),
       stderr: Bun.file(errors),
-      timeout: 30_000,
+      timeout: patient(60_000),
       env: { ...process.env, ...this.environment },
     });
     const code = await child.exited;
@@ -136,7 +137,7 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
       const one = subject(script("echo here > /tmp/mark; exec /bin/busybox sleep 100"));
       await one.create();
       await one.run("start", one.id);
-      const look = "for i in 1 2 3 4 5 6 7 8 9; do [ -s /tmp/mark ] && break; sleep 0.2; done; cat /tmp/mark; exit 9";
+      const look = "i=0; until [ -s /tmp/mark ] || [ $i -ge 100 ]; do i=$((i+1)); sleep 0.2; done; cat /tmp/mark; exit 9";
       expect(await one.run("exec", one.id, "/bin/busybox", "sh", "-c", look)).toMatchObject({ code: 9, output: "here\n" });
       await one.run("delete", "--force", one.id);
     });
@@ -190,6 +191,32 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
       const { code, errors } = await one.create();
       expect(code).toBe(1);
       expect(errors).toContain(says);
+      expect(readdirSync(one.root)).toEqual([]);
+    }
+  });
+
+  own("a poststop hook that fails is warned of by delete and run, in the log too, and nothing is left", async () => {
+    for (const environment of [{}, { GANTRY_NO_CACHE: "1" }]) {
+      const one = new Subject([runtimePath], script("true"), environment);
+      writeConfig(one.bundle, (config: HookedConfig) => {
+        script("true")(config);
+        config.hooks = { poststop: [{ path: "/bin/sh", args: ["sh", "-c", "echo this is why >&2; exit 3"] }] };
+      });
+      const log = join(one.bundle, "log");
+      await one.create();
+      await one.run("start", one.id);
+      await eventually(async () => (await one.state()).status === "stopped");
+      const deleted = await one.run("--log", log, "--log-format", "json", "delete", one.id);
+      expect(deleted.code).toBe(0);
+      expect(deleted.errors).toMatch(
+        /^this is why\ngantry-runtime: warning: cannot run the hook .* it ended with exit code 3 \(\/hooks\/poststop\/0\)\n$/,
+      );
+      expect(JSON.parse(readFileSync(log, "utf8"))).toMatchObject({ level: "warning" });
+      // The config may be gone by then; the second time the program comes from the cache.
+      for (let time = 0; time < 2; time++) {
+        const ran = await one.run("run", "--bundle", one.bundle, one.id);
+        expect(ran).toMatchObject({ code: 0, errors: deleted.errors });
+      }
       expect(readdirSync(one.root)).toEqual([]);
     }
   });

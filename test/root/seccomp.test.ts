@@ -1,6 +1,6 @@
 /** System call filters in real containers, which must behave as under runc; and what only a filter loaded at the last moment can do. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type BundleConfig,
@@ -15,8 +15,9 @@ import {
   writeConfig,
 } from "./gantry-harness.ts";
 import { subjects } from "./subjects.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patient(120_000));
 const missing = unableHere ?? (hasRunc ? undefined : "runc is not installed: its `spec` makes the bundles");
 if (missing !== undefined) console.log(`skipped: ${missing}`);
 
@@ -206,6 +207,35 @@ describe.skipIf(missing !== undefined)("a filter", () => {
     expect((await bench.shell("true", "--security-opt", "label=disable")).stderr).toContain("--security-opt");
   });
 
+  own("of gantry run is that of a file in Docker's form, which podman has too", async () => {
+    await bench.load();
+    const path = join(bench.directory, "docker-form.json");
+    const rule = (name: string, more: object): object => ({ names: [name], action: "SCMP_ACT_ERRNO", errnoRet: 13, ...more });
+    const profile = {
+      defaultAction: "SCMP_ACT_ALLOW",
+      archMap: [{ architecture: "SCMP_ARCH_X86_64", subArchitectures: ["SCMP_ARCH_X86", "SCMP_ARCH_X32"] }],
+      syscalls: [
+        rule("mkdir", { includes: { caps: ["CAP_CHOWN"], minKernel: "4.8" }, excludes: {} }),
+        rule("rmdir", { includes: { caps: ["CAP_SYS_ADMIN"] } }),
+        rule("chmod", { excludes: { caps: ["CAP_CHOWN"] } }),
+        rule("symlink", { includes: { arches: ["s390x"] } }),
+      ],
+    };
+    writeFileSync(path, JSON.stringify(profile));
+    const script =
+      "cd /tmp; mkdir -p ok/made || echo no; mkdir a || echo mkdir; touch f; chmod 600 f && ln -s f l && rm -r f l && echo others";
+    const ended = await bench.shell(script, "--security-opt", `seccomp=${path}`);
+    expect(ended.stdout).toBe("no\nmkdir\nothers\n");
+    for (const installed of ["/usr/share/containers/seccomp.json"].filter((name) => existsSync(name))) {
+      const { stdout, stderr, code } = await bench.shell(
+        "grep Seccomp: /proc/self/status; echo fine",
+        "--security-opt",
+        `seccomp=${installed}`,
+      );
+      expect([code, stdout, stderr]).toEqual([0, "Seccomp:\t2\nfine\n", ""]);
+    }
+  });
+
   test.skipIf(Bun.which("cc") === null)("hands calls to an agent, with the state of its container, as under runc", async () => {
     const program = join(bench.directory, "supervisor");
     expect(Bun.spawnSync(["cc", "-o", program, `${import.meta.dir}/../support/seccomp/supervisor.c`]).exitCode).toBe(0);
@@ -215,7 +245,7 @@ describe.skipIf(missing !== undefined)("a filter", () => {
     ] as const) {
       for (const runtime of noNewPrivileges ? [runtimePath, "runc"] : [runtimePath]) {
         const socket = join(bench.directory, `agent-${next}`);
-        const agent = Bun.spawn([program, socket], { stdout: "pipe", timeout: 30_000 });
+        const agent = Bun.spawn([program, socket], { stdout: "pipe", timeout: patient(60_000) });
         const reader = agent.stdout.getReader();
         expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe("listening\n");
         const profile = {

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { marshalCall } from "#runtime/compile/cgroup/dbus.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";
 import { failureOf, notRoot, type Outcome, program, start } from "./executor-harness.ts";
+import { patient } from "../support/slowness.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(patient(120_000));
 if (notRoot !== undefined) console.log(`skipped: ${notRoot}`);
 
 /** A message of the types that a server sends; the marshaller makes calls, so type and fields are put in here. */

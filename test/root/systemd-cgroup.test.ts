@@ -6,7 +6,7 @@ import { patient } from "../support/slowness.ts";
 import { eventually, runtimePath, unable } from "./gantry-harness.ts";
 import { type LiveContainer, Runtime, useOwnCgroup } from "./live-container.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 // sd_booted(3)
 const noSystemd = existsSync("/run/systemd/system") ? undefined : "systemd does not run here: there is no /run/systemd/system";
 const isUnified = existsSync("/sys/fs/cgroup/cgroup.controllers");

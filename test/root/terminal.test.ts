@@ -4,6 +4,7 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Op } from "#program/ops.gen.ts";
 import { installed } from "../support/images/commands.ts";
+import { patient } from "../support/slowness.ts";
 import { drive } from "../support/terminal.ts";
 import { failureOf, notRoot, run } from "./executor-harness.ts";
 import { subjects } from "./subjects.ts";
@@ -56,7 +57,7 @@ describe.skipIf(missing !== undefined)("a terminal", () => {
 
   test.each(runtimes)("%s gives the process a terminal of the caller's size, which is /dev/console and its own", async (runtime) => {
     configure(
-      "busybox tty; busybox sleep 0.2; busybox stty size; echo console >/dev/console; echo tty >/dev/tty; busybox id -u; exit 7",
+      "busybox tty; for i in $(busybox seq 200); do test \"$(busybox stty size)\" = '24 80' && break; busybox sleep 0.05; done; busybox stty size; echo console >/dev/console; echo tty >/dev/tty; busybox id -u; exit 7",
       (config) => {
         config.process.user = { uid: 1000, gid: 1000 };
       },
@@ -271,7 +272,7 @@ describe.skipIf(notRoot !== undefined || !installed("python3"))("a console socke
         bench.remove();
       }
     },
-    30_000,
+    patient(60_000),
   );
 
   test("that nobody listens on is refused before anything is made", async () => {

@@ -7,7 +7,8 @@ receive PATH SIZE FD      Listens at PATH; sends a line over the terminal that a
 """
 import array, fcntl, json, os, pty, select, signal, socket, struct, sys, termios, time
 
-LIMIT = 20
+# Seconds; what is slower than that hangs.
+LIMIT = 60 * max(1, float(os.environ.get("GANTRY_TEST_SLOWNESS") or 1))
 
 
 def resize(fd, rows, columns):
@@ -58,6 +59,9 @@ def drive(script, command):
             seen[0] += os.read(master, 65536).decode(errors="replace")
         else:
             done, status = os.waitpid(pid, os.WNOHANG)
+    # It may have written between the look for output and its end.
+    while select.select([master], [], [], 0)[0]:
+        seen[0] += os.read(master, 65536).decode(errors="replace")
     if done == 0:
         os.kill(pid, signal.SIGKILL)
         raise SystemExit(f"it did not end: {seen[0]!r}")
@@ -79,7 +83,7 @@ def receive(path):
     seen = ["", 0]
     read_until(master, "ready", seen)
     os.write(master, b"hello\n")
-    read_until(master, "got hello", seen)
+    read_until(master, "got hello\r\n", seen)
     print(json.dumps({"name": name.decode(), "text": seen[0]}), flush=True)
     sys.stdin.read()
 

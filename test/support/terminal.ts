@@ -1,4 +1,6 @@
 /** A terminal for tests: runs a command in a new one and types into it, by a small Python script, as Bun has no such thing. */
+import { patient } from "./slowness.ts";
+
 const helper = new URL("terminal.py", import.meta.url).pathname;
 
 /** What to do once a text has come out: type, change the size (rows, columns), or send a signal to the command. */
@@ -17,7 +19,7 @@ export async function drive(acts: readonly Act[], command: readonly string[], en
   const child = Bun.spawn(["python3", helper, "drive", JSON.stringify(acts), ...command], {
     stdout: "pipe",
     stderr: "pipe",
-    timeout: 30_000,
+    timeout: patient(180_000),
     env: { ...process.env, ...env },
   });
   const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);

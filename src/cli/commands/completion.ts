@@ -1,23 +1,14 @@
-/** `completion`. */
-import { UsageError } from "../arguments.ts";
+/** `gantry completion`: the script by which a shell asks for candidates (`gantry __complete WORD...`). */
 import type { Command } from "../command.ts";
-import { completionScript } from "../completion.ts";
+import { completionScript, completionShape } from "../completion.ts";
 import type { CliContext } from "../context.ts";
 
-/** The command. */
+/** `gantry completion`. */
 export const completionCommand: Command<CliContext> = {
-  name: "completion",
-  summary: "Print the completion script of a shell",
-  operands: "bash|zsh|fish",
-  minOperands: 1,
-  maxOperands: 1,
-  options: [],
+  ...completionShape,
   examples: ["source <(gantry completion bash)"],
   run: (context, parsed) => {
-    const [shell] = parsed.operands;
-    if (shell !== "bash" && shell !== "zsh" && shell !== "fish")
-      throw new UsageError(`${JSON.stringify(shell)} is not one of bash, zsh, fish`);
-    context.output.write(completionScript(shell, "gantry"));
+    context.output.write(completionScript(parsed.operands[0], "gantry"));
     return Promise.resolve(0);
   },
 };

@@ -5,7 +5,8 @@ import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatAge, formatJson, formatTable } from "../output.ts";
 import { forEach, shortId } from "./images.ts";
-import { containerOptions, containerRequest, formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
+import { containerOptions, containerRequest } from "./options.ts";
 
 /** `gantry run`. */
 export const runCommand: Command<CliContext> = {
@@ -74,7 +75,7 @@ function containerTable(containers: readonly Container[], whole: boolean, nowMs:
       shortId(record.id, whole),
       record.image,
       JSON.stringify(whole || command.length <= 20 ? command : `${command.slice(0, 19)}…`),
-      `${formatAge(Date.parse(record.createdAt), nowMs)} ago`,
+      formatAge(Date.parse(record.createdAt), nowMs),
       describeState(state, nowMs),
       record.name,
     ];
@@ -90,7 +91,7 @@ function describeState(state: Container["state"], nowMs: number): string {
       return `Running (pid ${state.pid})`;
     case "exited": {
       const code = state.exitCode ?? "unknown";
-      const ago = state.finishedAt === undefined ? "" : ` ${formatAge(state.finishedAt.getTime(), nowMs)} ago`;
+      const ago = state.finishedAt === undefined ? "" : ` ${formatAge(state.finishedAt.getTime(), nowMs)}`;
       return `Exited (${code})${ago}${state.outOfMemory ? ", out of memory" : ""}`;
     }
   }

@@ -4,7 +4,7 @@ import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatAge, formatJson, formatTable } from "../output.ts";
 import { shortId } from "./images.ts";
-import { formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 
 /** `gantry history`. */
 export const historyCommand: Command<CliContext> = {
@@ -28,7 +28,7 @@ export const historyCommand: Command<CliContext> = {
     else {
       const rows = steps.map((step) => [
         step.layer === undefined ? "<none>" : shortId(step.layer, whole),
-        step.createdAt === undefined ? "N/A" : `${formatAge(step.createdAt.getTime(), context.now())} ago`,
+        step.createdAt === undefined ? "N/A" : formatAge(step.createdAt.getTime(), context.now()),
         whole || step.createdBy.length <= 45 ? step.createdBy : `${step.createdBy.slice(0, 44)}…`,
         formatSize(step.sizeBytes),
         step.comment,

@@ -1,6 +1,6 @@
 /** How far work on images has come, for people. */
 import { formatSize } from "#base/units.ts";
-import type { LoadProgress } from "#engine/engine.ts";
+import type { LoadProgress } from "#engine/requests.ts";
 import type { CliContext } from "../context.ts";
 import { shortId } from "./images.ts";
 
@@ -16,13 +16,16 @@ export function progressPrinter(context: CliContext): { show: (progress: LoadPro
     show: (progress) => {
       const finished = progress.doneBytes >= progress.totalBytes;
       if (!context.output.interactive) {
-        if (finished && progress.kind === "layer") context.output.writeError(`${describe(progress)}\n`);
+        if (finished && progress.kind === "layer")
+          context.output.writeError(
+            `unpacked layer ${progress.index + 1}/${progress.count} ${shortId(progress.digest, false)}  ${formatSize(progress.totalBytes)}\n`,
+          );
         return;
       }
       if (!finished && context.now() - drawnAtMs < 100) return;
       drawnAtMs = context.now();
       drawn = true;
-      context.output.writeError(`\r\x1b[K${describe(progress)}`);
+      context.output.writeError(`\r\x1b[K\x1b[?7l${describe(progress)}\x1b[?7h`);
     },
     done: clear,
   };

@@ -14,6 +14,10 @@ export interface ProgressDisplay {
 /** What is drawn, how often at most. */
 const redrawMs = 80;
 const barWidth = 26;
+/** A block that is higher than the terminal could not be drawn over. */
+const mostRows = 16;
+/** A line that is longer than the terminal is wide is cut off: wrapped, it would be two lines, and the block lost its place. */
+const withoutWrapping = (text: string): string => `\x1b[?7l${text}\x1b[?7h`;
 
 /** The display that was asked for. */
 export function transferDisplay(context: CliContext, kind: "quiet" | "json" | "people"): ProgressDisplay {
@@ -104,7 +108,7 @@ class Bars implements ProgressDisplay {
   };
 
   readonly done = (): void => {
-    if (this.#drawnLines > 0) this.#draw();
+    if (this.#drawnLines > 0) this.#draw(Number.POSITIVE_INFINITY);
     this.#drawnLines = 0;
     this.#rows.clear();
   };
@@ -116,13 +120,17 @@ class Bars implements ProgressDisplay {
     if (this.#rows.size > 0) this.#draw();
   }
 
-  #draw(): void {
+  #draw(most = mostRows): void {
     this.#drawnAtMs = this.#context.now();
-    const lines = [...this.#rows].map(([digest, { text, share }]) => {
+    // What is done makes room for what is not.
+    let left = this.#rows.size - most;
+    const shown = [...this.#rows].filter(([, { share }]) => !(left > 0 && share === undefined && left-- > 0)).slice(0, most);
+    const lines = shown.map(([digest, { text, share }]) => {
       const bar = share === undefined ? "" : `[${"=".repeat(Math.round(share * barWidth)).padEnd(barWidth)}] `;
       return `${shortId(digest, false)} ${bar}${text}\x1b[K\n`;
     });
-    this.#context.output.writeError(`${this.#toTop()}${lines.join("")}`);
+    if (shown.length < this.#rows.size) lines.push(`… and ${this.#rows.size - shown.length} more\x1b[K\n`);
+    this.#context.output.writeError(withoutWrapping(`${this.#toTop()}\x1b[J${lines.join("")}`));
     this.#drawnLines = lines.length;
   }
 

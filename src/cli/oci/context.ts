@@ -1,5 +1,5 @@
 /** What the commands of `gantry-runtime` get, and what a command is. */
-import type { Program } from "#program/encode.ts";
+import type { Program, Step } from "#program/encode.ts";
 import type { ProgramCache } from "#runtime/cache/store.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import type { Command, CommandShape, ParsedArguments } from "../command.ts";
@@ -25,7 +25,8 @@ export interface RuntimeProgram {
   readonly version: string;
   /** Hands the encoded program to the executor that waits for it, once. */
   readonly deliver: (program: Uint8Array) => void;
-  readonly readConfig: (bundle: string) => BundleConfig;
+  /** `file` is an absolute path; the bundle's config.json when absent. */
+  readonly readConfig: (bundle: string, file?: string) => BundleConfig;
   /** Where programs may be kept for other containers; undefined when they may not. */
   readonly findCache: () => ProgramCache | undefined;
   /** Absolute path of a directory, links followed. @throws CodedError `not-found` */
@@ -78,6 +79,8 @@ export interface ProgramCommand extends CommandShape {
   /** Looked at before, and not again when a failure is told. @throws CodedError when the command cannot be begun */
   readonly check?: (context: RuntimeContext, parsed: ParsedArguments) => void;
   readonly compile: (context: RuntimeContext, parsed: ParsedArguments) => Program;
+  /** The steps of the cleanup, for a warning about one of them; undefined when the program, compiled once more, must say it. */
+  readonly cleanup?: (context: RuntimeContext, parsed: ParsedArguments) => readonly Step[] | undefined;
   /** The error for a failed op; without it, `describeFailure` says it all. */
   readonly describe?: (context: RuntimeContext, parsed: ParsedArguments, failure: FailedOp & { readonly program: Program }) => Error;
 }

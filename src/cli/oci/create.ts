@@ -8,11 +8,13 @@ import { compileBundle, type BundleOptions } from "#runtime/run.ts";
 import { type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
 import { stateRootOf, type FailedOp, type ProgramCommand, type RuntimeContext } from "./context.ts";
 import { passedDescriptors } from "./descriptors.ts";
+import { removalOf } from "./removal.ts";
 
 const bundleOptions: readonly OptionSpec[] = [
   { name: "bundle", short: "b", value: "DIR", help: "the bundle (default: the current directory)" },
+  { name: "config", short: "f", value: "FILE", help: "read this file instead of the bundle's config.json" },
   { name: "console-socket", value: "PATH", help: "unix socket that gets the terminal of a container that is left running" },
-  { name: "pidfd-socket", value: "PATH", help: "accepted for runc's callers" },
+  { name: "pidfd-socket", value: "PATH", help: "unix socket that gets a pidfd of the container" },
   { name: "pid-file", value: "FILE", help: "write the container's pid to this file" },
   { name: "no-pivot", help: "do not use pivot_root (the root is a ramdisk)" },
   { name: "no-new-keyring", help: "leave the container in the caller's session keyring" },
@@ -27,6 +29,7 @@ export const createCommand: ProgramCommand = {
   ...shape,
   options: bundleOptions,
   check,
+  cleanup: removalOf,
   compile: (context, parsed) => compile(context, parsed, "create"),
   describe,
 };
@@ -42,6 +45,7 @@ export const runCommand: ProgramCommand = {
     { name: "no-subreaper", help: "accepted for runc's callers" },
   ],
   check,
+  cleanup: removalOf,
   compile: (context, parsed) => compile(context, parsed, parsed.switches.has("detach") ? "run-detached" : "run"),
   describe,
 };
@@ -56,7 +60,9 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
   const bundle = program.resolveBundle(valueOf(parsed, "bundle") ?? ".");
   const pidFile = valueOf(parsed, "pid-file");
   const consoleSocket = valueOf(parsed, "console-socket");
-  const { config, text: configText } = program.readConfig(bundle);
+  const pidfdSocket = valueOf(parsed, "pidfd-socket") ?? "";
+  const configFile = valueOf(parsed, "config") ?? "";
+  const { config, text: configText } = program.readConfig(bundle, configFile === "" ? undefined : program.resolvePath(configFile));
   const recorded = recordFacts();
   let hasWarned = false;
   const options: BundleOptions = {
@@ -68,6 +74,7 @@ function compile(context: RuntimeContext, parsed: ParsedArguments, mode: BundleO
     mode,
     ...(pidFile === undefined ? {} : { pidFile: program.resolvePath(pidFile) }),
     ...(consoleSocket === undefined ? {} : { consoleSocket: program.resolvePath(consoleSocket) }),
+    ...(pidfdSocket === "" ? {} : { pidfdSocket: program.resolvePath(pidfdSocket) }),
     descriptors: passedDescriptors(program, parsed),
     noPivot: parsed.switches.has("no-pivot"),
     noNewKeyring: parsed.switches.has("no-new-keyring"),

@@ -1,7 +1,8 @@
 /** `exec`: another process in a container that runs. */
 import { CodedError } from "#base/errors.ts";
 import { describeFailure } from "#runtime/describe-failure.ts";
-import { compileJoin } from "#runtime/compile/join.ts";
+import { byDefault } from "#runtime/compile/context.ts";
+import { compileJoin, type Subgroup } from "#runtime/compile/join.ts";
 import { readHostFacts } from "#runtime/facts.ts";
 import { requireContainer } from "#runtime/lifecycle.ts";
 import { readState } from "#runtime/state.ts";
@@ -21,7 +22,7 @@ export const execCommand: ProgramCommand = {
   stopAtOperand: true,
   options: [
     { name: "console-socket", value: "PATH", help: "unix socket that gets the terminal of a process that is left running" },
-    { name: "pidfd-socket", value: "PATH", help: "accepted for runc's callers" },
+    { name: "pidfd-socket", value: "PATH", help: "unix socket that gets a pidfd of the process" },
     { name: "cwd", value: "DIR", help: "the process's working directory" },
     { name: "env", short: "e", value: "NAME=VALUE", multiple: true, help: "add a variable to its environment" },
     { name: "tty", short: "t", help: "give it a terminal" },
@@ -35,6 +36,12 @@ export const execCommand: ProgramCommand = {
     { name: "no-new-privs", help: "it cannot gain privileges" },
     { name: "cap", short: "c", value: "CAPABILITY", multiple: true, help: "add a capability" },
     { name: "preserve-fds", value: "COUNT", help: "pass on this many descriptors, from 3 on, after those of LISTEN_FDS" },
+    {
+      name: "cgroup",
+      value: "[CONTROLLER,...:]PATH",
+      multiple: true,
+      help: "put it into this cgroup below the container's (v1: of these controllers)",
+    },
     { name: "ignore-paused", help: "do it in a paused container as well, where it waits" },
   ],
   compile: (context, parsed) => {
@@ -45,7 +52,10 @@ export const execCommand: ProgramCommand = {
     const { status, pid } = readState(root, id).state;
     requireRunning(status, id, parsed.switches.has("ignore-paused"));
     const [pidFile, consoleSocket] = [valueOf(parsed, "pid-file"), valueOf(parsed, "console-socket")];
+    const pidfdSocket = valueOf(parsed, "pidfd-socket") ?? "";
+    const receiver = { path: program.resolvePath(pidfdSocket), message: "setns", origin: byDefault("the caller asked for a pidfd") };
     const given = {
+      ...(pidfdSocket === "" ? {} : { pidfdReceivers: [receiver] }),
       ...(pidFile === undefined ? {} : { pidFile: program.resolvePath(pidFile) }),
       descriptors: passedDescriptors(program, parsed),
     };
@@ -56,6 +66,7 @@ export const execCommand: ProgramCommand = {
       pid,
       process: processOf(context, parsed, record.config.process ?? { cwd: "/" }),
       facts: readHostFacts(),
+      subgroups: valuesOf(parsed, "cgroup").map(toSubgroup),
       supervision: parsed.switches.has("detach") ? { kind: "detached", ...given, ...socket } : { kind: "foreground", ...given },
       warn: context.warn,
     });
@@ -66,6 +77,13 @@ export const execCommand: ProgramCommand = {
     return describeFailure(program, { opIndex, errno });
   },
 };
+
+/** "/path", or "memory,cpu:/path". */
+function toSubgroup(word: string): Subgroup {
+  const [, controllers = "", path = ""] = /^(?:([a-z0-9_,=.]+):)?(.+)$/.exec(word) ?? [];
+  if (path === "") throw new UsageError(`option --cgroup is ${JSON.stringify(word)}, not PATH or CONTROLLER:PATH`);
+  return { controllers: controllers.split(",").filter((name) => name !== ""), path };
+}
 
 function requireRunning(status: string, id: string, ignorePaused: boolean): void {
   const fail = (why: string): CodedError => new CodedError("wrong-state", `cannot exec in container ${JSON.stringify(id)}: ${why}`);

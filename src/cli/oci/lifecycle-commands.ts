@@ -3,6 +3,7 @@ import type { Program } from "#program/encode.ts";
 import { compileRequest, describeRequestFailure, requireContainer, type LifecycleRequest } from "#runtime/lifecycle.ts";
 import type { OptionSpec, ParsedArguments } from "../command.ts";
 import { stateRootOf, type ProgramCommand } from "./context.ts";
+import { removalOf } from "./removal.ts";
 import { parseSignal } from "./signals.ts";
 
 const noOptions: readonly OptionSpec[] = [];
@@ -45,6 +46,7 @@ export const deleteCommand: ProgramCommand = {
   maxOperands: 1,
   options: [{ name: "force", short: "f", help: "kill it first if it lives; succeed if there is none" }],
   ...made(({ switches }) => ({ verb: "delete", force: switches.has("force") })),
+  cleanup: removalOf,
 };
 
 /** What all four have in common. */

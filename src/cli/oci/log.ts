@@ -6,8 +6,8 @@ import type { RuntimeProgram } from "./context.ts";
 /** How grave a line is. */
 type Level = "error" | "warning";
 
-/** Writes one line to where the options before the verb say. */
-export type Log = (level: Level, message: string) => void;
+/** Writes one line to where the options before the verb say; `always`: to standard error whatever level that is for. */
+export type Log = (level: Level, message: string, always?: boolean) => void;
 
 /** The log that the options ask for. @throws what opening the log file throws: a caller that reads it must not wait in vain */
 export function openLog(global: ParsedArguments, program: RuntimeProgram): Log {
@@ -15,12 +15,12 @@ export function openLog(global: ParsedArguments, program: RuntimeProgram): Log {
   const isJson = valueOf(global, "log-format") === "json";
   const threshold = global.switches.has("debug") ? "debug" : (valueOf(global, "log-level") ?? "error");
   if (path !== undefined && path !== "") program.appendLog(path, "");
-  return (level, message) => {
+  return (level, message, always = false) => {
     const line = formatLine(level, message, { time: new Date(program.now()).toISOString(), isJson });
     const isFile = path !== undefined && path !== "";
     if (isFile) program.appendLog(path, line);
     // Callers show what is on standard error to users, who can do nothing about a warning; the log file has it.
-    if (level === "warning" && threshold === "error") return;
+    if (level === "warning" && threshold === "error" && !always) return;
     program.writeError(isJson && !isFile ? line : `gantry-runtime: ${level === "warning" ? "warning: " : ""}${printable(message)}\n`);
   };
 }

@@ -5,6 +5,7 @@ import { compileRestoredBundle } from "#runtime/restore.ts";
 import { type ParsedArguments, valueOf } from "../command.ts";
 import { type ProgramCommand, type RuntimeContext, stateRootOf } from "./context.ts";
 import { criuCallOf, criuOptionsOf, describeCriuFailure, sharedCriuOptions } from "./criu-options.ts";
+import { removalOf } from "./removal.ts";
 
 export const restoreCommand: ProgramCommand = {
   name: "restore",
@@ -25,6 +26,7 @@ export const restoreCommand: ProgramCommand = {
     { name: "lsm-mount-context", value: "CONTEXT", help: "security context of mounts to restore with" },
   ],
   compile,
+  cleanup: removalOf,
   describe: (context, parsed, failure) => {
     const id = parsed.operands[0] ?? "";
     return describeCriuFailure({ verb: "restore", id, workPath: criuCallOf(context, parsed).workPath, log: restoreLog }, failure);

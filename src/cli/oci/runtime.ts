@@ -1,6 +1,7 @@
 /** The `gantry-runtime` command line, in runc's spelling: finds the command, runs it, and turns errors into a line and an exit code. */
-import { CodedError, isSystemError } from "#base/errors.ts";
+import { CodedError, describeSystemError, isSystemError } from "#base/errors.ts";
 import { encodeProgram } from "#program/encode.ts";
+import { describeErrno, errnoName } from "#program/failure.ts";
 import { ociRuntimeVersion } from "#spec/oci-version.ts";
 import { parseArguments, type ParseRules, UsageError } from "../arguments.ts";
 import type { OptionSpec, ParsedArguments } from "../command.ts";
@@ -25,8 +26,7 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
   let log: Log = (_, message) => program.writeError(`gantry-runtime: ${printable(message)}\n`);
   try {
     if (words[0] === "__complete") return await printCandidates(words.slice(1), program);
-    // What the executor becomes after a failed op: `__failed INDEX ERRNO WORD...`.
-    const failed = words[0] === "__failed" ? { opIndex: Number(words[1]), errno: Number(words[2]) } : undefined;
+    const failed = findFailure(words);
     const global = parseArguments(failed === undefined ? words : words.slice(3), globalRules);
     const [name, ...rest] = global.operands;
     if (global.switches.has("version")) return printVersion(program);
@@ -47,6 +47,11 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
       after = work;
     };
     const context: RuntimeContext = { program, global, settings, warn, whenDelivered };
+    if (failed?.isWarning === true) {
+      const sentence = await describeWarning(command, failed, { context, parsed });
+      if (sentence !== undefined) log("warning", sentence, true);
+      return 0;
+    }
     if (failed !== undefined) throw await describe(command, failed, { context, parsed });
     if ("run" in command) return await command.run(context, parsed);
     command.check?.(context, parsed);
@@ -57,6 +62,32 @@ export async function runRuntime(words: readonly string[], program: RuntimeProgr
   } catch (error) {
     log("error", sentenceOf(error));
     return ownFailure;
+  }
+}
+
+/**
+ * What the executor becomes after a failed op: `__failed INDEX ERRNO WORD...`; and what it starts when a step of the cleanup fails,
+ * by its number among those: `__warned NUMBER ERRNO WORD...`.
+ */
+function findFailure([first, number, errno]: readonly string[]): (FailedOp & { readonly isWarning: boolean }) | undefined {
+  if (first !== "__failed" && first !== "__warned") return undefined;
+  return { opIndex: Number(number), errno: Number(errno), isWarning: first === "__warned" };
+}
+
+/** The sentence for a step of the cleanup, which may have taken away already what would say more; undefined when nothing is amiss. */
+async function describeWarning(
+  command: RuntimeCommand,
+  { opIndex: number, errno }: FailedOp,
+  { context, parsed }: { readonly context: RuntimeContext; readonly parsed: ParsedArguments },
+): Promise<string | undefined> {
+  try {
+    const steps = "compile" in command ? (command.cleanup?.(context, parsed) ?? command.compile(context, parsed).cleanup) : [];
+    // What is to be ended has ended.
+    if (steps[number]?.op.op === "signal" && errnoName(errno) === "ESRCH") return undefined;
+    const { describeFailure } = await import("#runtime/describe-failure.ts");
+    return describeFailure({ main: steps, cleanup: [], children: [] }, { opIndex: number, errno }).message;
+  } catch {
+    return `step ${number} of the cleanup failed: ${describeErrno(errno)}`;
   }
 }
 
@@ -75,7 +106,8 @@ async function describe(
 
 function sentenceOf(error: unknown): string {
   // The system's own words name the call and the path; a stack would only hide them.
-  if (error instanceof CodedError || isSystemError(error)) return error.message;
+  if (error instanceof CodedError) return error.message;
+  if (isSystemError(error)) return describeSystemError(error);
   return `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }
 

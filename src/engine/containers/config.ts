@@ -6,7 +6,9 @@
  */
 import type { ConfigCapabilities, ConfigMount, ConfigNamespace, LinuxConfig, LinuxResources, RuntimeConfig } from "#spec/runtime-config.ts";
 import { CodedError } from "#base/errors.ts";
+import { usualMounts } from "#runtime/default-config.ts";
 import { defaultSeccompProfile } from "./seccomp.ts";
+import { resolveSeccompProfile } from "./seccomp-profile.ts";
 import type { ContainerRequest } from "./request.ts";
 import type { ResolvedUser } from "./user.ts";
 
@@ -29,6 +31,8 @@ export interface ConfigInput {
   readonly rootfs: string;
   /** Node's word for the architecture, such as "x64". */
   readonly machine: string;
+  /** The kernel's version. */
+  readonly kernel: string;
   /** Host files shown as /etc/hosts and so on. */
   readonly files: { readonly hosts: string; readonly hostname: string; readonly resolvConf: string };
 }
@@ -136,9 +140,12 @@ function capabilities(uid: number): ConfigCapabilities {
   return { bounding: defaultCapabilities, effective: held, permitted: held, inheritable: [], ambient: [] };
 }
 
-function seccomp({ request, machine }: ConfigInput): Pick<LinuxConfig, "seccomp"> {
+function seccomp({ request, machine, kernel }: ConfigInput): Pick<LinuxConfig, "seccomp"> {
   if (request.seccomp === "unconfined") return {};
-  const profile = request.seccomp ?? defaultSeccompProfile(machine, defaultCapabilities);
+  const profile =
+    request.seccomp === undefined
+      ? defaultSeccompProfile(machine, defaultCapabilities)
+      : resolveSeccompProfile(request.seccomp, { machine, kernel, bounding: defaultCapabilities });
   return profile === undefined ? {} : { seccomp: profile };
 }
 
@@ -146,17 +153,7 @@ function mounts(input: ConfigInput): ConfigMount[] {
   const { request, files } = input;
   const base: ConfigMount[] = [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
-    {
-      destination: "/dev/pts",
-      type: "devpts",
-      source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-    },
-    { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"] },
-    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev", "relatime", "ro"] },
+    ...usualMounts,
     { destination: "/etc/hosts", type: "bind", source: files.hosts, options: ["bind", "rprivate"] },
     { destination: "/etc/hostname", type: "bind", source: files.hostname, options: ["bind", "rprivate"] },
     { destination: "/etc/resolv.conf", type: "bind", source: files.resolvConf, options: ["bind", "rprivate"] },

@@ -65,7 +65,16 @@ export function planContainer(paths: EnginePaths, request: ContainerRequest, fac
   const accounts = top === undefined ? { passwd: undefined, group: undefined } : readAccounts(paths.layers, top);
   const user = resolveUser(request.user ?? image.config.config.User ?? "", accounts.passwd, accounts.group);
   const host = readHostFacts();
-  const config = makeRuntimeConfig({ id, request, image: process, user, rootfs: files.rootfs, machine: host.arch, files });
+  const config = makeRuntimeConfig({
+    id,
+    request,
+    image: process,
+    user,
+    rootfs: files.rootfs,
+    machine: host.arch,
+    kernel: host.kernel,
+    files,
+  });
   const hostname = config.hostname ?? id.slice(0, 12);
   const cleanup: Step[] = request.autoRemove ? removalSteps(files, join(paths.names, name)) : [];
   const compiled = compileContainer({

@@ -1,6 +1,6 @@
 /** What a caller may ask of a new container; everything left out comes from the image or from defaults. */
 import { CodedError } from "#base/errors.ts";
-import type { SeccompConfig } from "#spec/seccomp.ts";
+import type { SeccompProfile } from "./seccomp-profile.ts";
 
 /** A directory or file of the host, shown in the container. */
 export interface VolumeRequest {
@@ -33,7 +33,7 @@ export interface ContainerRequest {
   readonly cpus?: number;
   readonly network: "none" | "host";
   /** The system calls that may be made; without it, those that Docker allows. */
-  readonly seccomp?: SeccompConfig | "unconfined";
+  readonly seccomp?: SeccompProfile | "unconfined";
   readonly autoRemove: boolean;
   /** Hand on standard input; otherwise the container reads an empty one. */
   readonly interactive: boolean;

@@ -4,9 +4,7 @@
  * Facts from moby's profiles/seccomp/default.json (version of 2026): what is allowed always, with which capability, and with which
  * arguments. Everything else fails with EPERM, as under Docker, for which images are tested.
  */
-import { CodedError } from "#base/errors.ts";
-import { parseJsonKeepingDigits } from "#base/json.ts";
-import { seccomp, type SeccompConfig, type SeccompSyscall } from "#spec/seccomp.ts";
+import type { SeccompConfig, SeccompSyscall } from "#spec/seccomp.ts";
 
 const always = `
 _llseek _newselect accept accept4 access adjtimex alarm bind brk cachestat capget capset chdir chmod chown chown32 clock_adjtime
@@ -111,27 +109,4 @@ const limitedClones: readonly SeccompSyscall[] = [
 
 function allow(names: string, ...args: NonNullable<SeccompSyscall["args"]>): SeccompSyscall {
   return { names: names.trim().split(/\s+/), action: "SCMP_ACT_ALLOW", ...(args.length === 0 ? {} : { args }) };
-}
-
-/**
- * Reads a profile in the form of `linux.seccomp`; `path` names it in errors.
- * @throws CodedError `invalid-spec`; `unsupported` for what Docker's own form has beyond that, which would not be obeyed
- */
-export function parseSeccompProfile(text: string, path: string): SeccompConfig {
-  let value: unknown;
-  try {
-    value = parseJsonKeepingDigits(text);
-  } catch (cause) {
-    throw new CodedError("invalid-spec", `cannot read ${path}: it is no JSON`, { cause });
-  }
-  const more = /"(archMap|includes|excludes)"\s*:/.exec(text)?.[1];
-  if (more !== undefined) {
-    throw new CodedError("unsupported", `cannot use ${path}: it has ${more}, which linux.seccomp of config.json does not know`);
-  }
-  try {
-    return seccomp(value, "");
-  } catch (cause) {
-    if (cause instanceof CodedError) throw new CodedError(cause.code, `cannot read ${path}: ${cause.message}`, { cause });
-    throw cause;
-  }
 }

@@ -29,7 +29,14 @@ export async function logIn(access: RegistryAccess, request: LoginRequest): Prom
   const { username, password, insecure } = request;
   if (username.includes(":")) throw new CodedError("invalid-argument", "cannot log in: a user name must not have a colon");
   const credentials = { kind: "basic", username, password } as const;
-  await openRegistries(access, insecure === undefined ? {} : { insecure }).ping(registry, credentials);
+  try {
+    await openRegistries(access, insecure === undefined ? {} : { insecure }).ping(registry, credentials);
+  } catch (cause) {
+    // Elsewhere it is stored credentials that are not accepted, and a login that helps.
+    if (cause instanceof CodedError && cause.details["status"] === 401)
+      throw new CodedError("permission-denied", `cannot log in: ${registry} does not accept this user name and password`, { cause });
+    throw cause;
+  }
   const file = await fileFor(access, registry);
   const helper = helperFor(file, registry);
   if (helper !== undefined) {

@@ -3,6 +3,7 @@
  *
  *     layers/<chain id, 64 hex>/fs/         what overlayfs takes as a lower directory
  *                               layer.json  diff id, bytes and entries
+ *                               from-…      empty: a blob that is known to hold this layer, by its digest
  *                               passwd      /etc/passwd and /etc/group of the stack up to here, for `User`
  *                               group
  *
@@ -25,8 +26,8 @@ import {
   readTextIfThere,
   renameToNew,
   writeNewText,
+  writeTextAtomic,
 } from "#sys/small-files.ts";
-import { overlayMountOps, privateMountOps } from "./overlay.ts";
 
 /** A layer to be unpacked: where its bytes come from and what must come out. */
 export interface LayerSource {
@@ -34,6 +35,8 @@ export interface LayerSource {
   readonly diffId: string;
   readonly descriptor: Descriptor;
   readonly open: () => AsyncIterable<Uint8Array>;
+  /** True when what `open` gives ends only once it is known to be the descriptor's content. */
+  readonly isVerified?: boolean;
 }
 
 /** Limits and ports of unpacking. */
@@ -70,17 +73,55 @@ export async function unpackStack(
 ): Promise<void> {
   const { layers, temporary } = places;
   for (const [index, layer] of stack.entries()) {
+    if (isUnpackedFrom(layers, layer)) continue;
     const final = layerDirectory(layers, layer.chainId);
-    if (pathExists(join(final, "layer.json"))) continue;
+    const onBytes = (done: number): void => options.onProgress?.(layer, { at: index, of: stack.length }, done);
+    if (pathExists(join(final, "layer.json"))) {
+      await confirm(layer, final, { onBytes, options });
+      continue;
+    }
     const work = join(temporary, String(index));
     const below = layerTrees(
       layers,
       stack.slice(0, index).map((lower) => lower.chainId),
     );
-    await unpackOne(layer, { work, below, onBytes: (done) => options.onProgress?.(layer, { at: index, of: stack.length }, done) }, options);
+    await unpackOne(layer, { work, below, onBytes }, options);
     // Where another process was faster, its layer is the same and stays; what is left goes with `temporary`.
     renameToNew(join(work, "layer"), final);
   }
+}
+
+/**
+ * Whether the layer is there, and was made of this very blob or compared with it: that a config calls a blob by the diff id of a layer that is
+ * there does not make it that layer (M10).
+ */
+export function isUnpackedFrom(layers: string, layer: Pick<LayerSource, "chainId" | "descriptor">): boolean {
+  return pathExists(join(layerDirectory(layers, layer.chainId), markOf(layer.descriptor)));
+}
+
+function markOf({ digest }: Pick<Descriptor, "digest">): string {
+  return `from-${digest.replace(":", "-")}`;
+}
+
+/** Checks that the blob holds the layer that is there already, and remembers it. */
+async function confirm(
+  layer: LayerSource,
+  final: string,
+  { onBytes, options }: { readonly onBytes: (doneBytes: number) => void; readonly options: UnpackOptions },
+): Promise<void> {
+  const { confirmLayer } = await import("#image/layer/apply.ts");
+  const { descriptor, diffId } = layer;
+  await confirmLayer({
+    source: layer.open(),
+    ...verifiedBy(layer),
+    descriptor,
+    diffId,
+    maxBytes: options.maxLayerBytes,
+    onProgress: onBytes,
+  });
+  const mark = join(final, markOf(descriptor));
+  // Another process may have come to the same end.
+  if (!pathExists(mark)) writeTextAtomic(mark, "", 0o644);
 }
 
 /** Where `fillTree` works. */
@@ -153,15 +194,18 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
   const { applyLayer } = await import("#image/layer/apply.ts");
   const result = await applyLayer({
     source: layer.open(),
+    ...verifiedBy(layer),
     descriptor: layer.descriptor,
     diffId: layer.diffId,
     stream: await options.openStream(),
     base: place.below.length === 0,
-    setup: setupOps(place, tree, target),
+    // The working root is for the copies at the end; entering comes last, for the layer's own entries.
+    setup: [...(await overlayOps(place, tree, target)), { op: "root", path: target }, { op: "enter-root", path: target }],
     teardown: teardownOps(directory),
     limits: { maxBytes: options.maxLayerBytes, maxEntries: maxLayerEntries },
     onProgress: place.onBytes,
   });
+  writeNewText(join(directory, markOf(layer.descriptor)), "", 0o644);
   writeNewText(
     join(directory, "layer.json"),
     JSON.stringify({ chainId: layer.chainId, diffId: layer.diffId, entries: result.entries, bytes: result.uncompressedBytes }),
@@ -169,16 +213,17 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
   );
 }
 
-function setupOps(place: Place, tree: string, target: string): Op[] {
-  const overlay: Op[] =
-    place.below.length === 0
-      ? []
-      : [
-          ...privateMountOps,
-          ...overlayMountOps({ lower: place.below, upper: tree, work: join(place.work, "work"), target, volatile: true }),
-        ];
-  // The working root is for the copies at the end; entering comes last, for the layer's own entries.
-  return [...overlay, { op: "root", path: target }, { op: "enter-root", path: target }];
+function verifiedBy({ isVerified }: LayerSource): { readonly isVerified?: boolean } {
+  return isVerified === undefined ? {} : { isVerified };
+}
+
+async function overlayOps(place: Place, tree: string, target: string): Promise<Op[]> {
+  if (place.below.length === 0) return [];
+  const { overlayMountOps, privateMountOps } = await import("./overlay.ts");
+  return [
+    ...privateMountOps,
+    ...overlayMountOps({ lower: place.below, upper: tree, work: join(place.work, "work"), target, volatile: true }),
+  ];
 }
 
 function teardownOps(directory: string): Op[] {

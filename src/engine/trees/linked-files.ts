@@ -7,6 +7,7 @@
 import type { ByteString } from "#base/byte-string.ts";
 import { parseJsonNode } from "#base/json-node.ts";
 import { digestsInTree } from "#image/layer/content.ts";
+import { joinPath } from "#image/tree/change.ts";
 import type { Place as Survey } from "#image/tree/survey.ts";
 import { readTextIfThere, writeNewText } from "#sys/small-files.ts";
 import { readListing, type BundlePaths } from "./bundle-record.ts";
@@ -21,7 +22,8 @@ export async function rememberLinkedFiles(paths: BundlePaths, tree: Survey): Pro
   const groups = new Map<string, ByteString[]>();
   let contentBytes = 0;
   const listing = await readListing(paths);
-  for (const { path, entry } of listing.linkedFiles()) {
+  for (const { directory, entry } of listing.linkedFiles()) {
+    const path = joinPath(directory, entry.name);
     const group = groups.get(entry.identity);
     if (group !== undefined) group.push(path);
     else if (groups.size < maxFiles && contentBytes + entry.size <= maxContentBytes) {

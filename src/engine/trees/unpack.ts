@@ -6,9 +6,10 @@ import type { Image } from "#image/image.ts";
 import type { Digest } from "#spec/digest.ts";
 import { readFileChunks } from "#sys/fs.ts";
 import { listDirectory, makeDirectory, pathExists, readTextIfThere, removeFile, withNewFile, writeNewText } from "#sys/small-files.ts";
+import { removeWhenInterrupted } from "#sys/unfinished.ts";
 import { resolveUser } from "../containers/user.ts";
 import { unpackOptions } from "../images.ts";
-import type { LoadRequest } from "../engine.ts";
+import type { LoadRequest } from "../requests.ts";
 import type { Place } from "../place.ts";
 import { fillTree, type LayerSource } from "../rootfs/layers.ts";
 import { makeBundleConfig } from "./bundle-config.ts";
@@ -35,20 +36,25 @@ export async function unpackBundle(place: Place, request: UnpackRequest): Promis
   requireEmpty(paths);
   const isOurs = !pathExists(paths.directory);
   makeDirectory(paths.directory, 0o755);
+  const made = isOurs
+    ? [paths.directory]
+    : [
+        paths.rootfs,
+        paths.config,
+        paths.record,
+        paths.listing,
+        paths.links,
+        join(paths.directory, "passwd"),
+        join(paths.directory, "group"),
+      ];
+  const keep = made.map((path) => removeWhenInterrupted(path));
   try {
     await fill(place, request, { found, paths });
   } catch (error) {
-    const made = [
-      paths.rootfs,
-      paths.config,
-      paths.record,
-      paths.listing,
-      paths.links,
-      join(paths.directory, "passwd"),
-      join(paths.directory, "group"),
-    ];
-    await place.removeTrees(isOurs ? [paths.directory] : made);
+    await place.removeTrees(made);
     throw error;
+  } finally {
+    for (const one of keep) one();
   }
   return found.image.id;
 }

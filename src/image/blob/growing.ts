@@ -1,11 +1,12 @@
 /**
  * A blob that is still on its way into a directory store, read from its beginning as it grows.
  *
- * Whoever reads is given bytes that nobody has verified yet, and must verify them: the digest of the whole is known when the last one came.
+ * Whoever reads is given bytes that nobody has verified yet, so nothing made of them counts before the reading is over: it ends without an error
+ * only when the blob is in the store, which its download has compared with its digest.
  */
 import { open, type FileHandle } from "node:fs/promises";
 import { CodedError, isErrno } from "#base/errors.ts";
-import type { Digest } from "#spec/digest.ts";
+import { verifyContent, type Digest } from "#spec/digest.ts";
 import { readFileChunks } from "#sys/fs.ts";
 import { blobPath, partialPath } from "./directory.ts";
 
@@ -53,7 +54,7 @@ export class GrowingBlob {
     if (file === undefined) {
       // It got its name between the look and the opening, or another process brought it.
       await this.whole();
-      return yield* readFileChunks(blobPath(this.#root, this.#digest));
+      return yield* verifyContent(readFileChunks(blobPath(this.#root, this.#digest)), { digest: this.#digest });
     }
     try {
       yield* this.#follow(file);

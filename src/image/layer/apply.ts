@@ -20,6 +20,8 @@ import { decompressLayer } from "./decompress.ts";
 export interface LayerApplication {
   /** The layer's bytes as they are stored. */
   readonly source: AsyncIterable<Uint8Array>;
+  /** True when `source` ends only once whoever brings its bytes has compared all of them with the descriptor. */
+  readonly isVerified?: boolean;
   readonly descriptor: Pick<Descriptor, "digest" | "size" | "mediaType">;
   /** Digest of the uncompressed archive, from the image's config. */
   readonly diffId: string;
@@ -48,7 +50,7 @@ export interface AppliedLayer {
 
 /** How much the parser gets at once: bounds what it can make before the executor is waited for. */
 const pieceBytes = 256 << 10;
-const flushBytes = 512 << 10;
+const flushBytes = 128 << 10;
 /** docs/program-format.md: a record of a stream. */
 const recordLimitBytes = 128 << 10;
 
@@ -79,22 +81,18 @@ async function streamLayer(layer: LayerApplication, writer: RecordWriter, compil
   const diffId = parseDigest(layer.diffId);
   const hasher = hasherFor(diffId);
   for await (const chunk of decompressLayer(progress(layer), layer.descriptor.mediaType)) {
-    if (hasher.size + chunk.length > layer.limits.maxBytes) {
-      throw new CodedError("exhausted", `its archive has more than ${layer.limits.maxBytes} bytes`);
-    }
+    if (hasher.size + chunk.length > layer.limits.maxBytes) throw tooLarge(layer.limits.maxBytes);
     hasher.update(chunk);
     for (let at = 0; at < chunk.length; at += pieceBytes) {
       reader.push(chunk.length <= pieceBytes ? chunk : chunk.subarray(at, at + pieceBytes));
-      if (writer.length >= flushBytes) await stream.write(writer.take());
+      if (writer.length >= flushBytes) await flush(writer, stream);
     }
   }
   reader.end();
   compiler.finish();
   // Before `end`: a program that is refused must not look finished.
   const content = hasher.finish();
-  if (content.digest !== diffId) {
-    throw new CodedError("corrupt", `its archive has the digest ${content.digest}, but the image's config says ${diffId}`);
-  }
+  requireDiffId(content.digest, diffId);
   for (const op of layer.teardown) encodeOp(writer, op);
   encodeOp(writer, { op: "end" });
   await stream.write(writer.take());
@@ -102,10 +100,50 @@ async function streamLayer(layer: LayerApplication, writer: RecordWriter, compil
   return content.size;
 }
 
-/** The layer's own bytes, verified against its descriptor as they pass. */
-async function* progress(layer: LayerApplication): AsyncGenerator<Uint8Array, void, undefined> {
+async function flush(writer: RecordWriter, stream: ProgramStream): Promise<void> {
+  const bytes = writer.take();
+  await stream.write(bytes, () => {
+    writer.giveBack(bytes);
+  });
+}
+
+/**
+ * Checks that a blob holds the archive that a config says, without applying it: for a layer that is there already, by what it is called.
+ *
+ * @throws CodedError as applyLayer
+ */
+export async function confirmLayer(
+  layer: Pick<LayerApplication, "source" | "isVerified" | "descriptor" | "diffId" | "onProgress"> & { readonly maxBytes: number },
+): Promise<void> {
+  const diffId = parseDigest(layer.diffId);
+  const hasher = hasherFor(diffId);
+  try {
+    for await (const chunk of decompressLayer(progress(layer), layer.descriptor.mediaType)) {
+      if (hasher.size + chunk.length > layer.maxBytes) throw tooLarge(layer.maxBytes);
+      hasher.update(chunk);
+    }
+    requireDiffId(hasher.finish().digest, diffId);
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    const subject = `cannot apply layer ${shortDigest(layer.descriptor.digest)}`;
+    throw new CodedError(error.code, `${subject}: ${error.message}`, { details: error.details, cause: error });
+  }
+}
+
+function tooLarge(maxBytes: number): CodedError {
+  return new CodedError("exhausted", `its archive has more than ${maxBytes} bytes`);
+}
+
+function requireDiffId(actual: string, wanted: string): void {
+  if (actual !== wanted) throw new CodedError("corrupt", `its archive has the digest ${actual}, but the image's config says ${wanted}`);
+}
+
+/** The layer's own bytes, verified against its descriptor as they pass unless somebody else does that. */
+async function* progress(
+  layer: Pick<LayerApplication, "source" | "isVerified" | "descriptor" | "onProgress">,
+): AsyncGenerator<Uint8Array, void, undefined> {
   let doneBytes = 0;
-  for await (const chunk of verifyContent(layer.source, layer.descriptor)) {
+  for await (const chunk of layer.isVerified === true ? layer.source : verifyContent(layer.source, layer.descriptor)) {
     yield chunk;
     doneBytes += chunk.length;
     layer.onProgress?.(doneBytes);

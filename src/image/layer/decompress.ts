@@ -11,7 +11,7 @@ import { CodedError } from "#base/errors.ts";
 import { layerCompression, type LayerCompression } from "#spec/media-type.ts";
 import { ZstdFrameWalker } from "./zstd-frames.ts";
 
-const chunkBytes = 512 << 10;
+const chunkBytes = 256 << 10;
 /** Chunks that may be ready before they are asked for. */
 const aheadBytes = 4 * chunkBytes;
 
@@ -126,7 +126,7 @@ async function* inflate(
   // Its error reaches the loop below by destroying the engine; this is for when nobody looks any more.
   feeding.catch(() => undefined);
   try {
-    for await (const chunk of engine) yield chunk as Uint8Array;
+    yield* flow(engine);
     const fedBytes = await feeding;
     // Both runtimes pass over zeros, and libzstd over anything, after the last member.
     if (engine.bytesWritten !== fedBytes) throw trailing(format);
@@ -134,6 +134,43 @@ async function* inflate(
     throw isZlibError(error) ? new CodedError("corrupt", `cannot decompress ${format}: ${error.message}`, { cause: error }) : error;
   } finally {
     engine.destroy();
+  }
+}
+
+/**
+ * What `engine` gives. Its chunks are only put in a row when they come, so that it is at the next one while this one is used:
+ * a stream that is iterated, or whose listener does the work, asks for the next chunk when the work is done.
+ */
+async function* flow(engine: Transform): AsyncGenerator<Uint8Array, void, undefined> {
+  const row: Uint8Array[] = [];
+  let bytes = 0;
+  let wake: (() => void) | undefined;
+  const ended = new Promise<void>((resolve, reject) => {
+    engine.on("end", resolve).on("error", reject).on("close", resolve);
+  });
+  ended.then(
+    () => wake?.(),
+    () => wake?.(),
+  );
+  engine.on("data", (chunk: Uint8Array) => {
+    row.push(chunk);
+    bytes += chunk.length;
+    if (bytes >= aheadBytes) engine.pause();
+    wake?.();
+  });
+  for (;;) {
+    const chunk = row.shift();
+    if (chunk === undefined) {
+      const more = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      await Promise.race([more, ended]);
+      if (row.length === 0 && (engine.readableEnded || engine.destroyed)) return await ended;
+      continue;
+    }
+    bytes -= chunk.length;
+    if (engine.isPaused()) engine.resume();
+    yield chunk;
   }
 }
 

@@ -10,7 +10,7 @@ import type { Op } from "#program/ops.gen.ts";
 import type { TarHeader } from "../tar/header.ts";
 import { encodeTarHeader, tarEndBytes, tarPaddingBytes } from "../tar/write.ts";
 import { changedMeanwhile, parentOf, type Change } from "../tree/change.ts";
-import { readEntry, recordKinds, type ListedEntry } from "../tree/listing.ts";
+import { isAsListed, readEntry, recordKinds, type ListedEntry } from "../tree/listing.ts";
 import { survey, type Place, type SurveyVisitor } from "../tree/survey.ts";
 import { isIgnoredXattr } from "./xattrs.ts";
 
@@ -158,11 +158,6 @@ class Packer implements SurveyVisitor {
 }
 
 const zeros = Buffer.alloc(256 << 10);
-
-function isAsListed(found: ListedEntry, listed: ListedEntry): boolean {
-  // The inode alone: an overlay is mounted once for the listing and once for the data, and may be another device then.
-  return found.identity.slice(0, 8) === listed.identity.slice(0, 8) && found.size === listed.size && found.changedAt === listed.changedAt;
-}
 
 function* membersOf(packing: Packing): Generator<Member, void, undefined> {
   const present = new Set<ByteString>();

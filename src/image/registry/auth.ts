@@ -12,6 +12,7 @@ import { parseChallenges, type Challenge } from "./challenge.ts";
 import type { Credentials } from "./credentials.ts";
 import { foreignText, maxErrorBytes, refusedError } from "./errors.ts";
 import type { Clock } from "./ports.ts";
+import { isLoopback, reachOf } from "./proxy.ts";
 import type { HttpResponse, Transport } from "./transport.ts";
 
 /** What an authenticator is for and may use. */
@@ -228,9 +229,20 @@ function requireRealm({ parameters }: Challenge, { registry, name }: AuthOptions
   const realm = new URL(text);
   if (realm.protocol !== "https:" && !(realm.protocol === "http:" && registry.protocol === "http:"))
     throw refused("is not an https address, and credentials go to no other");
+  if (!mayNameRealm(registry.hostname, realm.hostname)) throw refused("is an address that only this machine or its network knows");
   if (realm.username !== "" || realm.password !== "") throw refused("holds a user name or password");
   realm.hash = "";
   return realm;
+}
+
+/**
+ * SECURITY: CVE-2026-48978: a registry of the world must not have us ask what only we can reach, such as the address where a cloud tells a
+ * machine its secrets: the answer would be sent to it as a token. A registry of the same network may name an address there.
+ */
+function mayNameRealm(registry: string, realm: string): boolean {
+  const reach = reachOf(realm);
+  if (reach === "world" || registry === realm) return true;
+  return reach === "site" ? reachOf(registry) !== "world" : isLoopback(registry) && isLoopback(realm);
 }
 
 function basicHeader({ username, password }: { readonly username: string; readonly password: string }): string {

@@ -70,6 +70,8 @@ export interface PutAnswer {
 
 const acceptedTypes = [mediaTypes.index, mediaTypes.manifest, mediaTypes.dockerIndex, mediaTypes.dockerManifest];
 const maxTagPageBytes = 8 << 20;
+/** More than the largest repositories have; all pages together could hold gigabytes. */
+const maxTags = 1_000_000;
 /** Lists longer than this are cut off with an error: no page of a sane registry is that far from the first. */
 const maxPages = 10_000;
 
@@ -217,6 +219,7 @@ export class RepositoryClient {
         "tags",
       );
       for (const tag of list.optional((node) => node.items()) ?? []) tags.add(tag.string());
+      if (tags.size > maxTags) throw new CodedError("exhausted", `cannot ${doing}: there are more than ${maxTags}`);
     }
     return [...tags];
   }

@@ -111,14 +111,27 @@ export function foreignText(text: string): string {
   return plain.length > 300 ? `${plain.slice(0, 300)}…` : plain;
 }
 
+/** Failures of connections in words: each JavaScript engine has its own, and some of them blame the reader. */
+const connectionFaults: ReadonlyMap<string, string> = new Map([
+  ["ConnectionRefused", "connection refused"],
+  ["EAI_AGAIN", "its name cannot be looked up now"],
+  ["ECONNREFUSED", "connection refused"],
+  ["EHOSTUNREACH", "no route to host"],
+  ["ENETUNREACH", "network is unreachable"],
+  ["ENOTFOUND", "there is no host of that name"],
+  ["ETIMEDOUT", "connection timed out"],
+]);
+
 /** The sentence for what fetch() threw. Certificates get their own words: trying again does not help there. */
 export function unreachableError(doing: string, host: string, cause: unknown): CodedError {
   const { code, message } = rootOf(cause);
   const isCertificate = /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|ALTNAME/.test(`${code} ${message}`);
   const fact = isCertificate
     ? `the certificate of ${host} is not trusted: ${foreignText(message || code)} (its authority belongs into certs.d, or use --insecure)`
-    : `${host} cannot be reached: ${foreignText(message || code || "the connection failed")}`;
-  return new CodedError("unavailable", `cannot ${doing}: ${fact}`, {
+    : `${host} cannot be reached: ${connectionFaults.get(code) ?? foreignText(message || code || "the connection failed")}`;
+  // What was wanted may have been no more than that.
+  const what = doing === `reach ${host}` ? fact.replace(`${host} cannot be reached: `, "") : fact;
+  return new CodedError("unavailable", `cannot ${doing}: ${what}`, {
     details: { reason: isCertificate ? "certificate" : "network" },
     cause,
   });

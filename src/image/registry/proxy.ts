@@ -18,6 +18,29 @@ export function isLoopback(hostname: string): boolean {
   return isAddress4(name) && name.startsWith("127.");
 }
 
+const linkLocal = ["169.254.0.0/16", "0.0.0.0/8"];
+const privateRanges = ["10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", ...linkLocal];
+
+/**
+ * How far an address reaches: `machine` for those that only this machine or its network card's neighbours can mean (where clouds keep their
+ * secrets), `site` for private ones, `world` for all others and for names, of which nobody knows before they are looked up.
+ *
+ * @param hostname of a URL object, which has one spelling for each address
+ */
+export function reachOf(hostname: string): "machine" | "site" | "world" {
+  const name = bare(hostname).replace(/\.$/, "");
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(name);
+  const address = mapped === null ? name : dotted(Number.parseInt(`${mapped[1]}`, 16), Number.parseInt(`${mapped[2]}`, 16));
+  if (isLoopback(address) || address === "::" || /^fe[89ab]/.test(address) || linkLocal.some((range) => isInRange(address, range)))
+    return "machine";
+  const isPrivate = privateRanges.some((range) => isInRange(address, range)) || /^f[cd][0-9a-f]{2}:/.test(address);
+  return isPrivate ? "site" : "world";
+}
+
+function dotted(high: number, low: number): string {
+  return [high >> 8, high & 255, low >> 8, low & 255].join(".");
+}
+
 /** NO_PROXY: `*`, host names with all below them, addresses, address ranges (`10.0.0.0/8`), each with a port or without. */
 function isExempt(url: URL, list: string): boolean {
   const host = bare(url.hostname);

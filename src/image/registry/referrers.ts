@@ -74,6 +74,11 @@ export async function addToReferrersTag(client: RepositoryClient, subject: Diges
   );
 }
 
+/** K1: after a referrer was deleted: where the registry keeps no list itself, it is taken out of the one that we keep. */
+export async function forgetReferrer(client: RepositoryClient, subject: Digest, referrer: Digest): Promise<void> {
+  if ((await listByApi(client, subject)) === undefined) await removeFromReferrersTag(client, subject, referrer);
+}
+
 /** K1: takes a deleted `referrer` out of the index under the tag of its subject. */
 export async function removeFromReferrersTag(client: RepositoryClient, subject: Digest, referrer: Digest): Promise<void> {
   await changeTagged(client, subject, (before) => {

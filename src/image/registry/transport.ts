@@ -9,6 +9,7 @@
 import { CodedError } from "#base/errors.ts";
 import { foreignText, unreachableError } from "./errors.ts";
 import type { FetchInit, Machine, TlsSettings } from "./ports.ts";
+import { reachOf } from "./proxy.ts";
 import { isTransient, retryDelayMs } from "./retry.ts";
 
 /** What is sent. Content that can be opened again can be sent again. */
@@ -261,6 +262,9 @@ function redirectTarget(request: HttpRequest, response: HttpResponse): string {
   const from = new URL(response.url);
   const to = new URL(location, from);
   if (to.protocol !== "https:" && to.protocol !== "http:") throw refused(`leads to a ${foreignText(to.protocol)} address`);
+  // SECURITY: nobody out there decides what is asked of this machine, or of the address where a cloud tells it its secrets.
+  if (to.host !== from.host && reachOf(to.hostname) === "machine" && reachOf(from.hostname) !== "machine")
+    throw refused(`leads to ${to.host}, which only this machine or its network knows`);
   if (from.protocol === "https:" && to.protocol === "http:") throw refused(`leads from https to http, to ${to.host}`);
   if (request.method !== "GET" && request.method !== "HEAD" && to.host !== from.host) {
     throw refused(`wants content to go to another host, ${to.host}`);

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { CodedError, isErrno } from "#base/errors.ts";
 import { syncDirectory } from "#sys/fs.ts";
 import { ownerName } from "#sys/owner.ts";
+import { removeWhenInterrupted } from "#sys/unfinished.ts";
 
 /** Takes bytes in order. Bytes that are handed over must not be changed afterwards. */
 export interface ByteSink {
@@ -47,6 +48,7 @@ async function pipeSink(path: string): Promise<ByteSink> {
 async function fileSink(path: string): Promise<ByteSink> {
   const temporary = join(dirname(path), `.${basename(path)}.${ownerName()}`);
   const file = await open(temporary, "wx", 0o644);
+  const keep = removeWhenInterrupted(temporary);
   let offset = 0;
   return {
     write: async (bytes) => {
@@ -58,11 +60,13 @@ async function fileSink(path: string): Promise<ByteSink> {
       await file.sync();
       await file.close();
       await rename(temporary, path);
+      keep();
       await syncDirectory(dirname(path));
     },
     abort: async () => {
       await file.close().catch(() => undefined);
       await rm(temporary, { force: true });
+      keep();
     },
   };
 }

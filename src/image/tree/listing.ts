@@ -7,13 +7,15 @@
 import { byteStringFromBytes, type ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
 import type { EntryKind, Xattr } from "../tar/header.ts";
-import { joinPath } from "./change.ts";
 
 /** Bytes of a record before its name. */
 export const recordHeadBytes = 96;
 
 /** What a record is about. */
 export const recordKinds = { entry: 1, directory: 2, absent: 3, dataBegins: 4, dataEnded: 5, compared: 6 } as const;
+
+/** How much of an identity is the file system. */
+const deviceBytes = 8;
 
 /** One file as it was found. */
 export interface ListedEntry {
@@ -148,6 +150,16 @@ class RecordedEntry implements ListedEntry {
   }
 }
 
+/**
+ * Whether `now`, which was seen through another mount, is the file `listed` and nothing was written to it since. The inode alone tells which
+ * file it is: an overlay is another file system each time that it is mounted.
+ */
+export function isAsListed(now: ListedEntry, listed: ListedEntry): boolean {
+  return (
+    now.identity.slice(deviceBytes) === listed.identity.slice(deviceBytes) && now.size === listed.size && now.changedAt === listed.changedAt
+  );
+}
+
 const noXattrs: readonly Xattr[] = [];
 
 function readXattrs(bytes: Buffer, start: number, end: number): Xattr[] {
@@ -214,13 +226,13 @@ export class Listing {
   }
 
   /** Regular files that have content and several names, once for each name that lies in the tree. */
-  *linkedFiles(): Generator<{ readonly path: ByteString; readonly entry: ListedEntry }, void, undefined> {
+  *linkedFiles(): Generator<{ readonly directory: ByteString; readonly entry: ListedEntry }, void, undefined> {
     const { bytes } = this;
     for (const [directory, { start, end }] of this.#blocks) {
       for (let at = start + recordLength(bytes, start); at < end; at += recordLength(bytes, at)) {
         if (bytes.readUInt32LE(at + 20) === 1 || bytes.readUInt32LE(at + 8) >>> 12 !== 0o10) continue;
         const entry = readEntry(bytes, at);
-        if (entry.size > 0) yield { path: joinPath(directory, entry.name), entry };
+        if (entry.size > 0) yield { directory, entry };
       }
     }
   }

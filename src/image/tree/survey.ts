@@ -33,6 +33,8 @@ export interface SurveyVisitor {
 }
 
 const EAGAIN = 11;
+/** ENOENT, ENOTDIR, ELOOP: what was listed as a directory is none now. */
+const goneErrnos: readonly number[] = [2, 20, 40];
 
 /**
  * Runs `ops` and tells `visitor` what they say. It pauses after each piece of output, so that what a visitor has collected can be
@@ -130,7 +132,9 @@ function describeFailure(error: unknown, { setup }: Place, ops: Iterable<Op>): u
   if (!(error instanceof OpFailure)) return error;
   const op = setup[error.opIndex] ?? elementAt(ops, error.opIndex - setup.length);
   const name = op === undefined ? "the tree" : subjectOf(op);
-  if (error.errno === EAGAIN) return changedMeanwhile(name);
+  // Directories of a tree are asked for because its root was listed before; the roots themselves are ours and stay.
+  const isGone = op?.op === "list-tree" && op.path.includes("/") && goneErrnos.includes(error.errno);
+  if (error.errno === EAGAIN || isGone) return changedMeanwhile(name);
   return new CodedError(error.code, `cannot read ${name}: ${describeErrno(error.errno)}`, { cause: error });
 }
 
@@ -141,8 +145,9 @@ function elementAt<T>(elements: Iterable<T>, index: number): T | undefined {
 }
 
 function subjectOf(op: Op): string {
-  const path = op.op === "compare-files" ? op.left : op.op === "list-entry" || op.op === "send-file" ? op.path : undefined;
-  return path === undefined ? "the tree" : `"${displayByteString(path)}"`;
+  const path =
+    op.op === "compare-files" ? op.left : op.op === "list-entry" || op.op === "list-tree" || op.op === "send-file" ? op.path : undefined;
+  return path === undefined || path === "." ? "the tree" : `"${displayByteString(path)}"`;
 }
 
 /** Cuts output into records and pieces of data. */

@@ -83,6 +83,13 @@ export const lifecycleOps: readonly OpDefinition[] = [
     does: "Executes `path` with `args` and `env`; standard input holds `head`, the pid of the child or target (in a child its own) and `tail`. Killed after `timeout` seconds (0: never): ETIMEDOUT. Another end than exit code 0 is the failure 4096 + its wait status, and what it wrote is shown.",
   },
   {
+    name: "hook-output",
+    code: 191,
+    in: main,
+    fields: { fd: "u32", path: "text" },
+    does: "Opens the host file `path`, making it (0600) where it is missing: what the hooks from here on write to descriptor `fd` (1 or 2) is appended to it.",
+  },
+  {
     name: "print-state",
     code: 101,
     in: main,
@@ -95,6 +102,13 @@ export const lifecycleOps: readonly OpDefinition[] = [
     in: anywhere,
     fields: { path: "text", mode: "u32", data: "bytes" },
     does: "Writes the host file `path`, whole or not at all, by a file beside it that is renamed.",
+  },
+  {
+    name: "send-pidfd",
+    code: 190,
+    in: main,
+    fields: { path: "text", message: "text" },
+    does: "Sends a pidfd of the child over the stream socket at the host path `path`, with the bytes of `message`.",
   },
   { name: "remove-file", code: 103, in: host, fields: { path: "text" }, does: "Removes the host file `path`; a missing one is success." },
 ];

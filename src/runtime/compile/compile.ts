@@ -8,9 +8,10 @@ import { childSection, type Program, type Step } from "#program/encode.ts";
 import type { ConfigProcess, RuntimeConfig } from "#spec/runtime-config.ts";
 import { requireValidConfig } from "#spec/validate/config.ts";
 import type { HostFacts } from "../facts.ts";
+import { checkAnnotations } from "./annotations.ts";
 import { compileCgroup, type CgroupDirectory } from "./cgroup/cgroup.ts";
 import { limitsOfVersion } from "./cgroup/older-limits.ts";
-import type { CgroupManager } from "./cgroup/place.ts";
+import type { CgroupManager } from "./context.ts";
 import {
   byDefault,
   findNamespace,
@@ -95,6 +96,7 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
   const warnings: string[] = [];
   const context = makeContext(input, (sentence) => warnings.push(sentence));
   warnOfOtherPlatforms(config, context.warn);
+  checkAnnotations(config, context.warn);
   const cgroup = compileCgroup(context);
   const namespaces = compileNamespaces(context, { section: childSection(0), cgroup: cgroup.cloneInto ?? "" });
   const resctrl = compileResctrl(context);
@@ -141,7 +143,6 @@ export function compileContainer(input: ContainerInput): CompiledContainer {
     ...cgroup.inChild,
     ...compileLabels(context, processOf(config)),
     ...namespaces.inChild,
-    ...(input.noNewKeyring === true ? [] : compileKeyring(context)),
     ...compileChild(context, input, { rootfs, mounts, terminal, seccomp }),
   ];
   return { program: { main, cleanup: [...cleanup, ...(input.extraCleanup ?? [])], children: [child] }, warnings };
@@ -203,6 +204,7 @@ function compileChild(
     ...becomeRoot(context),
     ...mounts.make,
     ...compileDevices(context),
+    ...(input.noNewKeyring === true ? [] : compileKeyring(context)),
     step({ op: "ensure-directory", path: normalizePath(process.cwd), mode: 0o755 }, "/process/cwd"),
     ...waitForHooks(context),
     ...rootfs.enter,

@@ -148,7 +148,7 @@ test("the session keyring is the container's own, and searchable by those who ar
   expect(find(compile({}).ops, "session-keyring")).toEqual([{ op: "session-keyring", name: "_ses.c", permissions: 0x80000 }]);
   const mapping = [{ containerID: 0, hostID: 1000, size: 10 }];
   const linux = { namespaces: [{ type: "mount" }, { type: "user" }], uidMappings: mapping, gidMappings: mapping };
-  expect(find(compile({ linux }).ops, "session-keyring")).toEqual([{ op: "session-keyring", name: "_ses.c", permissions: 0x8 }]);
+  expect(find(compile({ linux }).ops, "session-keyring")).toEqual([{ op: "session-keyring", name: "_ses.c", permissions: 0x8_0008 }]);
 });
 
 test("moving network interfaces needs root", () => {

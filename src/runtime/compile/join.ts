@@ -2,15 +2,16 @@
  * `exec`: another process in a container that runs. It is born in the pid namespace, moves itself into the cgroups, joins all other
  * namespaces at once through the container's process, and then goes the way of a container's first process.
  */
+import { CodedError } from "#base/errors.ts";
 import { childSection, type Program, type Step } from "#program/encode.ts";
 import type { ConfigProcess, NamespaceKind } from "#spec/runtime-config.ts";
 import type { HostFacts } from "../facts.ts";
 import type { StateFiles } from "../state-files.ts";
 import { type CgroupDirectory, placeDirectories } from "./cgroup/place.ts";
-import { byDefault, findNamespace, hasCapability, isRootlessBy, joinPath, step, type Context } from "./context.ts";
+import { byDefault, findNamespace, hasCapability, isRootlessBy, joinPath, normalizePath, step, type Context } from "./context.ts";
 import { compileCredentials } from "./credentials.ts";
 import { cloneFlags } from "./kernel.ts";
-import { compileLabels } from "./labels.ts";
+import { compileKeyring, compileLabels } from "./labels.ts";
 import type { ContainerRecord } from "./lifecycle.ts";
 import { becomeRoot } from "./namespaces.ts";
 import { compileExec, compileSurroundings } from "./process.ts";
@@ -28,8 +29,18 @@ export interface JoinInput {
   readonly process: ConfigProcess;
   readonly facts: HostFacts;
   readonly supervision: Supervision;
+  /** Cgroups below the container's that the process is put into instead of those; none when absent. */
+  readonly subgroups?: readonly Subgroup[];
   /** Told about what was asked for and cannot be given. */
   readonly warn: (sentence: string) => void;
+}
+
+/** A cgroup below the container's own. */
+export interface Subgroup {
+  /** v1 only: in the hierarchies of these; in all when there are none. */
+  readonly controllers: readonly string[];
+  /** Relative to the container's cgroup. */
+  readonly path: string;
 }
 
 /** Compiles the process. @throws CodedError `invalid-argument`, `unsupported` */
@@ -40,7 +51,7 @@ export function compileJoin(input: JoinInput): Program {
   const terminal = compileTerminal(context, process, { supervision, console: false });
   const affinity = compileExecAffinity(process);
   const seccomp = compileSeccomp(context);
-  const directories = placeDirectories(record.cgroups, facts.cgroup);
+  const directories = placeSubgroups(placeDirectories(record.cgroups, facts.cgroup), input.subgroups ?? []);
   const score = process.oomScoreAdj;
   // KERNEL: setns(2): to join a pid namespace, a user needs the rights that the user namespace gives.
   const isExecutors = (kind: NamespaceKind): boolean => kind === "pid" || (kind === "user" && !context.isPrivileged);
@@ -70,6 +81,7 @@ export function compileJoin(input: JoinInput): Program {
     ...compileLabels(context, process),
     ...joinStep(context, (kind) => !isExecutors(kind)),
     ...becomeRoot(context),
+    ...(record.noNewKeyring === true ? [] : compileKeyring(context)),
     step({ op: "new-session" }, byDefault("the process has no terminal of its caller's")),
     ...terminal.inChild,
     ...compileSurroundings(process),
@@ -82,14 +94,30 @@ export function compileJoin(input: JoinInput): Program {
   return { main, cleanup: [], children: [child] };
 }
 
+/** The directories, each with its subgroup. @throws CodedError `invalid-argument` for a subgroup of a controller that there is not */
+function placeSubgroups(directories: readonly CgroupDirectory[], subgroups: readonly Subgroup[]): readonly CgroupDirectory[] {
+  const isFor = ({ controllers }: Subgroup, { hierarchy }: CgroupDirectory): boolean =>
+    controllers.length === 0 || controllers.some((name) => hierarchy?.controllers.includes(name) ?? false);
+  for (const group of subgroups) {
+    if (directories.some((directory) => isFor(group, directory))) continue;
+    const [name = "any"] = group.controllers;
+    throw new CodedError("invalid-argument", `option --cgroup: the container has no cgroup of ${name}`);
+  }
+  return directories.map((directory) => {
+    const group = subgroups.findLast((one) => isFor(one, directory));
+    // SECURITY: ".." must not lead out of the container's part of the tree.
+    return group === undefined ? directory : { ...directory, path: joinPath(directory.path, normalizePath(group.path)) };
+  });
+}
+
 /**
  * The v2 directory that the process is born in: the container's, or where its first process is when the container has divided that.
  * KERNEL: cgroup-v2.rst, "no internal processes": a cgroup that hands controllers down takes no process. runc does the same.
  */
-function unifiedCgroup({ facts, pid }: JoinInput, directories: readonly CgroupDirectory[]): string {
+function unifiedCgroup({ facts, pid, subgroups = [] }: JoinInput, directories: readonly CgroupDirectory[]): string {
   const path = directories.find(({ hierarchy }) => hierarchy === undefined)?.path ?? "";
   const { read } = facts.cgroupFiles;
-  if (path === "" || (read(`${path}/cgroup.subtree_control`) ?? "").trim() === "") return path;
+  if (path === "" || subgroups.length > 0 || (read(`${path}/cgroup.subtree_control`) ?? "").trim() === "") return path;
   const line = (read(`/proc/${pid}/cgroup`) ?? "").split("\n").find((one) => one.startsWith("0::")) ?? "0::/";
   const first = joinPath(facts.cgroup.unified?.mountPoint ?? "/", line.slice("0::".length));
   // SECURITY: the container may have moved it, but nowhere else may it take others.

@@ -18,12 +18,13 @@ export function compileLabels(context: Context, process: ConfigProcess): Step[] 
 }
 
 /**
- * Compiles the container's own session keyring, without which it would have the keys of the runtime's caller.
- * Only whoever is root in the container, or in its user namespace, may search it, as with other runtimes. @see keyrings(7), session-keyring(7)
+ * Compiles the container's own session keyring, without which it would have the keys of the runtime's caller; `exec` joins it.
+ * Made by the container's root: KERNEL: security/keys/keyring.c, find_keyring_by_name(): one whose owner the user namespace does not
+ * know is not found there. @see keyrings(7), session-keyring(7)
  */
 export function compileKeyring({ id, hasUserNamespace }: Context): Step[] {
-  // KEY_OTH_SEARCH, KEY_USR_SEARCH: in a user namespace, processes of other ids belong to the container too.
-  const permissions = hasUserNamespace ? 0x8 : 0x8_0000;
+  // KEY_USR_SEARCH, to be found again; KEY_OTH_SEARCH: in a user namespace, processes of other ids belong to the container too.
+  const permissions = hasUserNamespace ? 0x8_0008 : 0x8_0000;
   return [step({ op: "session-keyring", name: `_ses.${id}`, permissions }, byDefault("the caller's keys are not the container's"))];
 }
 

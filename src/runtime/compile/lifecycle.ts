@@ -6,8 +6,9 @@
 import type { Program, Step } from "#program/encode.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import type { StateFiles } from "../state-files.ts";
+import { compileHookOutputs } from "./annotations.ts";
 import { byDefault, isNewNamespace, step } from "./context.ts";
-import { compileHooks } from "./hooks.ts";
+import { compileHooks, hasHooks } from "./hooks.ts";
 
 /** What is kept of a container for as long as it exists (`container.json`). */
 export interface ContainerRecord {
@@ -21,6 +22,8 @@ export interface ContainerRecord {
   readonly cgroups: readonly string[];
   /** The file that says whether it is frozen. */
   readonly freezer?: string;
+  /** It has the session keyring of whoever made it, and so has what is added to it. */
+  readonly noNewKeyring?: true;
   /** What ends it, from the compilation that made it. */
   readonly cleanup: readonly Step[];
 }
@@ -39,6 +42,7 @@ export function compileStart(record: ContainerRecord, files: StateFiles): Progra
       ...(hooks.length === 0
         ? []
         : [
+            ...compileHookOutputs(record.config),
             step({ op: "open-process", record: files.child, required: 0 }, byDefault("hooks are told its pid")),
             step({ op: "on-failure", cleanup: 1 }, byDefault("a container whose hooks fail is stopped")),
             ...hooks,
@@ -86,6 +90,7 @@ export function compileDelete(record: ContainerRecord, files: StateFiles, force:
         { op: "require-ended", fifo: files.start, force: force ? 1 : 0, freezer: record.freezer ?? "" },
         byDefault("a container is deleted when it has ended"),
       ),
+      ...(hasHooks(record.config, "poststop") ? compileHookOutputs(record.config) : []),
       step({ op: "on-failure", cleanup: 1 }, byDefault("nothing holds the removal up any more")),
       step({ op: "cleanup" }, byDefault("nothing of the container is left behind")),
     ],

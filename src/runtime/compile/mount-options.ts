@@ -102,10 +102,11 @@ const meanings: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ["_netdev", { does: "nothing" }],
 ]);
 
-/** Every option with a meaning of its own, sorted; those that belong to mount(8) alone are left out. */
+/** Every option with a meaning of its own, sorted; those that belong to mount(8) alone and those that are refused are left out. */
 export function knownMountOptions(): string[] {
   const ofMount8 = ["auto", "noauto", "nofail", "user", "nouser", "_netdev"];
-  return [...meanings.keys()].filter((word) => !ofMount8.includes(word)).toSorted();
+  const words = [...meanings].flatMap(([word, { does }]) => (does === "unsupported" ? [] : [word]));
+  return words.filter((word) => !ofMount8.includes(word)).toSorted();
 }
 
 /** Whether `word` is an option with a meaning of its own, so that it is not passed to the file system. */

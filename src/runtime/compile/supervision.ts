@@ -1,10 +1,18 @@
 /** Who watches the container: the executor until its end, or nobody after `create` or a start in the background. */
 import type { Step } from "#program/encode.ts";
 import { byDefault, step } from "./context.ts";
-import type { PassedDescriptors } from "./terminal.ts";
 
 /** What becomes of one of the container's standard descriptors. */
 export type StdioMode = "inherit" | "relay" | "null";
+
+/** A stream socket that gets a pidfd of the process before its pid is written anywhere. */
+export interface PidfdReceiver {
+  /** Absolute host path. */
+  readonly path: string;
+  /** What is sent along; at least a byte, or nothing would be sent. runc says "standard" of a container and "setns" of an exec. */
+  readonly message: string;
+  readonly origin: string;
+}
 
 /** What both ways have in common. */
 interface Records {
@@ -12,6 +20,8 @@ interface Records {
   readonly recordChild?: string;
   /** Where the caller wants the pid, in decimal. */
   readonly pidFile?: string;
+  /** Who wants a pidfd of the process. */
+  readonly pidfdReceivers?: readonly PidfdReceiver[];
   /** A file that appears when `create` (or the start of the program) is complete. */
   readonly created?: string;
   /** Descriptors of the caller that the container's process gets; none when absent. */
@@ -52,6 +62,14 @@ export interface DetachedSupervision extends Records {
   readonly consoleSocket?: string;
 }
 
+/** How many descriptors of the caller, from 3 on, the process gets. */
+export interface PassedDescriptors {
+  /** Those of socket activation, which are first. @see sd_listen_fds(3) */
+  readonly listening?: number;
+  /** Those that the caller wants kept, after the listening ones. */
+  readonly preserved?: number;
+}
+
 /** How the container's process is looked after. */
 export type Supervision = ForegroundSupervision | CreateSupervision | DetachedSupervision;
 
@@ -70,10 +88,11 @@ export function compileSupervision(
   supervision: Supervision,
   { poststart, hasTerminal }: { readonly poststart: readonly Step[]; readonly hasTerminal: boolean },
 ): SupervisionPlan {
-  const { lock, recordChild, pidFile, created } = supervision;
+  const { lock, recordChild, pidFile, created, pidfdReceivers = [] } = supervision;
   const unlock = lock === undefined ? [] : [step({ op: "unlock" }, byDefault("others may see the container now"))];
   const { kind } = supervision;
   const reached = [
+    ...pidfdReceivers.map(({ path, message, origin }) => step({ op: "send-pidfd", path, message }, origin)),
     ...(pidFile === undefined ? [] : [step({ op: "child-pid", path: pidFile, create: 1 }, byDefault("the caller asked for a pid file"))]),
     ...(created === undefined
       ? []

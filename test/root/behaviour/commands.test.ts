@@ -3,14 +3,13 @@ import { describe, setDefaultTimeout } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { patient } from "../../support/slowness.ts";
-import { eventually } from "../gantry-harness.ts";
+import { eventually, hasV1 } from "../gantry-harness.ts";
 import { type Case, cgroupParent, type Config, noBehaviour, type Place, testCases } from "./harness.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 
 const sleeper = (config: Config): void => void (config.process.args = ["/bin/sleep", "100"]);
-const v1 = existsSync("/sys/fs/cgroup/pids");
-const noV1 = v1 ? undefined : "the controllers are not on cgroup v1";
+const noV1 = hasV1 ? undefined : "the controllers are not on cgroup v1";
 
 async function start(place: Place, ...options: readonly string[]): Promise<void> {
   for (const words of [

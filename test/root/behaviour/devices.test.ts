@@ -3,7 +3,7 @@ import { describe, setDefaultTimeout } from "bun:test";
 import { patient } from "../../support/slowness.ts";
 import { type Case, type Config, noBehaviour, testCases } from "./harness.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 
 const paths: readonly Case[] = [
   { name: "root.readonly", script: "touch /x 2>/dev/null || echo refused", expected: "refused\n" },

@@ -10,6 +10,7 @@ import { tool } from "../../support/images/commands.ts";
 import { tinyLayer } from "../../support/images/tiny.ts";
 import { execute, type Ended, runtimeTested, unableHere } from "../gantry-harness.ts";
 import { subjects, type Subject } from "../subjects.ts";
+import { patient } from "../../support/slowness.ts";
 
 /** A difference between a peer and what the specification says; see docs/spec-conformance.md, where each is listed. */
 export interface Difference {
@@ -176,7 +177,7 @@ async function callRuntime(subject: Subject, directory: string, words: readonly 
     stdin: "ignore",
     stdout: Bun.file(`${name}.out`),
     stderr: Bun.file(`${name}.err`),
-    timeout: 30_000,
+    timeout: patient(60_000),
     killSignal: "SIGKILL",
     env: { ...process.env, ...subject.environment },
   });

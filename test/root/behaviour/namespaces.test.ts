@@ -7,7 +7,7 @@ import { patient } from "../../support/slowness.ts";
 import { eventually } from "../gantry-harness.ts";
 import { type Case, type Config, type Difference, noBehaviour, type Place, runBundle, testCases } from "./harness.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 
 /** The kinds by the specification's names, and by those of /proc/PID/ns. */
 const kinds = { pid: "pid", network: "net", ipc: "ipc", uts: "uts", mount: "mnt", cgroup: "cgroup", user: "user", time: "time" } as const;

@@ -3,7 +3,7 @@ import { describe, setDefaultTimeout } from "bun:test";
 import { patient } from "../../support/slowness.ts";
 import { type Case, noBehaviour, runBundle, testCases } from "./harness.ts";
 
-setDefaultTimeout(patient(60_000));
+setDefaultTimeout(patient(120_000));
 
 const sets = ["Inh", "Prm", "Eff", "Bnd", "Amb"] as const;
 const showSets = `for s in ${sets.join(" ")}; do grep Cap$s /proc/self/status; done | tr -d '\\t'`;

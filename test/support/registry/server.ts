@@ -1,5 +1,5 @@
 /** Debian's docker-registry on a free port of the loopback: by http or https, open or with a login, and a proxy before it that counts. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tool } from "../images/commands.ts";
 import { patient } from "../slowness.ts";
@@ -22,13 +22,23 @@ export interface Server extends AsyncDisposable {
   readonly ca: string;
 }
 
-/** Starts a registry and waits until it answers. */
-export async function startRegistry({ directory, tls = false, login }: ServerOptions): Promise<Server> {
+/** Starts a registry and waits until it answers. It cannot tell a port that it has chosen, so another one is tried when ours is taken. */
+export async function startRegistry(options: ServerOptions): Promise<Server> {
+  const deadline = performance.now() + patient(90_000);
+  for (;;) {
+    const server = await tryRegistry(options, deadline);
+    if (server !== undefined) return server;
+  }
+}
+
+/** Undefined when the registry has ended, as it does when somebody else has the port. @throws Error after the deadline */
+async function tryRegistry({ directory, tls = false, login }: ServerOptions, deadline: number): Promise<Server | undefined> {
   mkdirSync(directory, { recursive: true });
   const port = freePort();
+  const mark = `${process.pid}-${port}`;
   const ca = join(directory, "ca.pem");
   if (tls) makeCertificates(directory, ca);
-  const http: Record<string, unknown> = { addr: `127.0.0.1:${port}` };
+  const http: Record<string, unknown> = { addr: `127.0.0.1:${port}`, headers: { "X-Gantry-Test": [mark] } };
   if (tls) http["tls"] = { certificate: join(directory, "server.pem"), key: join(directory, "server.key") };
   const passwords = join(directory, "htpasswd");
   if (login !== undefined) writeFileSync(passwords, tool(["htpasswd", "-Bbn", login.username, login.password]));
@@ -45,13 +55,16 @@ export async function startRegistry({ directory, tls = false, login }: ServerOpt
     stdio: ["ignore", "ignore", Bun.file(join(directory, "log"))],
   });
   const host = `127.0.0.1:${port}`;
-  const deadline = performance.now() + patient(20_000);
   for (;;) {
     const answer = await fetch(`${tls ? "https" : "http"}://${host}/v2/`, { tls: { rejectUnauthorized: false } } as RequestInit).catch(
       () => undefined,
     );
-    if (answer !== undefined) break;
-    if (performance.now() > deadline) throw new Error("docker-registry does not answer");
+    if (answer?.headers.get("X-Gantry-Test") === mark) break;
+    if (performance.now() > deadline) {
+      child.kill("SIGKILL");
+      throw new Error(`docker-registry does not answer: ${readFileSync(join(directory, "log"), "utf8")}`);
+    }
+    if (child.exitCode !== null) return undefined;
     await Bun.sleep(50);
   }
   return {
@@ -86,6 +99,8 @@ export interface CountedGet {
   readonly digest: string;
   /** The first byte that was asked for. */
   readonly start: number;
+  /** How many bytes the registry's side has sent; some of the last ones may be on their way still, or lost with a client that was killed. */
+  sentBytes: number;
 }
 
 /** A proxy before a registry that speaks http. */
@@ -97,6 +112,8 @@ export interface CountingProxy extends AsyncDisposable {
   bytesPerSecond: number | undefined;
   /** Cuts every connection that gives a blob after this many bytes of it. */
   cutAfterBytes: number | undefined;
+  /** Waits until what was asked before is counted, even by a client that has been killed since. */
+  settle(): Promise<void>;
 }
 
 /** Starts the proxy. */
@@ -106,6 +123,7 @@ export function startProxy(upstream: string): CountingProxy {
     bytesPerSecond: undefined,
     cutAfterBytes: undefined,
   };
+  const underway = new Set<Request>();
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
@@ -113,27 +131,37 @@ export function startProxy(upstream: string): CountingProxy {
     development: false,
     error: () => new Response(null, { status: 502 }),
     fetch: async (request) => {
-      const url = new URL(request.url);
-      const headers = new Headers(request.headers);
-      headers.set("host", upstream);
-      const init = { method: request.method, headers, redirect: "manual", decompress: false } as RequestInit;
-      if (request.body !== null) init.body = await request.arrayBuffer();
-      const response = await fetch(`http://${upstream}${url.pathname}${url.search}`, init);
-      const [, digest] = /\/blobs\/(sha256:[0-9a-f]{64})$/.exec(url.pathname) ?? [];
-      const answer = new Headers(response.headers);
-      const location = answer.get("location");
-      if (location !== null) answer.set("location", location.replace(upstream, url.host));
-      const { status } = response;
-      if (request.method !== "GET" || digest === undefined || response.body === null) {
-        return new Response(request.method === "HEAD" ? null : response.body, { status, headers: answer });
-      }
-      gets.push({ digest, start: Number(/^bytes=([0-9]+)-/.exec(request.headers.get("range") ?? "")?.[1] ?? 0) });
-      return new Response(paced(response.body, proxy), { status, headers: answer });
+      underway.add(request);
+      return await answer(request).finally(() => underway.delete(request));
     },
   });
+  const answer = async (request: Request): Promise<Response> => {
+    const url = new URL(request.url);
+    const headers = new Headers(request.headers);
+    headers.set("host", upstream);
+    const init = { method: request.method, headers, redirect: "manual", decompress: false } as RequestInit;
+    if (request.body !== null) init.body = await request.arrayBuffer();
+    const response = await fetch(`http://${upstream}${url.pathname}${url.search}`, init);
+    const [, digest] = /\/blobs\/(sha256:[0-9a-f]{64})$/.exec(url.pathname) ?? [];
+    const sent = new Headers(response.headers);
+    const location = sent.get("location");
+    if (location !== null) sent.set("location", location.replace(upstream, url.host));
+    const { status } = response;
+    if (request.method !== "GET" || digest === undefined || response.body === null) {
+      return new Response(request.method === "HEAD" ? null : response.body, { status, headers: sent });
+    }
+    const get = { digest, start: Number(/^bytes=([0-9]+)-/.exec(request.headers.get("range") ?? "")?.[1] ?? 0), sentBytes: 0 };
+    gets.push(get);
+    return new Response(paced(response.body, proxy, get), { status, headers: sent });
+  };
   return Object.assign(proxy, {
     host: `127.0.0.1:${server.port}`,
     gets,
+    settle: async (): Promise<void> => {
+      // Connections are accepted in their order, and what the dead have sent was there before we were.
+      for (let turn = 0; turn < 2; turn++) await fetch(`http://127.0.0.1:${server.port}/v2/`, { keepalive: false });
+      while (underway.size > 0) await Bun.sleep(2);
+    },
     [Symbol.asyncDispose]: async (): Promise<void> => {
       await server.stop(true);
     },
@@ -146,6 +174,7 @@ const pieceBytes = 64 << 10;
 function paced(
   body: ReadableStream<Uint8Array>,
   limits: { readonly bytesPerSecond: number | undefined; readonly cutAfterBytes: number | undefined },
+  get: CountedGet,
 ): ReadableStream<Uint8Array> {
   const pieces = (async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const chunk of body as unknown as AsyncIterable<Uint8Array>)
@@ -159,6 +188,7 @@ function paced(
       if (limits.bytesPerSecond !== undefined) await Bun.sleep((value.length / limits.bytesPerSecond) * 1000);
       sent += value.length;
       if (limits.cutAfterBytes !== undefined && sent > limits.cutAfterBytes) return controller.error(new Error("cut"));
+      get.sentBytes += value.length;
       controller.enqueue(value);
     },
     async cancel() {

@@ -1,6 +1,13 @@
 /** Filters, run by an interpreter of BPF: against libseccomp's, and against what their profiles say. */
 import { describe, expect, test } from "bun:test";
-import { seccompActionNames, seccompOperators, seccompReturnValue, type SeccompArgument, type SeccompSyscall } from "#spec/seccomp.ts";
+import {
+  seccompActionNames,
+  seccompArchitectures,
+  seccompOperators,
+  seccompReturnValue,
+  type SeccompArgument,
+  type SeccompSyscall,
+} from "#spec/seccomp.ts";
 import { runFilter } from "../../../../test/support/seccomp/interpreter.ts";
 import { buildReference, referenceFilters, referenceMissing } from "../../../../test/support/seccomp/reference.ts";
 import { scratchDirectory } from "../../../../test/support/scratch-directory.ts";
@@ -218,6 +225,14 @@ describe("a filter", () => {
     expect(answer(restrictive, x32Bit)).toBe(0);
     expect(answer(restrictive, 0xffff_ffff)).toBe(eperm);
     expect(answer({ ...restrictive, architectures: ["SCMP_ARCH_X86"] }, 3, { auditNumber: i386 })).toBe(allow);
+  });
+
+  test("has nothing for architectures of other machines, whatever their order of bytes: this kernel never names them", () => {
+    const others = seccompArchitectures.filter((name) => !["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"].includes(name));
+    const plain = compileSeccompFilter(restrictive, "x64");
+    expect(others.length).toBeGreaterThan(15);
+    expect(compileSeccompFilter({ ...restrictive, architectures: others }, "x64")).toEqual(plain as Uint8Array);
+    for (const name of others) expect(compileSeccompFilter({ ...restrictive, architectures: [name] }, "x64")).toEqual(plain as Uint8Array);
   });
 
   test("says ENOSYS for calls younger than the profile when it denies what it does not name, and not otherwise", () => {

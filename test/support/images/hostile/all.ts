@@ -1,5 +1,6 @@
 /** All hostile images. */
 import { advisoryAttacks } from "./advisories.ts";
+import { imageAdvisoryAttacks } from "./image-advisories.ts";
 import { archiveFileAttacks } from "./archive-files.ts";
 import { archiveAttacks } from "./archives.ts";
 import type { Attack } from "./attack.ts";
@@ -21,4 +22,5 @@ export const attacks: readonly Attack[] = [
   ...configAttacks,
   ...archiveFileAttacks,
   ...advisoryAttacks,
+  ...imageAdvisoryAttacks,
 ];

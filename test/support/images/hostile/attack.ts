@@ -25,6 +25,8 @@ export interface Attack {
   readonly build: (site: AttackSite) => string;
   /** More arguments for loading. */
   readonly load?: readonly string[];
+  /** Run what was loaded, whatever comes of it: the host must stay as it is. */
+  readonly run?: true;
   /** Paths (relative to the image's root) and what they must not be: found so, the attack has worked. */
   readonly forbidden?: readonly string[];
 }

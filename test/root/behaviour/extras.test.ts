@@ -1,0 +1,94 @@
+/** Options and annotations that runc or crun have beyond what the specification asks for. */
+import { describe, setDefaultTimeout } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { patient } from "../../support/slowness.ts";
+import { type Case, cgroupParent, type Config, noBehaviour, type Place, testCases } from "./harness.ts";
+
+setDefaultTimeout(patient(60_000));
+
+const sleeper = (config: Config): void => void (config.process.args = ["/bin/sleep", "100"]);
+const noV1 = existsSync("/sys/fs/cgroup/pids") ? undefined : "the controllers are not on cgroup v1";
+
+/** Starts a container, makes a cgroup below its own and tells in which one a process of `exec` is. */
+async function execIn(place: Place, option: string): Promise<string> {
+  await place.runtime("create", "--bundle", place.bundle, place.id);
+  await place.runtime("start", place.id);
+  const below = `/sys/fs/cgroup/pids/${cgroupParent}/${place.id}/below`;
+  mkdirSync(below);
+  const { code, stdout } = await place.runtime("exec", "--cgroup", option, place.id, "/bin/cat", "/proc/self/cgroup");
+  rmdirSync(below);
+  return code === 0 ? (/:pids:(.*)/.exec(stdout)?.[1] ?? "none").replace(`/${cgroupParent}/${place.id}`, "") : "failed";
+}
+const crunsCgroup = { peer: "crun", why: "crun's exec --cgroup is for cgroup v2, and takes no controllers; no section" };
+
+const cgroups: readonly Case[] = (
+  [
+    ["pids:/below", "/below"],
+    ["pids:/missing", "failed"],
+  ] as const
+).map(([option, expected]) => ({
+  name: `exec --cgroup ${option}`,
+  change: sleeper,
+  act: (place: Place) => execIn(place, option),
+  expected,
+  differs: [crunsCgroup],
+  unable: noV1,
+}));
+
+const configs: readonly Case[] = [
+  {
+    name: "--config: another file instead of the bundle's config.json",
+    change: (config, { bundle }) => {
+      const other = { ...config, process: { ...config.process, args: ["/bin/echo", "from the other"] } };
+      writeFileSync(join(bundle, "other.json"), JSON.stringify(other));
+    },
+    act: async (place) =>
+      (await place.runtime("run", "--bundle", place.bundle, "--config", join(place.bundle, "other.json"), place.id)).stdout,
+    expected: "from the other\n",
+    differs: [{ peer: "runc", why: "runc knows config.json only; no section: an option of crun's" }],
+  },
+];
+
+const say = (word: string): { path: string; args: string[] } => ({
+  path: "/bin/sh",
+  args: ["sh", "-c", `echo ${word}; echo ${word} failing >&2`],
+});
+
+const annotated: readonly Case[] = [
+  {
+    name: "run.oci.hooks.stdout and stderr: files that the output of hooks is appended to",
+    change: (config, { bundle }) => {
+      config.process.args = ["/bin/true"];
+      config["hooks"] = { createRuntime: [say("first")], createContainer: [say("second")], poststop: [say("third")] };
+      config["annotations"] = { "run.oci.hooks.stdout": join(bundle, "hooks.out"), "run.oci.hooks.stderr": join(bundle, "hooks.err") };
+    },
+    act: async (place) => {
+      await place.runtime("create", "--bundle", place.bundle, place.id);
+      await place.runtime("start", place.id);
+      await place.runtime("delete", "--force", place.id);
+      return ["out", "err"].map((name) => {
+        const path = join(place.bundle, `hooks.${name}`);
+        return existsSync(path) ? readFileSync(path, "utf8") : "none";
+      });
+    },
+    expected: ["first\nsecond\nthird\n", "first failing\nsecond failing\nthird failing\n"],
+    differs: [{ peer: "runc", why: "an annotation of crun's, which others may ignore; config.md#annotations" }],
+  },
+  {
+    name: "run.oci.handler: a handler that is not there makes no container",
+    change: (config) => {
+      config["annotations"] = { "run.oci.handler": "wasm" };
+    },
+    act: async (place) => (await place.runtime("run", "--bundle", place.bundle, place.id)).code !== 0,
+    expected: true,
+    differs: [
+      { peer: "crun", why: "crun goes on where it was built without handlers; no section: an annotation of its own" },
+      { peer: "runc", why: "an annotation of crun's, which others may ignore; config.md#annotations" },
+    ],
+  },
+];
+
+describe.skipIf(noBehaviour !== undefined)("what others have beyond the specification", () => {
+  testCases([...cgroups, ...configs, ...annotated]);
+});
