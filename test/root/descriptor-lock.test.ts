@@ -25,7 +25,7 @@ describe.skipIf(notRoot !== undefined)("the lock on a descriptor", () => {
     closeSync(first);
     await waiting;
     closeSync(second);
-  });
+  }, 60_000);
 
   test("who is killed with a lock, or while waiting for it, keeps nobody waiting, and nobody works beside the owner", async () => {
     using scratch = scratchDirectory();
