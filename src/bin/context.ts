@@ -57,9 +57,15 @@ function givenRoot(): string | undefined {
   return root === "" ? undefined : root;
 }
 
+/** The XDG base directory specification: a relative one is ignored, and so is an empty one. */
+function dataHome(): string {
+  const told = process.env["XDG_DATA_HOME"] ?? "";
+  return told.startsWith("/") ? told : join(homedir(), ".local", "share");
+}
+
 function defaultRoot(): string {
   if (process.getuid?.() === 0) return "/var/lib/gantry";
-  return join(process.env["XDG_DATA_HOME"] || join(homedir(), ".local", "share"), "gantry");
+  return join(dataHome(), "gantry");
 }
 
 function forcedSnapshotter(): { snapshotter?: Snapshotter } {
