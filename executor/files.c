@@ -95,6 +95,14 @@ int op_lock(const struct op_lock *op)
 	return 0;
 }
 
+/* KERNEL: flock(2): a lock belongs to the open file, not to a process; it goes when the last descriptor of that is closed. */
+int op_lock_descriptor(const struct op_lock_descriptor *op)
+{
+	if (op->fd > 2)
+		return -EBADF;
+	return SYS(flock, (int)op->fd, op->exclusive != 0 ? LOCK_EX : LOCK_SH);
+}
+
 int op_unlock(const struct op_unlock *op UNUSED)
 {
 	close_fd(&self.lock);

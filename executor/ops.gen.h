@@ -8,6 +8,7 @@
 
 enum op_code {
 	OP_LOCK = 1,
+	OP_LOCK_DESCRIPTOR = 180,
 	OP_UNLOCK = 2,
 	OP_NULL_STDIO = 3,
 	OP_RELAY_STDIO = 4,
@@ -148,6 +149,12 @@ enum op_code {
 /* Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit. */
 struct op_lock {
 	const char *path;
+	uint32_t exclusive;
+};
+
+/* flocks the open file of standard descriptor `fd` (0-2), shared or exclusive: the lock is the caller's, who keeps that file open. */
+struct op_lock_descriptor {
+	uint32_t fd;
 	uint32_t exclusive;
 };
 
@@ -993,6 +1000,8 @@ static inline unsigned int places_of(uint16_t code)
 	switch (code) {
 	case OP_LOCK:
 		return IN_MAIN | IN_CLEANUP | IN_STREAM;
+	case OP_LOCK_DESCRIPTOR:
+		return IN_MAIN;
 	case OP_UNLOCK:
 		return IN_MAIN | IN_CLEANUP | IN_STREAM;
 	case OP_NULL_STDIO:
@@ -1270,6 +1279,7 @@ static inline unsigned int places_of(uint16_t code)
 
 union any_op {
 	struct op_lock lock_;
+	struct op_lock_descriptor lock_descriptor_;
 	struct op_unlock unlock_;
 	struct op_null_stdio null_stdio_;
 	struct op_relay_stdio relay_stdio_;
@@ -1410,6 +1420,7 @@ union any_op {
 /* X(code, name) for every op: dispatchers and checks are made from this list, so none can miss one. */
 #define GANTRY_OPS(X) \
 	X(OP_LOCK, lock) \
+	X(OP_LOCK_DESCRIPTOR, lock_descriptor) \
 	X(OP_UNLOCK, unlock) \
 	X(OP_NULL_STDIO, null_stdio) \
 	X(OP_RELAY_STDIO, relay_stdio) \
@@ -1550,6 +1561,13 @@ union any_op {
 static inline bool decode_lock(struct reader *r, struct op_lock *op)
 {
 	return take_text(r, &op->path) &&
+	       take_u32(r, &op->exclusive) &&
+	       at_end(r);
+}
+
+static inline bool decode_lock_descriptor(struct reader *r, struct op_lock_descriptor *op)
+{
+	return take_u32(r, &op->fd) &&
 	       take_u32(r, &op->exclusive) &&
 	       at_end(r);
 }

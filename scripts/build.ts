@@ -5,7 +5,8 @@
  *
  * `gantry` is one file of about 110 MB. Its entry, src/bin/main.ts, looks at the name it was called by and loads one of two
  * chunks. `gantry-runtime` is the executor under another name: it starts `gantry` as its compiler (executor/front.c).
- * Bytecode halves the time to start, and so does keeping the JIT off code that runs once; commands that run long turn it on. Nothing is read from the working directory: a stranger's .env or bunfig.toml there must not
+ * Bytecode halves the time to start, and so does keeping the JIT off code that runs once; commands that run long turn it on. It is built
+ * twice, the second time with the bytecode in the order in which a run of the first needed it. Nothing is read from the working directory: a stranger's .env or bunfig.toml there must not
  * change what a program that runs as root does.
  */
 import { createHash } from "node:crypto";
@@ -38,10 +39,27 @@ function buildExecutor(): void {
 }
 
 function buildExecutable(): void {
+  compileExecutable(`${scratch}/gantry`, []);
+  const order = recordOrder(`${scratch}/gantry`);
+  if (order !== undefined) compileExecutable(`${scratch}/gantry`, [`--bytecode-order=${order}`]);
+  renameSync(`${scratch}/gantry`, "dist/gantry");
+}
+
+function compileExecutable(output: string, order: readonly string[]): void {
   const compile = ["--compile", "--minify", "--bytecode", "--splitting", "--format=esm", "--target=bun", "--compile-jit-policy=1000"];
   const isolate = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"];
-  run([process.execPath, "build", ...compile, ...isolate, "src/bin/main.ts", "--outfile", `${scratch}/gantry`]);
-  renameSync(`${scratch}/gantry`, "dist/gantry");
+  run([process.execPath, "build", ...compile, ...isolate, ...order, "src/bin/main.ts", "--outfile", output]);
+}
+
+/**
+ * Has the executable write down which functions short commands run, in which order. Bytecode that is laid out so is read from fewer pages:
+ * about 1 ms less for each command. Undefined where that cannot be learned; the executable is then only slower.
+ */
+function recordOrder(executable: string): string | undefined {
+  const path = join(root, scratch, "order");
+  const words = ["--root", join(root, scratch, "store"), "images"];
+  const { exitCode } = Bun.spawnSync([join(root, executable), ...words], { env: { ...process.env, BUN_BYTECODE_ORDER_OUT: path } });
+  return exitCode === 0 && existsSync(path) ? path : undefined;
 }
 
 /** Dependencies stay imports. `--packages=external` would not do: it takes our own `#room/file.ts` for packages too. */

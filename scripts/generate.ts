@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { globalOptions } from "../src/cli/oci/global-options.ts";
 import { loadCommands } from "../src/cli/oci/registry.ts";
-import { formatVersion, opTable } from "../src/program/table.ts";
+import { formatVersion } from "../src/program/format-version.ts";
+import { opTable } from "../src/program/table.ts";
 import { generateC } from "./generate/c.ts";
 import { generateDocument } from "./generate/document.ts";
 import { generateRuntimeCli } from "./generate/runtime-cli.ts";

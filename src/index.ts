@@ -13,10 +13,10 @@ import { networkUser } from "./sys/network.ts";
 export { CodedError, type ErrorCode } from "./base/errors.ts";
 export type { ContainerRequest, VolumeRequest } from "./engine/containers/request.ts";
 export type { Container, ContainerRecord, ContainerState } from "./engine/containers/record.ts";
+export type { Engine } from "./engine/engine.ts";
 export type {
   CopyRequest,
   CopyResult,
-  Engine,
   ForegroundContainer,
   ImageSummary,
   LoadProgress,
@@ -24,7 +24,7 @@ export type {
   RemovedImage,
   SaveRequest,
   TransferOptions,
-} from "./engine/engine.ts";
+} from "./engine/requests.ts";
 export type { LoginRequest } from "./engine/registry/login.ts";
 export type { PulledImage, PullProgress, PullRequest } from "./engine/registry/pull.ts";
 export type { PushedImage, PushRequest } from "./engine/registry/push.ts";

@@ -1,6 +1,5 @@
 /** What the commands of `gantry` get of this process: files, environment, signals, the engine at its root. */
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { CodedError, inaccessible } from "#base/errors.ts";
 import type { CliContext } from "#cli/context.ts";
@@ -10,14 +9,15 @@ import type { Engine } from "#engine/engine.ts";
 import type { Snapshotter } from "#engine/place.ts";
 import { nowMs } from "#sys/clock.ts";
 import { writeTextAtomic } from "#sys/small-files.ts";
-import { networkUser } from "#sys/network.ts";
 import { isTerminal, writeStandard } from "#sys/standard-streams.ts";
-import { readSecret } from "./read-secret.ts";
 import { onSignal } from "./signals.ts";
 import { spawnWithBun } from "./spawn-bun.ts";
-import { explainBundle } from "./explain-bundle.ts";
 
-/** The context for one command line; `root` is what it says of `--root`. */
+/**
+ * The context for one command line; `root` is what it says of `--root`.
+ *
+ * What most commands do not need is loaded on use, here and below: every module that is loaded for nothing costs each command its time.
+ */
 export function makeContext(root: string | undefined, output: Output, executable: string): CliContext {
   let engine: Engine | undefined;
   return {
@@ -26,7 +26,7 @@ export function makeContext(root: string | undefined, output: Output, executable
       engine ??= openEngine({
         root: resolve(root ?? givenRoot() ?? defaultRoot()),
         executor: { spawn: spawnWithBun, executable },
-        registries: networkUser(),
+        registries: { environment: process.env, userId: process.getuid?.() ?? 0 },
         ...forcedSnapshotter(),
       });
       return engine;
@@ -43,11 +43,11 @@ export function makeContext(root: string | undefined, output: Output, executable
       return Promise.reject(new CodedError("unavailable", "cannot write to standard output: nobody reads it any more"));
     },
     isOutputTerminal: () => isTerminal(1),
-    readSecret,
+    readSecret: async (prompt) => (await import("./read-secret.ts")).readSecret(prompt),
     isInputTerminal: () => isTerminal(0),
     onSignal,
     isBundle: (path) => path.includes("/") && existsSync(join(path, "config.json")),
-    explainBundle: (bundle) => Promise.resolve(explainBundle(realpathSync(bundle))),
+    explainBundle: async (bundle) => (await import("./explain-bundle.ts")).explainBundle(realpathSync(bundle)),
   };
 }
 
@@ -60,7 +60,7 @@ function givenRoot(): string | undefined {
 /** The XDG base directory specification: a relative one is ignored, and so is an empty one. */
 function dataHome(): string {
   const told = process.env["XDG_DATA_HOME"] ?? "";
-  return told.startsWith("/") ? told : join(homedir(), ".local", "share");
+  return told.startsWith("/") ? told : join(process.getBuiltinModule("node:os").homedir(), ".local", "share");
 }
 
 function defaultRoot(): string {

@@ -1,5 +1,6 @@
 /** Wires the `gantry` command to this process. */
 import { runGantry } from "#cli/gantry.ts";
+import { makeHashesWith } from "#spec/digest.ts";
 import type { Output } from "#cli/output.ts";
 import { isTerminal, writeStandard } from "#sys/standard-streams.ts";
 import { makeContext } from "./context.ts";
@@ -42,6 +43,7 @@ export async function gantryMain(words: readonly string[], installation: Install
     // A dumb terminal cannot be drawn over.
     interactive: isTerminal(2) && process.env["TERM"] !== "dumb",
   };
+  makeHashesWith((algorithm) => new Bun.CryptoHasher(algorithm));
   // The executable starts with the JIT held back (scripts/build.ts); these commands run long enough to want it.
   if (words.some((word) => longWork.has(word))) Bun.unsafe.setJITPolicy(1);
   return await runGantry(words, {

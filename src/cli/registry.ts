@@ -26,7 +26,7 @@ const loaders: Readonly<Record<string, () => Promise<Command<CliContext>>>> = {
   artifact: async () => (await import("./commands/artifact.ts")).artifactCommand,
   layout: async () => (await import("./commands/layout.ts")).layoutCommand,
   inspect: async () => (await import("./commands/inspect.ts")).inspectCommand,
-  explain: async () => (await import("./commands/inspect.ts")).explainCommand,
+  explain: async () => (await import("./commands/explain.ts")).explainCommand,
   verify: async () => (await import("./commands/images.ts")).verifyCommand,
   commit: async () => (await import("./commands/new-images.ts")).commitCommand,
   diff: async () => (await import("./commands/layers.ts")).diffCommand,

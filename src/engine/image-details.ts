@@ -8,7 +8,7 @@ import { readReferrers } from "#image/referrers.ts";
 import { descriptorToJson, type Descriptor } from "#spec/image.ts";
 import { formatPlatform } from "#spec/platform.ts";
 import { pathExists } from "#sys/small-files.ts";
-import type { HistoryStep } from "./engine.ts";
+import type { HistoryStep } from "./requests.ts";
 import { find, platformOf } from "./images.ts";
 import type { Place } from "./place.ts";
 import { layerDirectory } from "./rootfs/layers.ts";

@@ -5,7 +5,7 @@ import { openImageSource } from "#image/source/open.ts";
 import { verifyLayout } from "#image/verify.ts";
 import { parsePlatform } from "#spec/platform.ts";
 import { pathExists } from "#sys/small-files.ts";
-import type { ImageSummary, LoadRequest } from "./engine.ts";
+import type { ImageSummary, LoadRequest } from "./requests.ts";
 import { collectUnused } from "./image-removal.ts";
 import { namesOf, summarize, unpack } from "./images.ts";
 import type { Place, Snapshotter } from "./place.ts";

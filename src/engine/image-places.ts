@@ -16,7 +16,7 @@ import { pathSink, type ByteSink } from "#image/target/sink.ts";
 import { formatImagePlace, type ImagePlace } from "#image/transport.ts";
 import { hostPlatform, parsePlatform } from "#spec/platform.ts";
 import { isDirectoryAt } from "#sys/small-files.ts";
-import type { CopyRequest } from "./engine.ts";
+import type { CopyRequest } from "./requests.ts";
 import type { Place } from "./place.ts";
 
 /** What opening needs to know of a request. */

@@ -12,7 +12,7 @@ import type { Descriptor } from "#spec/image.ts";
 import { listDirectory, readTextIfThere } from "#sys/small-files.ts";
 import { readContainers } from "./containers/list.ts";
 import type { Container } from "./containers/record.ts";
-import type { PrunedImages, PruneRequest, RemovedImage } from "./engine.ts";
+import type { PrunedImages, PruneRequest, RemovedImage } from "./requests.ts";
 import type { Place } from "./place.ts";
 import { discardLayer, layerDirectory, listLayers } from "./rootfs/layers.ts";
 
@@ -149,7 +149,7 @@ async function discardLayers(place: Place, unused: readonly string[]): Promise<v
 /** None while somebody is at work, or while what a damaged image needs is unknown. */
 async function findUnusedLayers(place: Place, layout: ImageLayout, entries: readonly Descriptor[]): Promise<string[]> {
   const present = listLayers(place.paths.layers);
-  if (present.length === 0 || (await layout.listLeaseHolders()).length > 0) return [];
+  if (present.length === 0 || layout.listLeaseHolders().length > 0) return [];
   const used = await findUsedLayers(layout, entries).catch((error: unknown) => {
     if (error instanceof CodedError) return undefined;
     throw error;

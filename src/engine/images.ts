@@ -5,7 +5,7 @@ import type { Image } from "#image/image.ts";
 import { getImage, listImages, type StoredImage, type StoredOther } from "#image/images.ts";
 import type { ImageLayout } from "#image/layout.ts";
 import { formatPlatform } from "#spec/platform.ts";
-import type { ImageSummary, LoadRequest } from "./engine.ts";
+import type { ImageSummary, LoadRequest } from "./requests.ts";
 import type { Place } from "./place.ts";
 import { isUnpackedFrom, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
 import { readFileChunks } from "#sys/fs.ts";

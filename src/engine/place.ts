@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { openLayout, type ImageLayout, type WithLock } from "#image/layout.ts";
 import type { ProgramStream, ReadingStream } from "#program/stream.ts";
-import { runTask, type ExecutorPort } from "#program/task.ts";
-import { OpFailure } from "#program/failure.ts";
+import type { ExecutorPort } from "#program/task.ts";
 import { nowMs } from "#sys/clock.ts";
 import { isLeftBehind, ownerName } from "#sys/owner.ts";
 import {
@@ -16,11 +15,11 @@ import {
   readName,
   readTextIfThere,
   removeFile,
+  withLockFile,
   writeTextAtomic,
 } from "#sys/small-files.ts";
 import type { RegistryAccess } from "./registry/access.ts";
 import { enginePaths, type EnginePaths } from "./paths.ts";
-import { overlayProbeOps } from "./rootfs/overlay.ts";
 
 /** How a container's root file system is made of layers. */
 export type Snapshotter = "overlay" | "copy";
@@ -69,15 +68,16 @@ export class Place {
   }
 
   /** Runs `work` while no other process changes names or removes images, layers or stale work. Not reentrant. */
-  readonly withLock: WithLock = async (work) => {
-    const { holdLock } = await import("#program/spawn-node.ts");
-    const release = await holdLock(this.executor.executable, this.paths.lock, { exclusive: true });
-    try {
+  readonly withLock: WithLock = (work) => this.withFileLocked(this.paths.lock, work);
+
+  /** Runs `work` while no other process has the lock on the file `path`, which is made when it is not there. Not reentrant. */
+  async withFileLocked<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
+    const { lockDescriptor } = await import("#program/task.ts");
+    return await withLockFile(path, async (fd) => {
+      await lockDescriptor(this.executor, fd, join(this.paths.temporary, ownerName()));
       return await work();
-    } finally {
-      await release();
-    }
-  };
+    });
+  }
 
   /** A new directory for work in progress; it is swept when this process dies. */
   makeTemporary(): string {
@@ -89,6 +89,7 @@ export class Place {
   /** Removes trees through the executor, which no depth, link or mount in them can trick. */
   async removeTrees(trees: readonly string[]): Promise<void> {
     if (trees.length === 0) return;
+    const { runTask } = await import("#program/task.ts");
     try {
       await runTask(
         this.executor,
@@ -96,6 +97,7 @@ export class Place {
         join(this.paths.temporary, ownerName()),
       );
     } catch (error) {
+      const { OpFailure } = await import("#program/failure.ts");
       if (error instanceof OpFailure)
         throw new CodedError(error.code, `cannot remove ${trees[error.opIndex] ?? "a tree"}: ${error.message}`, { cause: error });
       throw error;
@@ -156,6 +158,11 @@ export class Place {
   }
 
   async #canOverlay(): Promise<boolean> {
+    const [{ overlayProbeOps }, { runTask }, { OpFailure }] = await Promise.all([
+      import("./rootfs/overlay.ts"),
+      import("#program/task.ts"),
+      import("#program/failure.ts"),
+    ]);
     const directory = this.makeTemporary();
     const probe = overlayProbeOps(directory);
     for (const path of probe.directories) makeDirectory(path);

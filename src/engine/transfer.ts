@@ -13,7 +13,7 @@ import type { Descriptor } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import { formatPlatform, type Platform } from "#spec/platform.ts";
 import { formatReference, parseReference, withDefaultTag } from "#spec/reference.ts";
-import type { CopyRequest, CopyResult, SaveRequest } from "./engine.ts";
+import type { CopyRequest, CopyResult, SaveRequest } from "./requests.ts";
 import { archiveTarget, openSource, openTarget, platformsOf } from "./image-places.ts";
 import type { Place } from "./place.ts";
 

@@ -95,11 +95,11 @@ test("leases are known while they last", async () => {
   using scratch = scratchDirectory();
   const layout = await openLayout(scratch.path, inProcessLock());
   const [one, two] = [await layout.lease(), await layout.lease()];
-  expect(await layout.listLeaseHolders()).toEqual([process.pid, process.pid]);
+  expect(layout.listLeaseHolders()).toEqual([process.pid, process.pid]);
   await one.release();
   await one.release();
   await two.release();
-  expect(await layout.listLeaseHolders()).toEqual([]);
+  expect(layout.listLeaseHolders()).toEqual([]);
 });
 
 test("openLayout() removes what ended processes left and keeps work under way", async () => {

@@ -90,8 +90,8 @@ export class ImageLayout {
   }
 
   /** The pids of processes that hold a lease. */
-  async listLeaseHolders(): Promise<number[]> {
-    const owned = await listOwned(join(this.path, "tmp"));
+  listLeaseHolders(): readonly number[] {
+    const owned = listOwned(join(this.path, "tmp"));
     return owned.filter(({ name, leftBehind }) => name.startsWith("lease-") && !leftBehind).map(({ owner }) => owner.pid);
   }
 }
@@ -105,8 +105,8 @@ export async function openLayout(path: string, withLock: WithLock): Promise<Imag
   const layout = new ImageLayout(path, withLock);
   if ((await findFile(join(path, "oci-layout"))) === undefined) await withLock(() => createLayout(path));
   await requireLayout(path);
-  await removeLeftBehind(join(path, "tmp"));
-  await removeLeftBehind(path);
+  removeLeftBehind(join(path, "tmp"));
+  removeLeftBehind(path);
   return layout;
 }
 

@@ -96,7 +96,7 @@ export async function collectGarbage(layout: ImageLayout, keep: readonly Descrip
 
 /** As collectGarbage, for a caller who holds the lock already. */
 export async function collectGarbageLocked(layout: ImageLayout, keep: readonly Descriptor[]): Promise<Collection> {
-  const waitingFor = await layout.listLeaseHolders();
+  const waitingFor = layout.listLeaseHolders();
   if (waitingFor.length > 0) return { deleted: [], freedBytes: 0, waitingFor };
   const { digests, orphans } = await findGarbage(layout, keep);
   if (orphans.length > 0)

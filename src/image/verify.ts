@@ -47,7 +47,7 @@ export async function verifyLayout(layout: ImageLayout, options: VerifyOptions =
     await new ReferenceWalk(layout, { bad, problems, options }).run(value.manifests);
   });
   for (const directory of [layout.path, join(layout.path, "tmp")]) {
-    const stale = (await listOwned(directory)).filter(({ leftBehind }) => leftBehind);
+    const stale = listOwned(directory).filter(({ leftBehind }) => leftBehind);
     problems.push(...stale.map(({ name }) => ({ message: `${join(directory, name)} was left behind by a process that ended` })));
   }
   return problems;

@@ -2,7 +2,7 @@
 import { CodedError } from "#base/errors.ts";
 import { encodeOp, type Op } from "./ops.gen.ts";
 import { RecordWriter } from "./record-writer.ts";
-import { formatVersion } from "./table.ts";
+import { formatVersion } from "./format-version.ts";
 
 /** An op with where it comes from: a JSON Pointer into the config ("/mounts/3"), or "default: why". */
 export interface Step {

@@ -9,6 +9,13 @@ export interface LockOp {
   readonly exclusive: number;
 }
 
+/** flocks the open file of standard descriptor `fd` (0-2), shared or exclusive: the lock is the caller's, who keeps that file open. */
+export interface LockDescriptorOp {
+  readonly op: "lock-descriptor";
+  readonly fd: number;
+  readonly exclusive: number;
+}
+
 /** Closes the descriptor that `lock` keeps. */
 export interface UnlockOp {
   readonly op: "unlock";
@@ -957,6 +964,7 @@ export interface CompareFilesOp {
 /** Every primitive operation. */
 export type Op =
   | LockOp
+  | LockDescriptorOp
   | UnlockOp
   | NullStdioOp
   | RelayStdioOp
@@ -1099,6 +1107,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
     case "lock":
       writer.begin(1);
       writer.text(op.path);
+      writer.u32(op.exclusive);
+      break;
+    case "lock-descriptor":
+      writer.begin(180);
+      writer.u32(op.fd);
       writer.u32(op.exclusive);
       break;
     case "unlock":

@@ -4,9 +4,6 @@ import { Duplex, type Readable } from "node:stream";
 import { CodedError, isErrno } from "#base/errors.ts";
 import type { ExecutorProcess, SpawnExecutor } from "./launch.ts";
 import { OpFailure } from "./failure.ts";
-import { writeStreamHeader } from "./encode.ts";
-import { encodeOp } from "./ops.gen.ts";
-import { RecordWriter } from "./record-writer.ts";
 import { decodeReports, type Report } from "./reports.ts";
 import type { ProgramStream, ReadingStream } from "./stream.ts";
 
@@ -27,34 +24,6 @@ export const spawnWithNode: SpawnExecutor = (executable, options): ExecutorProce
     },
   };
 };
-
-/**
- * Takes the kernel's lock on the file `path` and resolves, once it is had, with what gives it back. The kernel frees it
- * when this process or the executor that holds it dies: Node has no flock() of its own.
- *
- * @throws OpFailure
- */
-export async function holdLock(executable: string, path: string, options: { readonly exclusive: boolean }): Promise<() => Promise<void>> {
-  const child = spawn(executable, [], { stdio: ["ignore", "ignore", "inherit", "pipe", "pipe"] });
-  const input = requireDuplex(child, 3);
-  const control = requireDuplex(child, 4);
-  const reports = collect(control);
-  const ended = endOf(child, executable);
-  input.on("error", () => undefined);
-  const writer = new RecordWriter({ initialBytes: 1024 });
-  writeStreamHeader(writer);
-  encodeOp(writer, { op: "lock", path, exclusive: options.exclusive ? 1 : 0 });
-  encodeOp(writer, { op: "report", value: 0 });
-  input.write(writer.take());
-  const reached = await Promise.race([once(control, "data").then(() => true), ended.then(() => false)]);
-  const [report] = decodeReports(Buffer.concat(reports.chunks));
-  if (!reached || report?.kind !== "reached") throwUnlessFinished(await ended, report === undefined ? [] : [report]);
-  return async () => {
-    encodeOp(writer, { op: "end" });
-    input.end(writer.take());
-    await ended;
-  };
-}
 
 /**
  * Starts the executor for a streamed program, which writes to `output`, an open descriptor, what it has to say.

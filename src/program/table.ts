@@ -6,7 +6,7 @@
  *
  * An op is primitive (about one system call, or one fixed race-free sequence), absolute (no cursor; the
  * working root set by `root` or `enter-root` is the only context) and blind (it never looks at its neighbours).
- * Numbers are never reused: a removed op leaves a gap and raises `formatVersion`.
+ * Numbers are never reused: a removed op leaves a gap and raises `formatVersion` (format-version.ts).
  */
 
 import { cgroupOps } from "./table/cgroups.ts";
@@ -24,9 +24,6 @@ import { treeOps } from "./table/trees.ts";
 import type { OpDefinition } from "./table/op.ts";
 
 export type { FieldKind, OpDefinition, Place } from "./table/op.ts";
-
-/** Bumped whenever bytes change meaning; executor and encoder of different versions refuse each other. */
-export const formatVersion = 2;
 
 export const opTable: readonly OpDefinition[] = [
   ...hostOps,

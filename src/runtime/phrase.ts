@@ -14,6 +14,7 @@ const infinity = 2n ** 64n - 1n;
 const phrases: Phrases = {
   exit: ({ code }) => `end with exit code ${code}`,
   lock: ({ path, exclusive }) => `lock ${path}${exclusive === 0 ? " (shared)" : ""}`,
+  "lock-descriptor": ({ fd, exclusive }) => `lock the file of ${stdioName(fd)} for the caller${exclusive === 0 ? " (shared)" : ""}`,
   unlock: () => "release the lock",
   "null-stdio": ({ fd }) => `replace ${stdioName(fd)} by /dev/null`,
   "relay-stdio": ({ fd }) => `relay ${stdioName(fd)}`,

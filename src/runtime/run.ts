@@ -3,7 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { encodeProgram, type Program, type Step } from "#program/encode.ts";
 import type { RuntimeConfig } from "#spec/runtime-config.ts";
-import type { CgroupManager } from "./compile/cgroup/place.ts";
+import type { CgroupManager } from "./compile/context.ts";
 import { compileHookOutputs } from "./compile/annotations.ts";
 import { compileContainer, type MadeForContainer } from "./compile/compile.ts";
 import { byDefault, step, unsupported } from "./compile/context.ts";
@@ -18,7 +18,7 @@ import {
   type ContainerRecord,
 } from "./compile/lifecycle.ts";
 import type { Supervision } from "./compile/supervision.ts";
-import type { PassedDescriptors } from "./compile/terminal.ts";
+import type { PassedDescriptors } from "./compile/supervision.ts";
 import type { HostFacts } from "./facts.ts";
 import { formatRecord } from "./record.ts";
 import { preparedProgramPath, stateFiles, type PreparedVerb, type StateFiles } from "./state-files.ts";

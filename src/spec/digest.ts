@@ -4,11 +4,27 @@
  * A digest becomes part of a path in the store, so only parseDigest makes one: nothing that it lets
  * through can leave a directory (CVE-2024-3727).
  */
-import { createHash, type Hash } from "node:crypto";
 import { CodedError } from "#base/errors.ts";
 
 /** `algorithm:encoded`, checked. */
 export type Digest = string & { readonly __brand: "Digest" };
+
+/** A hash under way, as node:crypto and Bun have it. */
+export interface RunningHash {
+  update(bytes: Uint8Array): RunningHash;
+  digest(encoding: "hex"): string;
+}
+
+/** Begins a hash. */
+export type StartHash = (algorithm: DigestAlgorithm) => RunningHash;
+
+// Not imported: loading node:crypto takes Bun 2 ms, and the executables do without it.
+let createHash: StartHash = (algorithm) => process.getBuiltinModule("node:crypto").createHash(algorithm);
+
+/** Has all hashes from now on made by `start`, which must know every DigestAlgorithm; the executables hand in Bun's own. */
+export function makeHashesWith(start: StartHash): void {
+  createHash = start;
+}
 
 /** Algorithms whose content can be verified, with the length of their hexadecimal form. */
 const hexLengths = { sha256: 64, sha512: 128 } as const;
@@ -79,7 +95,7 @@ export interface ContentIdentity {
 /** Hashes content as it passes. Feed all of it, then ask once. */
 export class ContentHasher {
   readonly #algorithm: DigestAlgorithm;
-  readonly #hash: Hash;
+  readonly #hash: RunningHash;
   #size = 0;
 
   constructor(algorithm: DigestAlgorithm = "sha256") {

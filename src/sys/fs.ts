@@ -1,6 +1,6 @@
 /** Files on the host: atomic writes, bounded reads, copies that share blocks. Errors are the system's own unless a docstring names a code. */
-import { constants, type Stats } from "node:fs";
-import { copyFile, link, lstat, open, rename, rm, type FileHandle } from "node:fs/promises";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from "node:fs";
+import { copyFile, link, open, rename, rm, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CodedError, isErrno } from "#base/errors.ts";
 import { ownerName } from "./owner.ts";
@@ -44,24 +44,43 @@ export async function syncDirectory(path: string): Promise<void> {
 /**
  * The content of the regular file `path`, which may have `maxBytes` at most.
  *
+ * Read at once: each wait for another thread costs a short command more than reading a file of state, and the first one starts the threads.
+ *
  * @throws CodedError `not-found`; `corrupt` for a longer file, and for anything that is no regular file (a fifo would block for ever).
  */
-export async function readFileBounded(path: string, maxBytes: number): Promise<Uint8Array> {
-  const file = await openRegular(path);
+export function readFileBounded(path: string, maxBytes: number): Promise<Uint8Array> {
+  return new Promise((resolve) => {
+    resolve(readBounded(path, maxBytes));
+  });
+}
+
+function readBounded(path: string, maxBytes: number): Uint8Array {
+  const file = openNow(path);
   try {
-    const { size } = await file.stat();
+    const stats = fstatSync(file);
+    if (!stats.isFile()) throw notRegular(path);
+    const { size } = stats;
     if (size > maxBytes) throw new CodedError("corrupt", `cannot read ${path}: it has ${size} bytes, more than ${maxBytes}`);
     // Read to the end and not to `size`: files may grow, and one byte too many must be seen.
     const content = Buffer.allocUnsafe(size + 1);
     let length = 0;
     for (;;) {
-      const { bytesRead } = await file.read(content, length, content.length - length, length);
+      const bytesRead = readSync(file, content, length, content.length - length, length);
       length += bytesRead;
       if (length > size) throw new CodedError("corrupt", `cannot read ${path}: it grew while it was read`);
       if (bytesRead === 0) return content.subarray(0, length);
     }
   } finally {
-    await file.close();
+    closeSync(file);
+  }
+}
+
+function openNow(path: string): number {
+  try {
+    // O_NONBLOCK: opening a fifo must not wait for its writer.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    throw isErrno(cause, "ENOENT") ? missingFile(path, cause) : cause;
   }
 }
 
@@ -142,11 +161,17 @@ export async function linkOwnFile(source: string, target: string): Promise<boole
 }
 
 /** What is at `path`, links not followed; undefined when nothing is. */
-export async function findFile(path: string): Promise<Stats | undefined> {
+export function findFile(path: string): Promise<Stats | undefined> {
+  return new Promise((resolve) => {
+    resolve(findNow(path));
+  });
+}
+
+function findNow(path: string): Stats | undefined {
   try {
-    return await lstat(path);
+    return lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
+    if (isErrno(error, "ENOTDIR")) return undefined;
     throw error;
   }
 }
@@ -154,11 +179,19 @@ export async function findFile(path: string): Promise<Stats | undefined> {
 async function openRegular(path: string): Promise<FileHandle> {
   // O_NONBLOCK: opening a fifo must not wait for its writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
-    throw isErrno(cause, "ENOENT") ? new CodedError("not-found", `cannot read ${path}: there is no such file`, { cause }) : cause;
+    throw isErrno(cause, "ENOENT") ? missingFile(path, cause) : cause;
   });
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw new CodedError("corrupt", `cannot read ${path}: it is not a regular file`);
+  throw notRegular(path);
+}
+
+function missingFile(path: string, cause: unknown): CodedError {
+  return new CodedError("not-found", `cannot read ${path}: there is no such file`, { cause });
+}
+
+function notRegular(path: string): CodedError {
+  return new CodedError("corrupt", `cannot read ${path}: it is not a regular file`);
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {

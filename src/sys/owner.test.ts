@@ -40,7 +40,7 @@ test("removeLeftBehind() removes dead owners' files and nothing else", async () 
   for (const name of [...kept, `4194305-1-${namespace}-7`, `.x.${pid}-${Number(ticks) + 1}-${namespace}-0`, `${pid}-${ticks}-1-1`])
     writeFileSync(join(scratch.path, name), "");
   utimesSync(join(scratch.path, `${pid}-${ticks}-1-1`), 0, 0);
-  await removeLeftBehind(scratch.path);
+  removeLeftBehind(scratch.path);
   expect(readdirSync(scratch.path).sort()).toEqual([...kept].sort());
-  await removeLeftBehind(join(scratch.path, "missing"));
+  removeLeftBehind(join(scratch.path, "missing"));
 });

@@ -6,8 +6,7 @@
  * A pid means something in its namespace only: an owner in another one cannot be asked after. Its files count as
  * left behind when they were not written for a day.
  */
-import { readlinkSync } from "node:fs";
-import { lstat, readdir, rm } from "node:fs/promises";
+import { lstatSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { assert, isErrno } from "#base/errors.ts";
 import { findProcess, isRunning, type ProcessIdentity } from "./process.ts";
@@ -53,39 +52,35 @@ export interface OwnedFile {
 }
 
 /** Lists the files in `directory` whose names say an owner; none when there is no such directory. */
-export async function listOwned(directory: string): Promise<OwnedFile[]> {
+export function listOwned(directory: string): OwnedFile[] {
   const owned: OwnedFile[] = [];
-  for (const name of await readdirIfPresent(directory)) {
+  for (const name of readdirIfPresent(directory)) {
     const owner = parseOwnerName(name);
-    const ageMs = owner === undefined ? undefined : await ageOf(join(directory, name));
+    const ageMs = owner === undefined ? undefined : ageOf(join(directory, name));
     if (owner !== undefined && ageMs !== undefined) owned.push({ name, owner, leftBehind: isLeftBehind(name, ageMs) });
   }
   return owned;
 }
 
 /** Removes the files and directories in `directory` that ended processes left behind. */
-export async function removeLeftBehind(directory: string): Promise<void> {
-  for (const { name, leftBehind } of await listOwned(directory)) {
-    if (leftBehind) await rm(join(directory, name), { force: true, recursive: true });
+export function removeLeftBehind(directory: string): void {
+  for (const { name, leftBehind } of listOwned(directory)) {
+    if (leftBehind) rmSync(join(directory, name), { force: true, recursive: true });
   }
 }
 
-async function readdirIfPresent(path: string): Promise<string[]> {
+function readdirIfPresent(path: string): string[] {
   try {
-    return await readdir(path);
+    return readdirSync(path);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return [];
     throw error;
   }
 }
 
-async function ageOf(path: string): Promise<number | undefined> {
-  try {
-    return Date.now() - (await lstat(path)).mtimeMs;
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
+function ageOf(path: string): number | undefined {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats === undefined ? undefined : Date.now() - stats.mtimeMs;
 }
 
 function findSelf(): Owner {

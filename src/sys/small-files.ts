@@ -178,6 +178,16 @@ export async function withNewFile(path: string, work: (fd: number) => Promise<vo
   }
 }
 
+/** Opens the file at `path` for a lock, making it (for nobody else) when it is not there, and keeps it open for `work`. */
+export async function withLockFile<Result>(path: string, work: (fd: number) => Promise<Result>): Promise<Result> {
+  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  try {
+    return await work(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Renames a directory to a new name. False, and nothing done, when that name is taken. */
 export function renameToNew(from: string, to: string): boolean {
   try {

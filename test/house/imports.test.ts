@@ -64,6 +64,43 @@ test("imports run downward and respect the walls", () => {
   expect(files.flatMap((file) => faultsIn(file, textOf(file)))).toEqual([]);
 });
 
+/** Files that import each other, in the order of a walk round; empty when there is no such circle. Types count: they too must be read together. */
+function circleOf(imports: ReadonlyMap<string, readonly string[]>): readonly string[] {
+  const done = new Set<string>();
+  const visit = (file: string, way: readonly string[]): readonly string[] => {
+    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
+    if (done.has(file)) return [];
+    for (const next of imports.get(file) ?? []) {
+      const circle = visit(next, [...way, file]);
+      if (circle.length > 0) return circle;
+    }
+    done.add(file);
+    return [];
+  };
+  for (const file of imports.keys()) {
+    const circle = visit(file, []);
+    if (circle.length > 0) return circle;
+  }
+  return [];
+}
+
+test("no file imports itself by way of others", () => {
+  const targets = (file: string): string[] =>
+    [...withoutComments(textOf(file)).matchAll(importPattern)].flatMap(([, specifier = ""]) => targetOf(file, specifier) ?? []);
+  const files = filesBelow("src", [".ts"]);
+  expect(circleOf(new Map(files.map((file) => [file, targets(file)])))).toEqual([]);
+});
+
+test("a circle of imports is found", () => {
+  const imports = new Map([
+    ["a", ["b"]],
+    ["b", ["d", "c"]],
+    ["c", ["b"]],
+    ["d", []],
+  ]);
+  expect(circleOf(imports)).toEqual(["b", "c", "b"]);
+});
+
 test.each([
   ["src/base/units.ts", 'import { parse } from "#spec/digest.ts";'],
   ["src/image/layout.ts", 'import type { Runtime } from "#runtime/runtime.ts";'],

@@ -1,15 +1,17 @@
 /** containerd by its own small client. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually, type Ended } from "../root/gantry-harness.ts";
 import { installed } from "../support/images/commands.ts";
+import { whyNoCriu } from "../support/criu.ts";
 import { drive } from "../support/terminal.ts";
 import { Containerd, missing, Podman, runtime, title } from "./clients.ts";
 import { patient } from "../support/slowness.ts";
 
 setDefaultTimeout(patient(120_000));
 const reason = missing("containerd", "podman");
+const noCriu = await whyNoCriu();
 const store = reason === undefined ? new Podman() : (undefined as unknown as Podman);
 const image = "localhost/tiny:latest";
 const how = ["--snapshotter", "native", "--runc-binary", runtime];
@@ -117,6 +119,30 @@ describe.skipIf(reason !== undefined)(title("containerd", reason), () => {
     expect(other.code).toBe(3);
     await remove("second");
   });
+
+  test.skipIf(noCriu !== undefined)(
+    `a checkpoint of a task, and a container that is made of it${noCriu === undefined ? "" : ` (skipped: ${noCriu})`}`,
+    async () => {
+      const volume = join(store.directory, "counted");
+      Bun.spawnSync(["mkdir", "-p", volume]);
+      const counted = (): number => (existsSync(join(volume, "n")) ? Number(readFileSync(join(volume, "n"), "utf8")) : 0);
+      const counter = "i=0; while :; do i=$((i+1)); echo $i > /volume/m; busybox mv /volume/m /volume/n; busybox sleep 0.05; done";
+      const mount = ["--mount", `type=bind,src=${volume},dst=/volume,options=rbind:rw`];
+      expect(await start("counter", counter, ...mount)).toMatchObject({ code: 0 });
+      expect(await eventually(() => counted() > 3)).toBe(true);
+      const reference = "localhost/checkpoint:latest";
+      const taken = await ctr("containers", "checkpoint", "--image", "--task", "--rw", "counter", reference);
+      expect({ code: taken.code, stderr: taken.code === 0 ? "" : taken.stderr }).toEqual({ code: 0, stderr: "" });
+      await remove("counter");
+      const before = counted();
+      const restored = await ctr("containers", "restore", "--live", "--rw", "again", reference);
+      expect({ code: restored.code, stderr: restored.code === 0 ? "" : restored.stderr }).toEqual({ code: 0, stderr: "" });
+      expect(await status("again")).toBe("RUNNING");
+      // It goes on from what it had in memory, which is a little less than what it has written since.
+      expect(await eventually(() => counted() > before)).toBe(true);
+      await remove("again");
+    },
+  );
 
   test("a config of somebody's own", async () => {
     const path = join(store.directory, "own.json");

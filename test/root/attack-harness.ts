@@ -6,15 +6,43 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Ended, execute, hasRunc, makeBundle, runtimePath, unable, Workbench, writeConfig } from "./gantry-harness.ts";
+import { type Ended, execute, hasRunc, makeBundle, runtimePath, unableHere, Workbench, writeConfig } from "./gantry-harness.ts";
+import { type KnownDifference, knownTests } from "./known-differences.ts";
 
 /** What is attacked. */
 export const subject: string = process.env["RUNTIME"] ?? runtimePath;
 
 /** Why no attack can be made here; undefined when they can. */
 export const whyNot: string | undefined =
-  unable ?? (hasRunc ? undefined : "runc is not installed: the test bundles start from its config.json");
+  unableHere ?? (hasRunc ? undefined : "runc is not installed: the test bundles start from its config.json");
 if (whyNot !== undefined) console.log(`skipped: ${whyNot}`);
+
+/** What some peers do about attacks. */
+const weaknesses: readonly KnownDifference[] = [
+  { peer: "runc", until: "1.2.8", name: /CVE-2025-31133: (a link|another file|another device) in/, why: "binds whatever is at /dev/null" },
+  { peer: "runc", until: "1.2.8", name: /CVE-2025-52565: .*terminal/, why: "binds the terminal over what /dev/console leads to" },
+  { peer: "runc", name: /CVE-2026-30892/, why: "takes +7 and -1 as users" },
+  { peer: "runc", name: /writes nothing there, and runs/, why: "writes nothing there, and does not run" },
+  { peer: "runc", until: "1.2.8", name: /^CVE-2025-52881: /, why: "writes where its path to /proc leads" },
+  { peer: "runc", name: /CVE-2023-25809/, why: "makes /sys itself read-only, not what is mounted below" },
+  {
+    peer: "crun",
+    until: "1.14.1",
+    name: /CVE-2024-21626: (a descriptor|nor for exec)/,
+    why: "does not look where its working directory is",
+  },
+  { peer: "crun", until: "1.25.1", name: /CVE-2025-52881: nor through/, why: "writes where its path to /proc leads" },
+  { peer: "crun", until: "1.27", name: /CVE-2026-30892/, why: "reads a user as the beginning of the word" },
+  { peer: "crun", name: /^CVE-2019-16884: /, why: "mounts over /proc and files in it" },
+  { peer: "crun", name: /CVE-2019-19921/, why: "mounts where the link leads inside of the root" },
+  { peer: "crun", name: /CVE-2025-31133: (a link|another file) in/, why: "binds whatever is at /dev/null" },
+  { peer: "crun", name: /CVE-2025-52565: .*terminal/, why: "binds the terminal over what /dev/console leads to" },
+  { peer: "crun", name: /GHSA-g54h-m393-cpwq: .* given (a rule about another|no )/, why: "denies devices only by rules" },
+  { peer: "crun", name: /the groups of the runtime's caller/, why: "leaves them to the processes of exec" },
+];
+
+/** A test of one attack, and one for each row. Where the runtime is known to be weak the attack must succeed. */
+export const { one: attack, each: attackEach } = knownTests(weaknesses, "weak");
 
 export interface Mount {
   destination: string;

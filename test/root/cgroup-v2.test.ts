@@ -178,6 +178,8 @@ describe.skipIf(reason !== undefined).each(runtimes())("under %s", (name, comman
     expect(await eventually(() => read("cgroup.procs").split("\n").length === 3)).toBe(true);
     expect((await one.call("kill --all", "KILL")).code).toBe(0);
     expect(await eventually(() => read("cgroup.procs") === "")).toBe(true);
+    // The kernel takes a process out of its cgroup some time before it is dead.
+    expect(await eventually(async () => (await one.state()).status === "stopped")).toBe(true);
     expect((await one.call("delete")).code).toBe(0);
     expect(existsSync(cgroup)).toBe(false);
   });

@@ -1,4 +1,4 @@
-/** What the rest of `process` and `linux` does, seen from inside of containers that `gantry-runtime run` made, and compared with peers. */
+/** What the rest of `process` and `linux` does, seen from inside of containers that the runtime made, and compared with peers. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,17 +9,43 @@ import {
   execute,
   hasRunc,
   makeBundle,
+  notGantry,
   runtimePath,
-  unable,
+  runtimeTested,
+  unableHere,
   Workbench,
   writeConfig,
 } from "./gantry-harness.ts";
+import { knownTests } from "./known-differences.ts";
 import { patient } from "../support/slowness.ts";
 
 setDefaultTimeout(patient(120_000));
-const whyNot = unable ?? (hasRunc ? undefined : "runc is not installed: the test bundles start from its config.json");
+const whyNot = unableHere ?? (hasRunc ? undefined : "runc is not installed: the test bundles start from its config.json");
 if (whyNot !== undefined) console.log(`skipped: ${whyNot}`);
 const bench = whyNot === undefined ? new Workbench() : (undefined as unknown as Workbench);
+
+/** The runtime that is asked. */
+const tested = runtimeTested ?? runtimePath;
+const isGantry = notGantry() === undefined;
+/** Tests of Gantry's words, and of what is left to a runtime. */
+const own = test.skipIf(whyNot !== undefined || !isGantry);
+const annotation = "an annotation of crun's, which others may ignore; config.md#annotations";
+const { one, each } = knownTests(
+  [
+    { peer: "runc", until: "1.2.0", name: /^scheduler|^a realtime policy/, why: "ignores scheduler; config.md#linux-process" },
+    { peer: "runc", until: "1.2.0", name: /^ioPriority/, why: "ignores ioPriority; config.md#linux-process" },
+    { peer: "runc", until: "1.2.0", name: /^personality/, why: "ignores it; config-linux.md#personality" },
+    { peer: "runc", until: "1.4.0", name: /^memoryPolicy/, why: "ignores it; config-linux.md#memory-policy" },
+    { peer: "runc", until: "1.3.0", name: /^network devices/, why: "ignores netDevices; config-linux.md#network-devices" },
+    { peer: "runc", name: /^run.oci.keep_original_groups/, why: annotation },
+    { peer: "crun", until: "1.9", name: /^scheduler|^a realtime policy/, why: "ignores scheduler; config.md#linux-process" },
+    { peer: "crun", until: "1.9", name: /^ioPriority/, why: "ignores ioPriority; config.md#linux-process" },
+    { peer: "crun", name: /session keyring/, why: "names it by the id alone, and its root may not search it; no section: keyrings(7)" },
+    { peer: "crun", until: "1.24", name: /^memoryPolicy/, why: "ignores it; config-linux.md#memory-policy" },
+    { peer: "crun", until: "1.22", name: /^network devices/, why: "ignores netDevices; config-linux.md#network-devices" },
+  ],
+  "differs",
+);
 
 /** The parts of config.json that these tests write. */
 interface Config extends BundleConfig {
@@ -38,7 +64,7 @@ let bundle = "";
 async function run(
   script: string,
   change: (config: Config) => void = () => undefined,
-  runtime: readonly string[] = [runtimePath],
+  runtime: readonly string[] = [tested],
 ): Promise<Ended> {
   const directory = join(bench.directory, "process-bundle");
   const id = `process-${process.pid}-${count++}`;
@@ -68,24 +94,24 @@ describe.skipIf(whyNot !== undefined)("the process of a container", () => {
     /** Policy number and static priority, from proc_pid_stat(5). Fields 41, 40 and 19 are policy, priority and nice. */
     const reading = "/bin/busybox awk '{print $41, $40, $19}' /proc/self/stat";
 
-    test.each([
+    each([
       [{ policy: "SCHED_OTHER", nice: 5 }, "0 0 5"],
       [{ policy: "SCHED_OTHER", nice: -5 }, "0 0 -5"],
       [{ policy: "SCHED_BATCH", nice: 3 }, "3 0 3"],
       [{ policy: "SCHED_IDLE" }, "5 0 0"],
-    ])("%j is what the kernel tells", async (scheduler, expected) => {
+    ])("scheduler %s is what the kernel tells", async (scheduler, expected) => {
       expect(await output(reading, ({ process }) => (process["scheduler"] = scheduler))).toBe(expected);
     });
 
-    test("a realtime policy is given, or its refusal names the property", async () => {
+    one("a realtime policy is given, or its refusal names the property", async () => {
       const ended = await run(reading, ({ process }) => (process["scheduler"] = { policy: "SCHED_RR", priority: 7 }));
       // Where realtime tasks are limited by group, a new cgroup has no time for them.
       if (ended.code === 0) expect(ended.stdout.trim()).toBe("2 7 0");
-      else expect(ended.stderr).toMatch(/cannot schedule as SCHED_RR \(priority 7\): .*(\/process\/scheduler)/);
+      else if (isGantry) expect(ended.stderr).toMatch(/cannot schedule as SCHED_RR \(priority 7\): .*(\/process\/scheduler)/);
     });
   });
 
-  test("ioPriority is what the kernel tells", async () => {
+  one("ioPriority is what the kernel tells", async () => {
     const value = (name: string, priority: number): Promise<string> =>
       output("/bin/busybox ionice", ({ process }) => (process["ioPriority"] = { class: name, priority }));
     expect(await value("IOPRIO_CLASS_BE", 6)).toBe("best-effort: prio 6");
@@ -93,7 +119,7 @@ describe.skipIf(whyNot !== undefined)("the process of a container", () => {
     expect(await value("IOPRIO_CLASS_RT", 2)).toBe("realtime: prio 2");
   });
 
-  test("personality LINUX32 is a machine of 32 bits, LINUX that of the host", async () => {
+  one("personality LINUX32 is a machine of 32 bits, LINUX that of the host", async () => {
     const machine = (domain: string, runtime?: readonly string[]): Promise<string> =>
       output("/bin/busybox uname -m", ({ linux }) => (linux["personality"] = { domain }), runtime);
     const expected = process.arch === "x64" ? "i686" : "armv8l";
@@ -102,7 +128,7 @@ describe.skipIf(whyNot !== undefined)("the process of a container", () => {
     if (peers.includes("crun")) expect(await machine("LINUX32", ["crun"])).toBe(expected);
   });
 
-  test("memoryPolicy is the policy of every mapping", async () => {
+  one("memoryPolicy is the policy of every mapping", async () => {
     const policy = (value: unknown): Promise<string> =>
       output("/bin/busybox awk 'NR==1{print $2}' /proc/self/numa_maps", ({ linux }) => (linux["memoryPolicy"] = value));
     expect(await policy({ mode: "MPOL_BIND", nodes: "0" })).toBe("bind:0");
@@ -111,7 +137,7 @@ describe.skipIf(whyNot !== undefined)("the process of a container", () => {
     expect(await policy({ mode: "MPOL_LOCAL" })).toBe("local");
   });
 
-  test("memoryPolicy with nodes that are not there is refused by name", async () => {
+  own("memoryPolicy with nodes that are not there is refused by name", async () => {
     const ended = await run("true", ({ linux }) => (linux["memoryPolicy"] = { mode: "MPOL_BIND", nodes: "999" }));
     expect({ code: ended.code, stderr: ended.stderr }).toEqual({
       code: 1,
@@ -119,7 +145,7 @@ describe.skipIf(whyNot !== undefined)("the process of a container", () => {
     });
   });
 
-  test.each([["apparmorProfile"], ["selinuxLabel"]])("%s is left out where the kernel has no such module", async (property) => {
+  own.each([["apparmorProfile"], ["selinuxLabel"]])("%s is left out where the kernel has no such module", async (property) => {
     if (property === "apparmorProfile" && readIfThere("/sys/module/apparmor/parameters/enabled").startsWith("Y")) return;
     if (property === "selinuxLabel" && readIfThere("/proc/self/mounts").includes("selinuxfs")) return;
     const log = join(bench.directory, `${property}.log`);
@@ -128,7 +154,7 @@ describe.skipIf(whyNot !== undefined)("the process of a container", () => {
     expect(readFileSync(log, "utf8")).toContain(`ignored /process/${property}: `);
   });
 
-  test("the container has a session keyring of its own, which its root may search", async () => {
+  one("the container has a session keyring of its own, which its root may search", async () => {
     // Keyrings of containers that ended may be there for a while: only one's own is looked at. Its permissions are field 5.
     const script = "/bin/busybox awk -v name=\"_ses.$0:\" '$9 == name {print $5, $8}' /proc/keys";
     const change = ({ linux }: Config): void => void (linux.maskedPaths = []);
@@ -138,34 +164,35 @@ describe.skipIf(whyNot !== undefined)("the process of a container", () => {
     expect(await output(script, change, ["runc"])).toBe(expected);
   });
 
-  test("oomScoreAdj is set, and one that may not be set is an error", async () => {
+  one("oomScoreAdj is set, and one that may not be set is an error", async () => {
     const script = "/bin/busybox cat /proc/self/oom_score_adj";
-    for (const runtime of [[runtimePath], ["runc"]]) {
+    for (const runtime of [[tested], ["runc"]]) {
       expect(await output(script, ({ process }) => (process["oomScoreAdj"] = 300), runtime)).toBe("300");
     }
     const mayLower = hasResourceCapability();
-    for (const runtime of [[runtimePath], ["runc"]]) {
+    for (const runtime of [[tested], ["runc"]]) {
       const ended = await run(script, ({ process }) => (process["oomScoreAdj"] = -900), runtime);
       expect(ended.code === 0).toBe(mayLower);
-      if (!mayLower && runtime[0] === runtimePath)
+      if (!mayLower && runtime[0] === tested && isGantry)
         expect(ended.stderr).toContain("lowering it needs CAP_SYS_RESOURCE (/process/oomScoreAdj)");
     }
   });
 
-  test("a hard limit that cannot be raised is an error", async () => {
+  one("a hard limit that cannot be raised is an error", async () => {
     if (hasResourceCapability()) return;
     const rlimits = [{ type: "RLIMIT_NOFILE", soft: 1_048_577, hard: 1_048_577 }];
-    for (const runtime of [[runtimePath], ["runc"]]) {
+    for (const runtime of [[tested], ["runc"]]) {
       const ended = await run("true", ({ process }) => (process.rlimits = rlimits), runtime);
       expect(ended.code).not.toBe(0);
-      if (runtime[0] === runtimePath) expect(ended.stderr).toContain("raising a hard limit needs CAP_SYS_RESOURCE (/process/rlimits/0)");
+      if (runtime[0] === tested && isGantry)
+        expect(ended.stderr).toContain("raising a hard limit needs CAP_SYS_RESOURCE (/process/rlimits/0)");
     }
   });
 
-  test("run.oci.keep_original_groups keeps the caller's groups", async () => {
+  one("run.oci.keep_original_groups keeps the caller's groups", async () => {
     const directory = join(bench.directory, "groups");
     const groups = async (annotations: Record<string, string>): Promise<string> => {
-      const script = `exec ${runtimePath} "$@"`;
+      const script = `exec ${tested} "$@"`;
       const change = (config: Config): void => void (config.annotations = annotations);
       const wrapper = `${directory}.sh`;
       writeFileSync(wrapper, `#!/bin/sh\nexec setpriv --groups 4242 -- sh -c '${script}' sh "$@"\n`, { mode: 0o755 });
@@ -175,12 +202,12 @@ describe.skipIf(whyNot !== undefined)("the process of a container", () => {
     expect(await groups({ "run.oci.keep_original_groups": "1" })).toBe("4242");
   });
 
-  test("a container without a process is refused by name", async () => {
+  own("a container without a process is refused by name", async () => {
     const without = await run("true", (config) => void delete (config as Partial<Config>).process);
     expect(without).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot honour /process: ") as string });
   });
 
-  test("intelRdt is refused by name where resctrl is not mounted", async () => {
+  own("intelRdt is refused by name where resctrl is not mounted", async () => {
     if (readIfThere("/proc/self/mounts").includes("resctrl")) return;
     const ended = await run("true", ({ linux }) => (linux["intelRdt"] = { closID: "x" }));
     expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot honour /linux/intelRdt: ") as string });
@@ -204,7 +231,7 @@ describe.skipIf(noLinks !== undefined)("network devices", () => {
   }
   const show = "/bin/busybox ip -o addr | /bin/busybox grep -v '^1:'; /bin/busybox ip -o link | /bin/busybox grep -v '^1:'";
 
-  test("are moved, renamed and up, with their permanent global addresses", async () => {
+  one("network devices are moved, renamed and up, with their permanent global addresses", async () => {
     using link = pair(1);
     tool(["ip", "addr", "add", "10.98.1.2/24", "broadcast", "10.98.1.255", "dev", link.name]);
     tool(["ip", "addr", "add", "10.98.1.9/32", "scope", "link", "dev", link.name]);
@@ -220,7 +247,7 @@ describe.skipIf(noLinks !== undefined)("network devices", () => {
     expect(text).toMatch(/inside0.*<[^>]*\bUP\b[^>]*> mtu 1333/);
   });
 
-  test("keep their name without another, and take the first free number of a template", async () => {
+  one("network devices keep their name without another, and take the first free number of a template", async () => {
     using first = pair(2);
     using second = pair(3);
     using third = pair(4);
@@ -229,7 +256,7 @@ describe.skipIf(noLinks !== undefined)("network devices", () => {
     for (const name of [first.name, "net0", "net1"]) expect(text).toMatch(new RegExp(`: ${name}@`));
   });
 
-  test("are left as they are when their name is taken there, or they are not there", async () => {
+  own("network devices are left as they are when their name is taken there, or they are not there", async () => {
     using link = pair(5);
     tool(["ip", "addr", "add", "fd98::5/64", "dev", link.name, "nodad"]);
     tool(["ip", "link", "set", link.name, "up"]);
@@ -241,7 +268,7 @@ describe.skipIf(noLinks !== undefined)("network devices", () => {
     expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining("(/linux/netDevices/nosuchlink)") as string });
   });
 
-  test("are moved into a namespace that the container joins, and stay in it", async () => {
+  one("network devices are moved into a namespace that the container joins, and stay in it", async () => {
     using link = pair(6);
     const name = `${stem}ns`;
     tool(["ip", "netns", "add", name]);

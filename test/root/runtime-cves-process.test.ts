@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type AttackConfig, grant, removeTargets, subject, Target, whyNot } from "./attack-harness.ts";
+import { attack, type AttackConfig, grant, removeTargets, subject, Target, whyNot } from "./attack-harness.ts";
 import { eventually, execute } from "./gantry-harness.ts";
 import { patient } from "../support/slowness.ts";
 
@@ -42,7 +42,7 @@ const hunt = `
   done`;
 
 describe.skipIf(whyNot !== undefined)("a neighbour in the same pid namespace", () => {
-  test("CVE-2016-9962: cannot look into a process that is becoming a container", async () => {
+  attack("CVE-2016-9962: cannot look into a process that is becoming a container", async () => {
     await using hunter = new Target(hunt, ({ process }) => (process.noNewPrivileges = true));
     expect(await hunter.detached("run")).toMatchObject({ code: 0 });
     await using victim = new Target("true", besides(await hunter.pid()));
@@ -51,7 +51,7 @@ describe.skipIf(whyNot !== undefined)("a neighbour in the same pid namespace", (
     expect(readFileSync(hunter.output, "utf8")).toMatch(/^saw .*\ndone\n$/);
   });
 
-  test("CVE-2019-5736: that may trace everything still cannot write to the runtime's executable", async () => {
+  attack("CVE-2019-5736: that may trace everything still cannot write to the runtime's executable", async () => {
     const before = Bun.hash(readFileSync(subject));
     await using hunter = new Target(hunt, (config) => {
       grant(config, "CAP_SYS_PTRACE");
@@ -75,14 +75,14 @@ describe.skipIf(whyNot !== undefined)("a neighbour in the same pid namespace", (
 });
 
 describe.skipIf(whyNot !== undefined)("descriptors and directories of the host", () => {
-  test("CVE-2024-21626: a descriptor that the caller leaks is no working directory", async () => {
+  attack("CVE-2024-21626: a descriptor that the caller leaks is no working directory", async () => {
     await using target = new Target("cat mark", ({ process }) => (process.cwd = "/proc/self/fd/7"));
     writeFileSync(join(target.outside, "mark"), "of the host");
     const { code, stdout } = await target.fromShell(`exec 7<${target.outside}`, ["run", "--bundle", target.bundle, target.id]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
   });
 
-  test("CVE-2024-21626: nor are the runtime's own, by number or by a link of the image", async () => {
+  attack("CVE-2024-21626: nor are the runtime's own, by number or by a link of the image", async () => {
     for (let fd = 3; fd < 12; fd++) {
       await using target = new Target(
         "ls -a . .. ../.. ../../.. | grep -x outside",
@@ -94,7 +94,7 @@ describe.skipIf(whyNot !== undefined)("descriptors and directories of the host",
     }
   });
 
-  test("CVE-2024-21626: nor for exec", async () => {
+  attack("CVE-2024-21626: nor for exec", async () => {
     await using target = new Target(sleeping);
     await target.detached("run");
     writeFileSync(join(target.outside, "mark"), "of the host");
@@ -108,7 +108,7 @@ describe.skipIf(whyNot !== undefined)("descriptors and directories of the host",
     }
   });
 
-  test("CVE-2015-3627, CVE-2024-21626: no descriptor but the standard ones is open in the container", async () => {
+  attack("CVE-2015-3627, CVE-2024-21626: no descriptor but the standard ones is open in the container", async () => {
     const list = "echo $(ls /proc/self/fd/); ls -l /proc/self/fd/";
     await using target = new Target(`${list}; exec /bin/busybox sleep 100`);
     await target.fromShell(`exec 7<${target.outside} 11<${target.outside}; exec >${target.output} 2>&1 </dev/null`, [
@@ -131,7 +131,7 @@ describe.skipIf(whyNot !== undefined)("privileges", () => {
   const status = "grep -E '^(Cap|Groups|Uid|Gid|NoNewPrivs)' /proc/self/status";
   const line = (text: string, name: string): string => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(text)?.[1]?.trim() ?? "missing";
 
-  test("CVE-2022-29162, CVE-2022-27650: capabilities are inheritable only when that is asked for", async () => {
+  attack("CVE-2022-29162, CVE-2022-27650: capabilities are inheritable only when that is asked for", async () => {
     await using target = new Target(sleeping);
     await target.detached("run");
     const { stdout } = await target.runtime(["exec", "--cap", "CAP_NET_RAW", target.id, "sh", "-c", status]);
@@ -142,7 +142,7 @@ describe.skipIf(whyNot !== undefined)("privileges", () => {
     for (const set of ["CapInh", "CapPrm", "CapEff", "CapAmb"]) expect(line(plain.stdout, set)).toBe("0000000000000000");
   });
 
-  test("CVE-2022-29162: the config that `spec` writes makes none inheritable", async () => {
+  attack("CVE-2022-29162: the config that `spec` writes makes none inheritable", async () => {
     await using target = new Target("true");
     const directory = join(target.directory, "spec");
     mkdirSync(directory);
@@ -151,7 +151,7 @@ describe.skipIf(whyNot !== undefined)("privileges", () => {
     expect(process.capabilities.inheritable ?? []).toEqual([]);
   });
 
-  test("CVE-2026-30892, CVE-2016-3697: exec --user 1 is user 1, and what is no number is refused", async () => {
+  attack("CVE-2026-30892, CVE-2016-3697: exec --user 1 is user 1, and what is no number is refused", async () => {
     await using target = new Target(sleeping);
     await target.detached("run");
     const ids = async (word: string): Promise<string> => {
@@ -168,7 +168,7 @@ describe.skipIf(whyNot !== undefined)("privileges", () => {
       expect((await target.runtime(["exec", "--user", word, target.id, "true"])).code).toBe(1);
   });
 
-  test("the groups of the runtime's caller are not the container's, at run and exec", async () => {
+  attack("the groups of the runtime's caller are not the container's, at run and exec", async () => {
     await using target = new Target(`${status}; exec /bin/busybox sleep 100`);
     const groups = ["setpriv", "--groups", "4242,4243"];
     const words = ["--root", target.state, "run", "--detach", "--bundle", target.bundle, target.id];
@@ -180,7 +180,7 @@ describe.skipIf(whyNot !== undefined)("privileges", () => {
     expect(line(stdout, "Groups")).not.toContain("424");
   });
 
-  test("CVE-2021-43784: a text of more than 64 KiB swallows nothing of what follows it", async () => {
+  attack("CVE-2021-43784: a text of more than 64 KiB swallows nothing of what follows it", async () => {
     await using target = new Target(`cat /proc/self/uid_map; ${status}`, (config) => {
       config.linux.namespaces.push({ type: "user" });
       config.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
@@ -196,7 +196,7 @@ describe.skipIf(whyNot !== undefined)("privileges", () => {
 });
 
 describe.skipIf(whyNot !== undefined)("exec into a container that has mounted over its /proc", () => {
-  test("CVE-2019-16884, CVE-2025-52881: writes nothing there, and runs", async () => {
+  attack("CVE-2019-16884, CVE-2025-52881: writes nothing there, and runs", async () => {
     const script = `
       mount -t tmpfs tmpfs /proc && mkdir -p /proc/self/attr/apparmor /proc/self/fd /proc/sys/kernel /proc/thread-self/attr
       for name in self/attr/exec self/attr/apparmor/exec self/attr/keycreate thread-self/attr/exec self/oom_score_adj self/setgroups self/comm
@@ -224,7 +224,7 @@ describe.skipIf(whyNot !== undefined)("exec into a container that has mounted ov
 });
 
 describe.skipIf(whyNot !== undefined)("the state of containers", () => {
-  test("CVE-2021-41103: no other user can read or change it, and looks into no bundle", async () => {
+  attack("CVE-2021-41103: no other user can read or change it, and looks into no bundle", async () => {
     await using target = new Target(sleeping);
     await target.detached("create");
     const directory = join(target.state, target.id);

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installed } from "../support/images/commands.ts";
-import { type AttackConfig, grant, type Mount, removeTargets, subject, Target, whyNot } from "./attack-harness.ts";
+import { attack, attackEach, type AttackConfig, grant, type Mount, removeTargets, subject, Target, whyNot } from "./attack-harness.ts";
 import { execute } from "./gantry-harness.ts";
 import { patient } from "../support/slowness.ts";
 
@@ -36,7 +36,7 @@ describe.skipIf(whyNot !== undefined)("an image whose links lead to the host", (
   ];
 
   for (const form of ["absolute", "relative"] as const) {
-    test.each(wishes)(`%s: %s goes nowhere else through an ${form} one`, async (_, what, ask) => {
+    attackEach(wishes)(`%s: %s goes nowhere else through an ${form} one`, async (_, what, ask) => {
       await using target = new Target("cat /proc/self/mountinfo", ask);
       const { outside, rootfs } = target;
       symlinkSync(form === "absolute" ? outside : `${"../".repeat(20)}${outside.slice(1)}`, join(rootfs, "trap"));
@@ -47,7 +47,7 @@ describe.skipIf(whyNot !== undefined)("an image whose links lead to the host", (
     });
   }
 
-  test("CVE-2021-30465, CVE-2026-41579, CVE-2026-47766: the image's /dev as such a link gets no devices there", async () => {
+  attack("CVE-2021-30465, CVE-2026-41579, CVE-2026-47766: the image's /dev as such a link gets no devices there", async () => {
     await using target = new Target("true", withOwnDev);
     rmSync(join(target.rootfs, "dev"), { recursive: true });
     symlinkSync(target.outside, join(target.rootfs, "dev"));
@@ -55,7 +55,7 @@ describe.skipIf(whyNot !== undefined)("an image whose links lead to the host", (
     expect(target.reached()).toEqual([]);
   });
 
-  test("CVE-2021-30465: nothing is copied from there into a tmpfs", async () => {
+  attack("CVE-2021-30465: nothing is copied from there into a tmpfs", async () => {
     await using target = new Target("cat /trap/secret", ({ mounts }) => {
       mounts.push({ destination: "/trap", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"] });
     });
@@ -64,42 +64,45 @@ describe.skipIf(whyNot !== undefined)("an image whose links lead to the host", (
     expect((await target.run()).stdout).not.toContain("of the host");
   });
 
-  test("CVE-2021-30465, CVE-2024-45310: another process swaps the place in a shared volume, and the mount is made inside or not at all", async () => {
-    const script = "cat /proc/self/mountinfo";
-    await using target = new Target(script, ({ mounts }, { directory, bundle }) => {
-      mounts.push(bind(join(directory, "volume"), "/volume"));
-      mounts.push({ destination: "/volume/place/inner", type: "tmpfs", source: "swapped" });
-      mounts.push(bind(join(bundle, "config.json"), "/volume/place/file"));
-    });
-    const volume = join(target.directory, "volume");
-    mkdirSync(join(volume, "place"), { recursive: true });
-    symlinkSync(target.outside, join(volume, "link"));
-    const swap = `
+  attack(
+    "CVE-2021-30465, CVE-2024-45310: another process swaps the place in a shared volume, and the mount is made inside or not at all",
+    async () => {
+      const script = "cat /proc/self/mountinfo";
+      await using target = new Target(script, ({ mounts }, { directory, bundle }) => {
+        mounts.push(bind(join(directory, "volume"), "/volume"));
+        mounts.push({ destination: "/volume/place/inner", type: "tmpfs", source: "swapped" });
+        mounts.push(bind(join(bundle, "config.json"), "/volume/place/file"));
+      });
+      const volume = join(target.directory, "volume");
+      mkdirSync(join(volume, "place"), { recursive: true });
+      symlinkSync(target.outside, join(volume, "link"));
+      const swap = `
       const { renameSync } = require("node:fs");
       const [place, link, aside] = ["place", "link", "aside"].map((name) => process.env.VOLUME + "/" + name);
       for (;;) { renameSync(place, aside); renameSync(link, place); renameSync(place, link); renameSync(aside, place); }`;
-    const racer = Bun.spawn([process.execPath, "-e", swap], { stdio: ["ignore", "ignore", "ignore"], env: { VOLUME: volume } });
-    try {
-      let made = 0;
-      for (let attempt = 0; attempt < 40; attempt++) {
-        const { code, stdout } = await target.run();
-        expect(target.reached()).toEqual([]);
-        if (code !== 0) continue;
-        made++;
-        expect(stdout).toContain(" - tmpfs swapped ");
-        await target.runtime(["delete", "--force", target.id]);
+      const racer = Bun.spawn([process.execPath, "-e", swap], { stdio: ["ignore", "ignore", "ignore"], env: { VOLUME: volume } });
+      try {
+        let made = 0;
+        for (let attempt = 0; attempt < 40; attempt++) {
+          const { code, stdout } = await target.run();
+          expect(target.reached()).toEqual([]);
+          if (code !== 0) continue;
+          made++;
+          expect(stdout).toContain(" - tmpfs swapped ");
+          await target.runtime(["delete", "--force", target.id]);
+        }
+        // Had none been made, nothing would have been tried.
+        expect(made).toBeGreaterThan(0);
+      } finally {
+        racer.kill("SIGKILL");
+        await racer.exited;
       }
-      // Had none been made, nothing would have been tried.
-      expect(made).toBeGreaterThan(0);
-    } finally {
-      racer.kill("SIGKILL");
-      await racer.exited;
-    }
-  });
+    },
+  );
 });
 
 describe.skipIf(whyNot !== undefined)("/proc and /sys", () => {
-  test.each([
+  attackEach([
     ["a volume", (source: string): Mount => bind(source, "/proc")],
     ["a tmpfs", (): Mount => ({ destination: "/proc", type: "tmpfs", source: "tmpfs" })],
   ])("CVE-2019-16884: %s at /proc is refused", async (_, mount) => {
@@ -110,7 +113,7 @@ describe.skipIf(whyNot !== undefined)("/proc and /sys", () => {
     expect((await target.run()).code).toBe(1);
   });
 
-  test.each(["/proc/self/attr", "/proc/sys/kernel", "/proc/1"])(
+  attackEach([["/proc/self/attr"], ["/proc/sys/kernel"], ["/proc/1"]])(
     "CVE-2019-16884: a volume gets to %s by no link of the image",
     async (place) => {
       await using target = new Target(`cat ${place}/mark`, ({ mounts }, { outside }) => mounts.push(bind(outside, "/trap")));
@@ -120,22 +123,25 @@ describe.skipIf(whyNot !== undefined)("/proc and /sys", () => {
     },
   );
 
-  test.each(["proc", "sys"])("CVE-2019-19921, CVE-2023-27561, CVE-2023-28642: /%s is no link of the image into a volume", async (name) => {
-    await using target = new Target(`cat /${name}/mark /volume/${name}/mark`, (config, { outside }) => {
-      config.mounts = [bind(outside, "/volume"), ...config.mounts.filter(({ type }) => type !== "cgroup")];
-      config.linux.maskedPaths = [];
-      config.linux.readonlyPaths = [];
-    });
-    mkdirSync(join(target.outside, name));
-    writeFileSync(join(target.outside, name, "mark"), "of the volume");
-    rmSync(join(target.rootfs, name), { recursive: true });
-    symlinkSync(`volume/${name}`, join(target.rootfs, name));
-    const { code, stderr } = await target.run();
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/mount|link/);
-  });
+  attackEach([["proc"], ["sys"]])(
+    "CVE-2019-19921, CVE-2023-27561, CVE-2023-28642: /%s is no link of the image into a volume",
+    async (name) => {
+      await using target = new Target(`cat /${name}/mark /volume/${name}/mark`, (config, { outside }) => {
+        config.mounts = [bind(outside, "/volume"), ...config.mounts.filter(({ type }) => type !== "cgroup")];
+        config.linux.maskedPaths = [];
+        config.linux.readonlyPaths = [];
+      });
+      mkdirSync(join(target.outside, name));
+      writeFileSync(join(target.outside, name, "mark"), "of the volume");
+      rmSync(join(target.rootfs, name), { recursive: true });
+      symlinkSync(`volume/${name}`, join(target.rootfs, name));
+      const { code, stderr } = await target.run();
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/mount|link/);
+    },
+  );
 
-  test("CVE-2025-52881: kernel parameters are not written where the image's own /proc leads", async () => {
+  attack("CVE-2025-52881: kernel parameters are not written where the image's own /proc leads", async () => {
     await using target = new Target("true", (config) => {
       withoutMount(config, "/proc");
       config.linux.sysctl = { "net.ipv4.ip_forward": "1" };
@@ -150,7 +156,7 @@ describe.skipIf(whyNot !== undefined)("/proc and /sys", () => {
     expect(readFileSync(join(target.rootfs, "proc/sys/net/ipv4/ip_forward"), "utf8")).toBe("untouched");
   });
 
-  test("CVE-2025-52881: nor through a mount namespace in which one file of /proc lies over another", async () => {
+  attack("CVE-2025-52881: nor through a mount namespace in which one file of /proc lies over another", async () => {
     const victim = Bun.spawn(["sleep", "60"]);
     const score = `/proc/${victim.pid}/oom_score_adj`;
     const before = readFileSync(score, "utf8");
@@ -175,7 +181,7 @@ describe.skipIf(whyNot !== undefined)("/proc and /sys", () => {
     }
   });
 
-  test("CVE-2023-25809: below a read-only /sys of the host, cgroups are read-only too", async () => {
+  attack("CVE-2023-25809: below a read-only /sys of the host, cgroups are read-only too", async () => {
     const script =
       "for at in /sys/fs/cgroup /sys/fs/cgroup/*; do mkdir $at/planted 2>/dev/null && echo wrote to $at && rmdir $at/planted; done; echo done";
     await using target = new Target(script, (config) => {
@@ -195,7 +201,7 @@ describe.skipIf(whyNot !== undefined)("/proc and /sys", () => {
 });
 
 describe.skipIf(whyNot !== undefined)("a volume that changes when the mounts are made", () => {
-  test.each([
+  attackEach([
     ["a link", "ln -s /etc/decoy null"],
     ["another file", "cp -p ../etc/decoy null"],
     ["another device", "mknod null c 1 5"],
@@ -212,7 +218,7 @@ describe.skipIf(whyNot !== undefined)("a volume that changes when the mounts are
     else expect(stdout).toBe("");
   });
 
-  test.skipIf(!installed("python3"))(
+  (installed("python3") ? attack : test.skip)(
     "CVE-2025-52565: a link in the place of /dev/console gets no terminal over what it leads to",
     async () => {
       await using target = new Target("cat /proc/self/mountinfo", (config, self) => {
@@ -227,7 +233,7 @@ describe.skipIf(whyNot !== undefined)("a volume that changes when the mounts are
     },
   );
 
-  test("CVE-2024-21626: a link in the place of the working directory leads nowhere else", async () => {
+  attack("CVE-2024-21626: a link in the place of the working directory leads nowhere else", async () => {
     await using target = new Target("cat mark", (config, self) => {
       config.process.cwd = "/work";
       self.whenMounted(config, `rmdir ${self.rootfs}/work && ln -s /proc/self/fd/7 ${self.rootfs}/work`);
@@ -240,7 +246,7 @@ describe.skipIf(whyNot !== undefined)("a volume that changes when the mounts are
 
 describe.skipIf(whyNot !== undefined || !existsSync("/dev/fuse"))("devices", () => {
   const allow = { allow: true, type: "c", major: 10, minor: 229, access: "rw" };
-  test.each([
+  attackEach([
     ["no rules", {}, "refused"],
     ["no list of rules", undefined, "refused"],
     ["a rule about another device", { devices: [{ ...allow, minor: 200 }] }, "refused"],

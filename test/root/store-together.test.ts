@@ -87,7 +87,7 @@ describe.skipIf(reason !== undefined)("one store", () => {
   test("collections beside a running pull take nothing from it, nor from what it shares", async () => {
     const store = new Store(scratch);
     await store.ok("pull", "-q", nameOf("one"));
-    proxy.bytesPerSecond = 2 << 20;
+    proxy.bytesPerSecond = 512 << 10;
     const pulling = store.gantry(["pull", "-q", nameOf("two")]);
     const isDone = pulling.then(() => true);
     let rounds = 0;
@@ -96,7 +96,7 @@ describe.skipIf(reason !== undefined)("one store", () => {
     expect(removed).toMatchObject({ code: 0 });
     while (!(await Promise.race([isDone, Promise.resolve(false)]))) {
       expect(await store.gantry(["prune", rounds % 2 === 0 ? "--all" : "--format=json"])).toMatchObject({ code: 0, stderr: "" });
-      rounds++;
+      if (++rounds === 5) proxy.bytesPerSecond = 8 << 20;
     }
     proxy.bytesPerSecond = undefined;
     expect(await pulling).toMatchObject({ code: 0, stderr: "" });

@@ -143,7 +143,7 @@ describe.skipIf(missing !== undefined)("a terminal", () => {
 
   own("gantry run -it gives a terminal with TERM=xterm; -i without a terminal outside is refused", async () => {
     const words = ["tiny", "/bin/busybox", "sh", "-c", "busybox tty; echo $TERM; busybox stty size; read x; echo got $x; exit 3"];
-    const ended = await drive([["24 80", "send", "line\r"]], bench.command("run", "--rm", "-it", ...words));
+    const ended = await drive([["24 80\r\n", "send", "line\r"]], bench.command("run", "--rm", "-it", ...words));
     expect(ended.text).toBe("/dev/pts/0\r\nxterm\r\n24 80\r\nline\r\ngot line\r\n");
     expect([ended.code, ended.restored]).toEqual([3, true]);
     const refused = await bench.gantry("run", "--rm", "-it", ...words);

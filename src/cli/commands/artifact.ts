@@ -5,7 +5,7 @@ import { type Command, type ParsedArguments, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, formatTable } from "../output.ts";
 import { annotationsOf } from "./manifest.ts";
-import { formatOption, insecureOption } from "./options.ts";
+import { formatOption, insecureOption } from "./common-options.ts";
 
 /** `gantry artifact`. */
 export const artifactCommand: Command<CliContext> = {

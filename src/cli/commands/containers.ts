@@ -5,7 +5,8 @@ import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatAge, formatJson, formatTable } from "../output.ts";
 import { forEach, shortId } from "./images.ts";
-import { containerOptions, containerRequest, formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
+import { containerOptions, containerRequest } from "./options.ts";
 
 /** `gantry run`. */
 export const runCommand: Command<CliContext> = {

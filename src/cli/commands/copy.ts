@@ -1,11 +1,11 @@
 /** `gantry copy`, `gantry save`: images from one place to another. */
 import { CodedError } from "#base/errors.ts";
 import { formatSize } from "#base/units.ts";
-import type { CopyResult, TransferOptions } from "#engine/engine.ts";
+import type { CopyResult, TransferOptions } from "#engine/requests.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
-import { formatOption, insecureOption } from "./options.ts";
+import { formatOption, insecureOption } from "./common-options.ts";
 import { progressPrinter } from "./progress.ts";
 
 const transferOptions: readonly OptionSpec[] = [

@@ -4,7 +4,7 @@ import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatAge, formatJson, formatTable } from "../output.ts";
 import { shortId } from "./images.ts";
-import { formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 
 /** `gantry history`. */
 export const historyCommand: Command<CliContext> = {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { ImageSummary } from "#engine/engine.ts";
+import type { ImageSummary } from "#engine/requests.ts";
 import { filterImages } from "./image-filter.ts";
 
 const base = { manifestDigest: "sha256:m", sizeBytes: 1, uniqueBytes: 1, kind: "image", platform: "linux/amd64", labels: {} } as const;

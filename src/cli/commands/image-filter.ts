@@ -1,6 +1,6 @@
 /** `--filter` of `images`; pure. */
 import { CodedError } from "#base/errors.ts";
-import type { ImageSummary } from "#engine/engine.ts";
+import type { ImageSummary } from "#engine/requests.ts";
 
 /** Filters of one key widen the choice, filters of several keys narrow it, as docker has it. @throws CodedError `invalid-argument` */
 export function filterImages(images: readonly ImageSummary[], filters: readonly string[]): readonly ImageSummary[] {

@@ -1,11 +1,11 @@
 /** `gantry tag`, `gantry untag`, `gantry prune`: names of images, and the images that nobody needs. */
 import { formatSize } from "#base/units.ts";
-import type { PrunedImages } from "#engine/engine.ts";
+import type { PrunedImages } from "#engine/requests.ts";
 import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
 import { forEach } from "./images.ts";
-import { formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 
 /** `gantry tag`. */
 export const tagCommand: Command<CliContext> = {

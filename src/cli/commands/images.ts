@@ -1,12 +1,12 @@
 /** `gantry images`, `gantry rmi`, `gantry verify`: what is stored. */
 import { CodedError } from "#base/errors.ts";
 import { formatSize } from "#base/units.ts";
-import type { ImageSummary } from "#engine/engine.ts";
+import type { ImageSummary } from "#engine/requests.ts";
 import { type Command, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatAge, formatJson, formatTable, printable } from "../output.ts";
 import { filterImages } from "./image-filter.ts";
-import { formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 
 /** `gantry images`. */
 export const imagesCommand: Command<CliContext> = {

@@ -1,12 +1,11 @@
-/** `gantry inspect`, `gantry explain`: everything that is known, and everything that would be done. */
+/** `gantry inspect`: everything that is known. */
 import { CodedError } from "#base/errors.ts";
 import { findContainer } from "#engine/containers/names.ts";
 import type { Engine } from "#engine/engine.ts";
-import { explainProgram } from "#runtime/explain.ts";
 import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson } from "../output.ts";
-import { containerOptions, containerRequest, formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 
 /** `gantry inspect`. */
 export const inspectCommand: Command<CliContext> = {
@@ -67,27 +66,3 @@ function findOptional<Entry extends { readonly id: string; readonly name: string
     throw error;
   }
 }
-
-/** `gantry explain`. */
-export const explainCommand: Command<CliContext> = {
-  name: "explain",
-  summary: "Print every operation that run would cause, without running it",
-  operands: "IMAGE|BUNDLE [COMMAND [ARG...]]",
-  minOperands: 1,
-  maxOperands: Number.POSITIVE_INFINITY,
-  stopAtOperand: true,
-  completes: "images",
-  options: [...containerOptions, formatOption],
-  description:
-    "Compiles the container exactly as run does and prints the program: each operation in words, with the place in the\n" +
-    "configuration that it comes from. Nothing is executed or changed, and it needs no root. A directory with a config.json is a bundle.",
-  examples: ["gantry explain debian", "gantry explain --memory 64m --read-only debian sh", "gantry explain --format json ./bundle"],
-  run: async (context, parsed) => {
-    const [subject = ""] = parsed.operands;
-    const program = context.isBundle(subject)
-      ? await context.explainBundle(subject)
-      : await context.engine().explainContainer(containerRequest(context, parsed));
-    context.output.write(explainProgram(program, { format: valueOf(parsed, "format") === "json" ? "json" : "text" }));
-    return 0;
-  },
-};

@@ -8,7 +8,7 @@ import type { CliContext } from "../context.ts";
 import { layerPage } from "../layer-page.ts";
 import { folderOf, formatFolder } from "../layer-tree.ts";
 import { formatJson, formatTable } from "../output.ts";
-import { formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 
 /** `gantry layers`. */
 export const layersCommand: Command<CliContext> = {

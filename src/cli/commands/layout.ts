@@ -3,7 +3,7 @@ import { UsageError } from "../arguments.ts";
 import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
-import { formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 
 /** `gantry layout`. */
 export const layoutCommand: Command<CliContext> = {

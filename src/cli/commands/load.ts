@@ -4,7 +4,7 @@ import { parseSize } from "#base/units.ts";
 import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
-import { formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 import { progressPrinter } from "./progress.ts";
 
 /** `gantry load`. */

@@ -3,7 +3,7 @@ import { CodedError } from "#base/errors.ts";
 import { type Command, valueOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { printable } from "../output.ts";
-import { insecureOption } from "./options.ts";
+import { insecureOption } from "./common-options.ts";
 
 /** Longer passwords are not read. */
 const maxPasswordBytes = 64 << 10;

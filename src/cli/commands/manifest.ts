@@ -1,10 +1,10 @@
 /** `gantry manifest`: documents as they are, and indexes made of images. */
-import type { IndexChange } from "#engine/engine.ts";
+import type { IndexChange } from "#engine/requests.ts";
 import { UsageError } from "../arguments.ts";
 import { type Command, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJson } from "../output.ts";
-import { insecureOption } from "./options.ts";
+import { insecureOption } from "./common-options.ts";
 
 /** `gantry manifest`. */
 export const manifestCommand: Command<CliContext> = {

@@ -9,7 +9,7 @@ import type { CliContext } from "../context.ts";
 import { formatJson, printable } from "../output.ts";
 import { progressPrinter } from "./progress.ts";
 import { shortId } from "./images.ts";
-import { formatOption } from "./options.ts";
+import { formatOption } from "./common-options.ts";
 
 const newImageOptions: readonly OptionSpec[] = [
   { name: "author", short: "a", value: "NAME", help: "who made it" },

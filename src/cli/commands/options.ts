@@ -6,15 +6,6 @@ import { parseSeccompProfile } from "#engine/containers/seccomp-profile.ts";
 import { type OptionSpec, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 
-/** `--format table|json`, on every listing. */
-export const formatOption: OptionSpec = { name: "format", value: "FORMAT", choices: ["table", "json"], help: "how to print" };
-
-/** `--insecure`, wherever registries are talked to. */
-export const insecureOption: OptionSpec = {
-  name: "insecure",
-  help: "take any certificate of a registry, and http where there is no https",
-};
-
 /** What describes a container: `run` and `explain` take the same. */
 export const containerOptions: readonly OptionSpec[] = [
   { name: "cpus", value: "NUMBER", help: "limit to this many CPUs' worth of time (1.5)" },

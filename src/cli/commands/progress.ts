@@ -1,6 +1,6 @@
 /** How far work on images has come, for people. */
 import { formatSize } from "#base/units.ts";
-import type { LoadProgress } from "#engine/engine.ts";
+import type { LoadProgress } from "#engine/requests.ts";
 import type { CliContext } from "../context.ts";
 import { shortId } from "./images.ts";
 

@@ -4,7 +4,7 @@ import { parseSize } from "#base/units.ts";
 import { type Command, type OptionSpec, type ParsedArguments, valueOf, valuesOf } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { formatJsonLine, printable } from "../output.ts";
-import { insecureOption } from "./options.ts";
+import { insecureOption } from "./common-options.ts";
 import { transferDisplay } from "./transfer-progress.ts";
 
 const sharedOptions: readonly OptionSpec[] = [

@@ -1,6 +1,6 @@
 /** `--preserve-fds` and socket activation. */
 import { CodedError } from "#base/errors.ts";
-import type { PassedDescriptors } from "#runtime/compile/terminal.ts";
+import type { PassedDescriptors } from "#runtime/compile/supervision.ts";
 import { type ParsedArguments, valueOf } from "../command.ts";
 import type { RuntimeProgram } from "./context.ts";
 

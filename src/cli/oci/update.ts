@@ -1,7 +1,7 @@
 /** `update`: other limits for a container that is there. */
 import { CodedError } from "#base/errors.ts";
 import { parseSize } from "#base/units.ts";
-import type { CgroupManager } from "#runtime/compile/cgroup/place.ts";
+import type { CgroupManager } from "#runtime/compile/context.ts";
 import { compileUpdate } from "#runtime/compile/cgroup/update.ts";
 import type { ContainerRecord } from "#runtime/compile/lifecycle.ts";
 import { readHostFacts } from "#runtime/facts.ts";

@@ -5,7 +5,7 @@ import { launchProgram, type ProgramOutcome } from "#program/launch.ts";
 import { CodedError } from "#base/errors.ts";
 import { describeFailure } from "#runtime/describe-failure.ts";
 import { removeFile } from "#sys/small-files.ts";
-import type { ForegroundContainer } from "../engine.ts";
+import type { ForegroundContainer } from "../requests.ts";
 import type { Place } from "../place.ts";
 import { makeContainer, type PlannedContainer } from "./create.ts";
 

@@ -21,7 +21,7 @@ import { verifyBytes, type Digest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import { formatPlatform, hostPlatform, parsePlatform, platformDistance, type Platform } from "#spec/platform.ts";
-import type { ImageSummary, LoadProgress } from "../engine.ts";
+import type { ImageSummary, LoadProgress } from "../requests.ts";
 import { isUnpacked, layerSources, summarize, unpackLayers } from "../images.ts";
 import type { Place } from "../place.ts";
 import { maxLayers } from "../rootfs/overlay.ts";

@@ -28,7 +28,6 @@ import {
   writeNewText,
   writeTextAtomic,
 } from "#sys/small-files.ts";
-import { overlayMountOps, privateMountOps } from "./overlay.ts";
 
 /** A layer to be unpacked: where its bytes come from and what must come out. */
 export interface LayerSource {
@@ -200,7 +199,8 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
     diffId: layer.diffId,
     stream: await options.openStream(),
     base: place.below.length === 0,
-    setup: setupOps(place, tree, target),
+    // The working root is for the copies at the end; entering comes last, for the layer's own entries.
+    setup: [...(await overlayOps(place, tree, target)), { op: "root", path: target }, { op: "enter-root", path: target }],
     teardown: teardownOps(directory),
     limits: { maxBytes: options.maxLayerBytes, maxEntries: maxLayerEntries },
     onProgress: place.onBytes,
@@ -217,16 +217,13 @@ function verifiedBy({ isVerified }: LayerSource): { readonly isVerified?: boolea
   return isVerified === undefined ? {} : { isVerified };
 }
 
-function setupOps(place: Place, tree: string, target: string): Op[] {
-  const overlay: Op[] =
-    place.below.length === 0
-      ? []
-      : [
-          ...privateMountOps,
-          ...overlayMountOps({ lower: place.below, upper: tree, work: join(place.work, "work"), target, volatile: true }),
-        ];
-  // The working root is for the copies at the end; entering comes last, for the layer's own entries.
-  return [...overlay, { op: "root", path: target }, { op: "enter-root", path: target }];
+async function overlayOps(place: Place, tree: string, target: string): Promise<Op[]> {
+  if (place.below.length === 0) return [];
+  const { overlayMountOps, privateMountOps } = await import("./overlay.ts");
+  return [
+    ...privateMountOps,
+    ...overlayMountOps({ lower: place.below, upper: tree, work: join(place.work, "work"), target, volatile: true }),
+  ];
 }
 
 function teardownOps(directory: string): Op[] {

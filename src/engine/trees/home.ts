@@ -122,15 +122,8 @@ export function partOf({ descriptor, diffId }: StoredLayer): { descriptor: Descr
 /** Other tools lock nothing; we lock the one file that is never replaced. */
 function lockOf(place: Place, path: string): WithLock {
   return async (work) => {
-    const { holdLock } = await import("#program/spawn-node.ts");
     place.prepare();
     const file = join(path, "oci-layout");
-    if (!pathExists(file)) return await work();
-    const release = await holdLock(place.executor.executable, file, { exclusive: true });
-    try {
-      return await work();
-    } finally {
-      await release();
-    }
+    return pathExists(file) ? await place.withFileLocked(file, work) : await work();
   };
 }

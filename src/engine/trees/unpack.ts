@@ -9,7 +9,7 @@ import { listDirectory, makeDirectory, pathExists, readTextIfThere, removeFile, 
 import { removeWhenInterrupted } from "#sys/unfinished.ts";
 import { resolveUser } from "../containers/user.ts";
 import { unpackOptions } from "../images.ts";
-import type { LoadRequest } from "../engine.ts";
+import type { LoadRequest } from "../requests.ts";
 import type { Place } from "../place.ts";
 import { fillTree, type LayerSource } from "../rootfs/layers.ts";
 import { makeBundleConfig } from "./bundle-config.ts";

@@ -8,19 +8,11 @@ import type { ByteString } from "#base/byte-string.ts";
 import { isIgnoredXattr } from "../layer/xattrs.ts";
 import type { Xattr } from "../tar/header.ts";
 import { joinPath, sortChanges, type Change } from "./change.ts";
-import { linkGroups } from "./links.ts";
+import { linkGroups, type Candidate } from "./links.ts";
 import type { ListedEntry, Listing } from "./listing.ts";
 
 /** Says of which of these regular files the content is the same in both trees. Each is of the same size in both. */
 export type CompareContent = (paths: readonly ByteString[]) => Promise<ReadonlySet<ByteString>>;
-
-/** A name in the new tree that is not known to be as it was. */
-export interface Candidate {
-  readonly path: ByteString;
-  readonly before: ListedEntry | undefined;
-  readonly after: ListedEntry;
-  verdict: "added" | "modified" | "same" | "doubtful";
-}
 
 /** What two listings show to be different, or may be. */
 export interface Findings {

@@ -2,7 +2,16 @@
  * Hard links in changesets. A layer says "this name is that file" only of names that it has itself: what a link into a lower layer does
  * depends on who applies it (image-spec layer.md#hardlinks). So of a file with several names a changeset has all or none.
  */
-import type { Candidate } from "./compare.ts";
+import type { ByteString } from "#base/byte-string.ts";
+import type { ListedEntry } from "./listing.ts";
+
+/** A name in the new tree that is not known to be as it was. */
+export interface Candidate {
+  readonly path: ByteString;
+  readonly before: ListedEntry | undefined;
+  readonly after: ListedEntry;
+  verdict: "added" | "modified" | "same" | "doubtful";
+}
 
 /** Turns verdicts of `same` into `modified` where the names of a file must come along, or are no longer names of one file. */
 export function linkGroups(candidates: readonly Candidate[]): void {

@@ -9,6 +9,13 @@ export const hostOps: readonly OpDefinition[] = [
     fields: { path: "text", exclusive: "u32" },
     does: "Opens (creating it, mode 0600) and flocks `path`, shared or exclusive, and keeps the descriptor until `unlock` or exit.",
   },
+  {
+    name: "lock-descriptor",
+    code: 180,
+    in: main,
+    fields: { fd: "u32", exclusive: "u32" },
+    does: "flocks the open file of standard descriptor `fd` (0-2), shared or exclusive: the lock is the caller's, who keeps that file open.",
+  },
   { name: "unlock", code: 2, in: host, fields: {}, does: "Closes the descriptor that `lock` keeps." },
   { name: "null-stdio", code: 3, in: mainOrChild, fields: { fd: "u32" }, does: "Replaces standard descriptor `fd` (0-2) by /dev/null." },
   {

@@ -11,7 +11,7 @@ import type { HostFacts } from "../facts.ts";
 import { checkAnnotations } from "./annotations.ts";
 import { compileCgroup, type CgroupDirectory } from "./cgroup/cgroup.ts";
 import { limitsOfVersion } from "./cgroup/older-limits.ts";
-import type { CgroupManager } from "./cgroup/place.ts";
+import type { CgroupManager } from "./context.ts";
 import {
   byDefault,
   findNamespace,

@@ -4,8 +4,10 @@ import type { Op } from "#program/ops.gen.ts";
 import type { Step } from "#program/encode.ts";
 import type { ConfigNamespace, LinuxConfig, NamespaceKind, RuntimeConfig } from "#spec/runtime-config.ts";
 import type { HostFacts } from "../facts.ts";
-import type { CgroupManager } from "./cgroup/place.ts";
 import { capabilityNames } from "./kernel.ts";
+
+/** Who makes the cgroups: we, systemd at our request, or nobody. */
+export type CgroupManager = "cgroupfs" | "systemd" | "disabled";
 
 /** The input of one compilation with what is derived from it once. */
 export interface Context {

@@ -1,7 +1,6 @@
 /** Who watches the container: the executor until its end, or nobody after `create` or a start in the background. */
 import type { Step } from "#program/encode.ts";
 import { byDefault, step } from "./context.ts";
-import type { PassedDescriptors } from "./terminal.ts";
 
 /** What becomes of one of the container's standard descriptors. */
 export type StdioMode = "inherit" | "relay" | "null";
@@ -61,6 +60,14 @@ export interface DetachedSupervision extends Records {
   readonly kind: "detached";
   /** As for `create`. */
   readonly consoleSocket?: string;
+}
+
+/** How many descriptors of the caller, from 3 on, the process gets. */
+export interface PassedDescriptors {
+  /** Those of socket activation, which are first. @see sd_listen_fds(3) */
+  readonly listening?: number;
+  /** Those that the caller wants kept, after the listening ones. */
+  readonly preserved?: number;
 }
 
 /** How the container's process is looked after. */

@@ -8,7 +8,7 @@ import { CodedError } from "#base/errors.ts";
 import type { Step } from "#program/encode.ts";
 import type { ConfigProcess, IdMapping } from "#spec/runtime-config.ts";
 import { byDefault, findNamespace, isNewNamespace, step, type Context } from "./context.ts";
-import type { Supervision } from "./supervision.ts";
+import type { PassedDescriptors, Supervision } from "./supervision.ts";
 
 /** The steps about terminals and descriptors, by the moment at which they run. */
 export interface TerminalPlan {
@@ -19,14 +19,6 @@ export interface TerminalPlan {
    * to be made. Seccomp, capabilities and user come later, since opening a terminal and mounting need what they take away.
    */
   readonly inChild: readonly Step[];
-}
-
-/** How many descriptors of the caller, from 3 on, the process gets. */
-export interface PassedDescriptors {
-  /** Those of socket activation, which are first. @see sd_listen_fds(3) */
-  readonly listening?: number;
-  /** Those that the caller wants kept, after the listening ones. */
-  readonly preserved?: number;
 }
 
 /** Most descriptors that can be passed: the kernel's own default for a process. */

@@ -3,9 +3,6 @@ import type { CgroupFacts, CgroupHierarchy, HostFacts } from "../../facts.ts";
 import { joinPath, normalizePath, parentPath, type Context } from "../context.ts";
 import { systemdUnit } from "./systemd-unit.ts";
 
-/** Who makes the cgroups: we, systemd at our request, or nobody. */
-export type CgroupManager = "cgroupfs" | "systemd" | "disabled";
-
 /** One directory that the container's processes are put into. */
 export interface CgroupDirectory {
   /** Absent for the v2 tree. */

@@ -9,7 +9,7 @@ import type { RuntimeConfig } from "#spec/runtime-config.ts";
 import { requireValidConfig } from "#spec/validate/config.ts";
 import type { HostFacts } from "../../facts.ts";
 import { compileCgroup, type CgroupPlan } from "../cgroup/cgroup.ts";
-import type { CgroupManager } from "../cgroup/place.ts";
+import type { CgroupManager } from "../context.ts";
 import { makeContext, type MadeForContainer } from "../compile.ts";
 import { byDefault, resolveHostPath, step, type Context } from "../context.ts";
 import { compileHooks, hasHooks } from "../hooks.ts";
