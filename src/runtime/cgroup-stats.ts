@@ -58,6 +58,18 @@ const nothing: MemoryEntry = { limit: 0n, failcnt: 0n };
 /** Reads a file of the container's cgroup of a controller. */
 type Read = (controller: string, file: string) => string | undefined;
 
+/**
+ * How many processes of a container were killed for want of memory. KERNEL: both files count since 4.13; where there is no such file it is 0.
+ * @see cgroup-v1/memory.rst, memory.oom_control; cgroup-v2.rst, memory.events
+ */
+export function readOutOfMemoryKills(cgroups: readonly string[], facts: HostFacts): bigint {
+  const directories = placeDirectories(cgroups, facts.cgroup);
+  const directory = directoriesByController(directories, facts).get("memory");
+  if (directory === undefined) return 0n;
+  const file = facts.cgroup.version === "v2" ? "memory.events" : "memory.oom_control";
+  return keyed(facts.cgroupFiles.read(`${directory}/${file}`))["oom_kill"] ?? 0n;
+}
+
 /** The statistics of a container by its cgroups (absolute host directories). What a missing controller would tell is 0. */
 export function readStats(cgroups: readonly string[], facts: HostFacts): ContainerStats {
   const directories = placeDirectories(cgroups, facts.cgroup);

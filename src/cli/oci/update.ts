@@ -48,6 +48,11 @@ const limits: readonly (OptionSpec & { readonly change: Change })[] = [
   },
 ];
 
+const shares: readonly OptionSpec[] = [
+  { name: "l3-cache-schema", value: "LINES", help: "shares of the L3 cache, as L3:0=7f0;1=1f" },
+  { name: "mem-bw-schema", value: "LINE", help: "shares of memory bandwidth, as MB:0=20;1=70" },
+];
+
 const ignored: readonly OptionSpec[] = [
   { name: "kernel-memory", value: "BYTES", help: "ignored: the kernel has no such limit any more" },
   { name: "kernel-memory-tcp", value: "BYTES", help: "ignored as well" },
@@ -62,6 +67,7 @@ export const updateCommand: ProgramCommand = {
   options: [
     { name: "resources", short: "r", value: "FILE", help: 'a document like linux.resources of config.json; "-": standard input' },
     ...limits,
+    ...shares,
     ...ignored,
   ],
   compile: (context, parsed) => {
@@ -69,6 +75,7 @@ export const updateCommand: ProgramCommand = {
     for (const { name } of ignored) if (valueOf(parsed, name) !== undefined) context.warn(`ignored --${name}`);
     const main = compileUpdate({
       resources: resourcesOf(parsed, context.program.readText),
+      intelRdt: { l3CacheSchema: valueOf(parsed, "l3-cache-schema") ?? "", memBwSchema: valueOf(parsed, "mem-bw-schema") ?? "" },
       cgroups: record.cgroups,
       facts: readHostFacts(),
       // As made, whatever this call says.

@@ -6,7 +6,7 @@ import { unknownCgroupFiles } from "../cgroup-facts.ts";
 import type { HostFacts } from "../facts.ts";
 import { rootUserFacts } from "../user-facts.ts";
 import { compileContainer } from "./compile.ts";
-import { parseSchemata } from "./resctrl.ts";
+import { compileResctrlUpdate, parseSchemata } from "./resctrl.ts";
 import { bitMask, compileExecAffinity } from "./scheduling.ts";
 
 const facts: HostFacts = {
@@ -162,6 +162,18 @@ test("schemata are compared without blanks, case and leading zeros", () => {
     ["L3:1", "1f"],
     ["MB:0", "20"],
   ]);
+});
+
+test("update writes other schemata to the group that the container has, and nothing elsewhere", () => {
+  const change = (linux: Config, present: string | undefined, schemata: Config): unknown =>
+    compileResctrlUpdate({ linux, id: "c", facts: { ...facts, readSchemata: () => present } }, schemata).map(({ op }) => op);
+  const write = { op: "write", path: "/sys/fs/resctrl/c/schemata", data: "L3:0=3\nMB:0=20\n", fsMagic: 0x7655821 };
+  expect(change({ intelRdt: {} }, "L3:0=f\n", { l3CacheSchema: "L3:0=3", memBwSchema: "MB:0=20" })).toEqual([write]);
+  expect(change({ intelRdt: { closID: "gold" } }, "L3:0=f\n", { l3CacheSchema: "L3:0=3" })).toEqual([
+    { ...write, path: "/sys/fs/resctrl/gold/schemata", data: "L3:0=3\n" },
+  ]);
+  expect(change({}, undefined, { l3CacheSchema: "", memBwSchema: "" })).toEqual([]);
+  expect(() => change({}, undefined, { memBwSchema: "MB:0=20" })).toThrow("the container was made without shares of caches");
 });
 
 test("intelRdt with a closID joins a directory that agrees, makes one with schemata, and refuses the rest", () => {

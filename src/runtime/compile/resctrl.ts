@@ -66,6 +66,25 @@ export function compileResctrl({ linux, facts, id }: Context): ResctrlPlan {
   };
 }
 
+/**
+ * Other shares for a container that has a group: what `update` writes to its `schemata`.
+ * @throws CodedError `unsupported` when resctrl is not mounted, `wrong-state` when the container has no group
+ */
+export function compileResctrlUpdate({ linux, facts, id }: Pick<Context, "linux" | "facts" | "id">, change: Resctrl): Step[] {
+  const lines = schemataLines(change);
+  if (lines.length === 0) return [];
+  const at = "/linux/intelRdt";
+  const mountPoint = facts.findResctrl();
+  if (mountPoint === undefined) throw unsupported(at, "the resctrl file system is not mounted");
+  const { closID = "" } = linux.intelRdt ?? {};
+  const group = joinPath(mountPoint, closID === "" ? id : closID);
+  if (linux.intelRdt === undefined || facts.readSchemata(group) === undefined)
+    throw new CodedError("wrong-state", `cannot change ${group}: the container was made without shares of caches (${at})`);
+  return [
+    step({ op: "write", path: `${group}/schemata`, data: lines.map((line) => `${line}\n`).join(""), fsMagic: resctrlSuperMagic }, at),
+  ];
+}
+
 /** The lines for `schemata`, in the order that the specification asks for. */
 function schemataLines({ l3CacheSchema = "", memBwSchema = "", schemata = [] }: Resctrl): string[] {
   return [...l3CacheSchema.split("\n"), memBwSchema, ...schemata].filter((line) => line.trim() !== "");

@@ -3,6 +3,7 @@ import { describe, setDefaultTimeout } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { patient } from "../../support/slowness.ts";
+import { eventually } from "../gantry-harness.ts";
 import { type Case, cgroupParent, type Config, noBehaviour, type Place, testCases } from "./harness.ts";
 
 setDefaultTimeout(patient(60_000));
@@ -89,6 +90,64 @@ const annotated: readonly Case[] = [
   },
 ];
 
+/** What `events` tells until memory has run out, by type; then the container is deleted, with which `events` ends too. */
+async function eventsOf(place: Place, ...options: readonly string[]): Promise<{ types: string[]; code: number }> {
+  await place.runtime("create", "--bundle", place.bundle, place.id);
+  await place.runtime("start", place.id);
+  const path = join(place.bundle, "events");
+  const words = [...place.subject.command, "--root", place.stateRoot, "events", ...options, place.id];
+  const events = Bun.spawn(words, {
+    stdout: Bun.file(path),
+    stderr: "ignore",
+    timeout: 20_000,
+    env: { ...process.env, ...place.subject.environment },
+  });
+  const isTold = (): boolean => existsSync(path) && readFileSync(path, "utf8").includes(`"oom"`);
+  await eventually(() => isTold() || events.exitCode !== null, 8000);
+  await place.runtime("delete", "--force", place.id);
+  const code = await events.exited;
+  const lines = readFileSync(path, "utf8").trim().split("\n");
+  return { types: lines.filter((line) => line !== "").map((line) => (JSON.parse(line) as { type: string }).type), code };
+}
+const noEvents = { peer: "crun", why: "crun has no events; no section" };
+
+const events: readonly Case[] = [
+  {
+    name: "events tells that memory ran out, and ends with the container",
+    change: (config) => {
+      config.process.args = ["/bin/sh", "-c", "sleep 1; tail /dev/zero; sleep 100"];
+      config.linux["resources"] = { memory: { limit: 8 << 20, swap: 8 << 20 }, devices: [{ allow: false, access: "rwm" }] };
+    },
+    act: async (place) => {
+      const { types, code } = await eventsOf(place, "--interval", "300ms");
+      return { oom: types.includes("oom"), stats: types.includes("stats"), code };
+    },
+    expected: { oom: true, stats: true, code: 0 },
+    differs: [noEvents],
+    unable: noV1,
+  },
+  {
+    name: "events --stats tells once, and of a container that has ended nothing",
+    change: sleeper,
+    act: async (place) => {
+      await place.runtime("create", "--bundle", place.bundle, place.id);
+      await place.runtime("start", place.id);
+      const { stdout } = await place.runtime("events", "--stats", place.id);
+      await place.runtime("kill", place.id, "KILL");
+      await eventually(async () => (await place.runtime("state", place.id)).stdout.includes('"stopped"'));
+      return [
+        stdout
+          .trim()
+          .split("\n")
+          .map((line) => (JSON.parse(line) as { type: string }).type),
+        (await place.runtime("events", place.id)).code !== 0,
+      ];
+    },
+    expected: [["stats"], true],
+    differs: [noEvents],
+  },
+];
+
 describe.skipIf(noBehaviour !== undefined)("what others have beyond the specification", () => {
-  testCases([...cgroups, ...configs, ...annotated]);
+  testCases([...cgroups, ...configs, ...annotated, ...events]);
 });

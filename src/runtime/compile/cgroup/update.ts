@@ -1,10 +1,11 @@
 /** Changing the limits of a container that is there: what `update` runs. */
 import { CodedError } from "#base/errors.ts";
 import type { Step } from "#program/encode.ts";
-import type { RuntimeConfig, LinuxResources } from "#spec/runtime-config.ts";
+import type { LinuxConfig, LinuxResources, RuntimeConfig } from "#spec/runtime-config.ts";
 import type { HostFacts } from "../../facts.ts";
 import { requireValidConfig } from "#spec/validate/config.ts";
 import { hasCapability } from "../context.ts";
+import { compileResctrlUpdate } from "../resctrl.ts";
 import { limitsOfVersion } from "./older-limits.ts";
 import type { CgroupManager } from "../context.ts";
 import { directoriesByController, placeDirectories } from "./place.ts";
@@ -19,6 +20,8 @@ export interface UpdateInput {
   /** The container's cgroups, absolute host directories, as its record has them. */
   readonly cgroups: readonly string[];
   readonly facts: HostFacts;
+  /** Other shares of caches and memory bandwidth; none when absent. */
+  readonly intelRdt?: LinuxConfig["intelRdt"];
   /** Who made the cgroups; with systemd, its unit is found by the container's config and id. */
   readonly cgroupManager?: CgroupManager;
   readonly config: RuntimeConfig;
@@ -48,6 +51,7 @@ export function compileUpdate(input: UpdateInput): Step[] {
   const place = { facts, directories: byController, read };
   const isPrivileged = hasCapability(facts.capabilities.effective, "CAP_SYS_ADMIN");
   return [
+    ...compileResctrlUpdate({ linux: config.linux ?? {}, facts, id }, input.intelRdt ?? {}),
     // systemd first: it writes the files too, and what it rounds is then written as asked.
     ...(cgroupManager === "systemd" ? compileUnitChange({ linux: config.linux ?? {}, facts, id, isPrivileged }, resources) : []),
     ...(isUnified ? compileV2Limits(resources, place, warn) : compileV1Limits(resources, place, warn)),
