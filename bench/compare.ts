@@ -3,8 +3,13 @@
  *
  * CPU times are the kernel's account of the whole process tree that was waited for (wait4), wall time is ours. The minimum is the
  * number to compare on a machine with other work; user and system time hardly depend on that.
+ *
+ * Peak memory is the resident set of the largest process of that tree (ru_maxrss), and needs Debian's `time`: a process that this one starts
+ * itself is born with the size of this one, because exec counts the memory that it leaves behind.
  */
-import { loadavg } from "node:os";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
 
 /** One thing that is measured. */
 export interface Contender {
@@ -26,6 +31,17 @@ export interface Result {
   readonly userMedianMs: number;
   readonly systemMedianMs: number;
   readonly cpuMinMs: number;
+  /** The largest of all runs; undefined when it was not asked for, or cannot be told. */
+  readonly peakMegabytes: number | undefined;
+}
+
+/** How often is measured, and what. */
+export interface Rounds {
+  readonly rounds: number;
+  /** Rounds before, which do not count. */
+  readonly warmups?: number;
+  /** Whether peak memory is wanted. It costs each run a process more, about 1 ms. */
+  readonly memory?: boolean;
 }
 
 /** All results, and how many times as long each took as the first. */
@@ -41,16 +57,17 @@ interface Sample {
   readonly wallMs: number;
   readonly userMs: number;
   readonly systemMs: number;
+  readonly peakMegabytes: number | undefined;
 }
 
 /** Runs every contender `rounds` times in turn, after `warmups` rounds that do not count. Throws when one fails. */
-export function compare(title: string, contenders: readonly Contender[], options: { rounds: number; warmups?: number }): Comparison {
+export function compare(title: string, contenders: readonly Contender[], options: Rounds): Comparison {
   const samples = new Map(contenders.map((each) => [each.name, [] as Sample[]]));
   const loadBefore = loadavg()[0] ?? 0;
   for (let round = -(options.warmups ?? 1); round < options.rounds; round += 1) {
     // Every other round backwards: nobody always runs after the same one.
     for (const contender of round % 2 === 0 ? contenders : [...contenders].reverse()) {
-      const sample = measure(contender);
+      const sample = measure(contender, options.memory === true);
       if (round >= 0) samples.get(contender.name)?.push(sample);
     }
   }
@@ -76,10 +93,11 @@ export function report(comparison: Comparison): void {
     each.name,
     String(each.rounds),
     ...[each.wallMinMs, each.wallMedianMs, each.userMedianMs, each.systemMedianMs, each.cpuMinMs].map((value) => value.toFixed(1)),
+    each.peakMegabytes?.toFixed(0) ?? "-",
     `${comparison.ratios[index]?.wallMin.toFixed(2)}x`,
     `${comparison.ratios[index]?.cpuMin.toFixed(2)}x`,
   ]);
-  printTable([["name", "rounds", "min ms", "median", "user", "system", "cpu min", "min", "cpu"], ...rows]);
+  printTable([["name", "rounds", "min ms", "median", "user", "system", "cpu min", "peak MB", "min", "cpu"], ...rows]);
 }
 
 /** Prints rows with the columns aligned: the first to the left, the others to the right. */
@@ -104,10 +122,12 @@ export function numberOption(name: string, fallback: number): number {
   return found === undefined ? fallback : Number(found.slice(name.length + 3));
 }
 
-function measure(contender: Contender): Sample {
+function measure(contender: Contender, memory: boolean): Sample {
   contender.prepare?.();
+  const note = memory && Bun.which("time") !== null ? mkdtempSync(join(tmpdir(), "gantry-bench-")) : undefined;
+  const words = note === undefined ? [] : ["time", "-q", "-o", join(note, "peak"), "-f", "%M"];
   const startedMs = performance.now();
-  const result = Bun.spawnSync([...contender.command], {
+  const result = Bun.spawnSync([...words, ...contender.command], {
     stdin: "ignore",
     ...(contender.directory === undefined ? {} : { cwd: contender.directory }),
     env: { ...process.env, ...contender.environment },
@@ -115,8 +135,10 @@ function measure(contender: Contender): Sample {
   const wallMs = performance.now() - startedMs;
   if (result.exitCode !== 0) throw new Error(`cannot measure ${contender.name}: exit code ${result.exitCode}\n${result.stderr.toString()}`);
   contender.cleanUp?.();
+  const peakMegabytes = note === undefined ? undefined : Number(readFileSync(join(note, "peak"), "utf8")) / 1024;
+  if (note !== undefined) rmSync(note, { recursive: true });
   const { user, system } = result.resourceUsage.cpuTime;
-  return { wallMs, userMs: Number(user) / 1000, systemMs: Number(system) / 1000 };
+  return { wallMs, userMs: Number(user) / 1000, systemMs: Number(system) / 1000, peakMegabytes };
 }
 
 function summarise(name: string, samples: readonly Sample[]): Result {
@@ -129,6 +151,7 @@ function summarise(name: string, samples: readonly Sample[]): Result {
     userMedianMs: median(samples.map((each) => each.userMs)),
     systemMedianMs: median(samples.map((each) => each.systemMs)),
     cpuMinMs: Math.min(...samples.map((each) => each.userMs + each.systemMs)),
+    peakMegabytes: samples[0]?.peakMegabytes === undefined ? undefined : Math.max(...samples.map((each) => each.peakMegabytes ?? 0)),
   };
 }
 

@@ -7,13 +7,11 @@
  * with its files in memory, so that neither a network nor a disk is measured; its own work is, on the same cores.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { bigtreeLayers } from "../test/support/images/bigtree.ts";
 import { buildImage } from "../test/support/images/build.ts";
 import { tool } from "../test/support/images/commands.ts";
-import { LayoutWriter, type WrittenDescriptor } from "../test/support/images/layout-writer.ts";
-import { tar } from "../test/support/images/tar-writer.ts";
+import { imageWithoutLowerLinks } from "../test/support/images/without-links.ts";
 import { startRegistry } from "../test/support/registry/server.ts";
 import { compare, numberOption, report, type Contender } from "./compare.ts";
 
@@ -27,7 +25,7 @@ const rounds = numberOption("rounds", 5);
 
 const scratch = mkdtempSync(join(work, "bench-pull-"));
 const at = (name: string): string => join(scratch, name);
-const layout = image === "bigtree" ? withoutLinks(buildImage(work, image)) : buildImage(work, image);
+const layout = image === "bigtree" ? imageWithoutLowerLinks(buildImage(work, image), at("image")) : buildImage(work, image);
 await using server = await startRegistry({ directory: at("registry") });
 const reference = `${server.host}/bench/${image}:1`;
 const skopeo = ["skopeo", "--insecure-policy", "copy", "-q"];
@@ -37,27 +35,6 @@ tool([...skopeo, "--dest-tls-verify=false", `oci:${layout}:${image}`, `docker://
 const podmanRun = mkdtempSync("/tmp/bp-");
 const podmanRoot = ["--root", at("podman"), "--runroot", podmanRun, "--storage-driver", "overlay"];
 const gantry = (...rest: readonly string[]): string[] => [ours, "--root", at("root"), ...rest];
-
-/** podman 4.3 cannot apply a hard link whose target is in a lower layer: the last layer is made anew without them. */
-function withoutLinks(source: string): string {
-  interface Document {
-    readonly digest: string;
-    readonly manifests: readonly Document[];
-    readonly config: Document;
-    readonly layers: readonly WrittenDescriptor[];
-    readonly rootfs: { readonly diff_ids: readonly string[] };
-  }
-  const read = (path: string): Document => JSON.parse(readFileSync(join(source, path), "utf8")) as Document;
-  const blob = (digest: string): string => `blobs/${digest.replace(":", "/")}`;
-  const manifest = read(blob(read("index.json").manifests[0]?.digest ?? ""));
-  const { rootfs } = read(blob(manifest.config.digest));
-  const writer = new LayoutWriter(at("image"));
-  const kept = manifest.layers.slice(0, -1).map((descriptor, index) => ({ descriptor, diffId: rootfs.diff_ids[index] ?? "" }));
-  for (const { descriptor } of kept) cpSync(join(source, blob(descriptor.digest)), join(at("image"), blob(descriptor.digest)));
-  const entries = [...(bigtreeLayers().at(-1)?.() ?? [])].filter(({ type }) => type !== "hardlink");
-  writer.tag(writer.image([...kept, writer.layer(tar(entries))]), image);
-  return at("image");
-}
 
 function clear(...names: readonly string[]): () => void {
   return () => {

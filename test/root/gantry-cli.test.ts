@@ -109,7 +109,7 @@ describe.skipIf(unable !== undefined)("gantry", () => {
 
   test("bash completes with the script", async () => {
     const { stdout: script } = await bench.gantry("completion", "bash");
-    const ask = `${script}\nCOMP_WORDS=(${gantryPath} run ti); COMP_CWORD=2; _gantry; echo "\${COMPREPLY[@]}"`;
+    const ask = `${script}\nCOMP_WORDS=(${gantryPath}); COMP_LINE="gantry run ti"; COMP_POINT=13; _gantry; echo "\${COMPREPLY[@]}"`;
     expect((await execute(["bash", "-c", ask], { env: { GANTRY_ROOT: bench.root } })).stdout).toBe("tiny:latest\n");
   });
 

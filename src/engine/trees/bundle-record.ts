@@ -3,12 +3,15 @@
  *
  *     BUNDLE/rootfs/  config.json
  *            gantry.json   which image it was made of, and where that lies
+ *            gantry.links  digests of files with several names (linked-files.ts); missing when there are none
  *            gantry.tree   the root file system as it was then: a listing (docs/program-format.md, "Records of trees")
  */
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { parseJsonNode } from "#base/json-node.ts";
 import { readDescriptor, type Descriptor } from "#spec/image.ts";
+import { Listing } from "#image/tree/listing.ts";
+import { readFileBounded } from "#sys/fs.ts";
 import { readTextIfThere } from "#sys/small-files.ts";
 
 /** The content of gantry.json. */
@@ -24,6 +27,9 @@ export interface BundleRecord {
   readonly rootless?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
+/** The largest listing that is read: far above what a tree of millions of files needs. */
+const maxListingBytes = 8 * 2 ** 30;
+
 /** The paths of a bundle. */
 export interface BundlePaths {
   readonly directory: string;
@@ -31,6 +37,7 @@ export interface BundlePaths {
   readonly config: string;
   readonly record: string;
   readonly listing: string;
+  readonly links: string;
 }
 
 /** Where the parts of the bundle in `directory` lie. */
@@ -41,7 +48,14 @@ export function bundlePaths(directory: string): BundlePaths {
     config: join(directory, "config.json"),
     record: join(directory, "gantry.json"),
     listing: join(directory, "gantry.tree"),
+    links: join(directory, "gantry.links"),
   };
+}
+
+/** Reads the listing of a bundle. @throws CodedError `not-found`, `corrupt` */
+export async function readListing({ listing }: BundlePaths): Promise<Listing> {
+  const { buffer, byteOffset, length } = await readFileBounded(listing, maxListingBytes);
+  return new Listing(Buffer.from(buffer, byteOffset, length));
 }
 
 /** Reads the record of a bundle. @throws CodedError `not-found` when there is none, `corrupt` */

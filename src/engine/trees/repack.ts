@@ -5,13 +5,13 @@ import { digestsInLayers, digestsInTree } from "#image/layer/content.ts";
 import { packChanges } from "#image/layer/pack.ts";
 import type { Change } from "#image/tree/change.ts";
 import { compareListings, type CompareContent } from "#image/tree/compare.ts";
-import { Listing, type ListedEntry } from "#image/tree/listing.ts";
+import type { ListedEntry, Listing } from "#image/tree/listing.ts";
 import { listTree, type Place as Survey } from "#image/tree/survey.ts";
 import { readImage } from "#image/image.ts";
-import { readFileBounded } from "#sys/fs.ts";
 import type { Place } from "../place.ts";
-import { bundlePaths, readBundleRecord, type BundleRecord } from "./bundle-record.ts";
+import { bundlePaths, readBundleRecord, readListing, type BundlePaths, type BundleRecord } from "./bundle-record.ts";
 import { openAddress } from "./home.ts";
+import { readLinkedFiles } from "./linked-files.ts";
 import { makeImage, withNewLayer, type BaseImage, type NewImage, type NewImageRequest } from "./new-image.ts";
 import { layersOf } from "./unpack.ts";
 import { viewTree } from "./views.ts";
@@ -20,9 +20,6 @@ import { viewTree } from "./views.ts";
 export interface RepackRequest extends NewImageRequest {
   readonly bundle: string;
 }
-
-/** Far above what a tree of millions of files needs. */
-const maxListingBytes = 8 * 2 ** 30;
 
 /**
  * Makes an image of the bundle's image and what was changed in the bundle's root file system since it was unpacked.
@@ -34,9 +31,9 @@ export async function repackBundle(place: Place, request: RepackRequest): Promis
   const record = readBundleRecord(paths);
   const base = await baseOf(place, record);
   const tree = viewTree(place, paths.rootfs, record.rootless);
-  const before = new Listing(Buffer.from(await readFileBounded(paths.listing, maxListingBytes)));
+  const before = await readListing(paths);
   const after = await listTree(tree, "." as ByteString);
-  const changes = await compareListings(before, after, contentOf(base, tree));
+  const changes = await compareListings(before, after, contentOf({ base, paths, tree }));
   const archive = changes.length === 0 ? undefined : archiveOf({ changes, after, tree, record, request });
   return await makeImage(place, base, { request, make: (documents, target) => withNewLayer(documents, target, { archive, request }) });
 }
@@ -46,11 +43,15 @@ async function baseOf(place: Place, record: BundleRecord): Promise<BaseImage> {
   return { home, manifest: record.manifest };
 }
 
-/** Files that only look as they did are compared with what the layers hold. */
-function contentOf(base: BaseImage, tree: Survey): CompareContent {
+/** Files that only look as they did are compared with what is remembered of them, or with what the layers hold. */
+function contentOf({ base, paths: bundle, tree }: { base: BaseImage; paths: BundlePaths; tree: Survey }): CompareContent {
   return async (paths) => {
-    const image = await readImage(base.home.layout.blobs, base.manifest);
-    const were = await digestsInLayers(layersOf({ home: base.home, image }), paths);
+    const were = readLinkedFiles(bundle);
+    const others = paths.filter((path) => !were.has(path));
+    if (others.length > 0) {
+      const image = await readImage(base.home.layout.blobs, base.manifest);
+      for (const [path, digest] of await digestsInLayers(layersOf({ home: base.home, image }), others)) were.set(path, digest);
+    }
     const known = paths.filter((path) => were.has(path));
     const are = await digestsInTree(tree, known);
     return new Set(known.filter((path, index) => were.get(path) === are[index]));

@@ -15,6 +15,8 @@ import { fillTree, type LayerSource } from "../rootfs/layers.ts";
 import { makeBundleConfig } from "./bundle-config.ts";
 import { bundlePaths, type BundlePaths, type BundleRecord } from "./bundle-record.ts";
 import { findHomed, type HomedImage } from "./home.ts";
+import { rememberLinkedFiles } from "./linked-files.ts";
+import { viewTree } from "./views.ts";
 
 /** What is unpacked, and where. */
 export interface UnpackRequest extends Pick<LoadRequest, "maxLayerBytes" | "onProgress"> {
@@ -36,7 +38,15 @@ export async function unpackBundle(place: Place, request: UnpackRequest): Promis
   makeDirectory(paths.directory, 0o755);
   const made = isOurs
     ? [paths.directory]
-    : [paths.rootfs, paths.config, paths.record, paths.listing, join(paths.directory, "passwd"), join(paths.directory, "group")];
+    : [
+        paths.rootfs,
+        paths.config,
+        paths.record,
+        paths.listing,
+        paths.links,
+        join(paths.directory, "passwd"),
+        join(paths.directory, "group"),
+      ];
   const keep = made.map((path) => removeWhenInterrupted(path));
   try {
     await fill(place, request, { found, paths });
@@ -61,6 +71,7 @@ async function fill(place: Place, request: UnpackRequest, { found, paths }: { fo
       unpackOptions(place, request),
     ),
   );
+  await rememberLinkedFiles(paths, viewTree(place, paths.rootfs, rootless));
   const [passwd, group] = ["passwd", "group"].map((name) => takeText(join(paths.directory, name)));
   const user = resolveUser(found.image.config.config.User ?? "", passwd, group);
   const config = makeBundleConfig({ image: found.image.config, user, ...(rootless === undefined ? {} : { rootless }) });

@@ -2,17 +2,30 @@
  * Compressing layers: pieces of a fixed length, each a gzip member or zstd frame of its own, a few at a time on the runtime's thread pool.
  *
  * Both formats are defined as any number of members in a row (RFC 1952 section 2.2, RFC 8878 section 3), so all processors can work on one layer.
- * Equal bytes give equal bytes with the same version of the runtime's libraries.
+ * Equal bytes give equal bytes with the same version of the runtime's libraries. The pieces' memory is used again and again: what is
+ * thrown away is freed late, and a layer of any size is to fit into the same memory.
  */
 import zlib from "node:zlib";
 import { CodedError } from "#base/errors.ts";
 import type { LayerCompression } from "#spec/media-type.ts";
 
-/** Large enough that the ratio does not suffer: zstd looks back 2 MiB at its usual level, gzip 32 KiB. */
-const pieceBytes = 4 << 20;
+/** How pieces become members. */
+interface Packer {
+  /** Large enough that the ratio does not suffer: gzip looks back 32 KiB, zstd 2 MiB at its usual level. */
+  readonly pieceBytes: number;
+  readonly pack: (piece: Uint8Array) => Promise<Uint8Array>;
+}
+
+const packers: Readonly<Record<Exclude<LayerCompression, "none">, Packer>> = {
+  gzip: { pieceBytes: 1 << 20, pack: packGzip },
+  zstd: { pieceBytes: 4 << 20, pack: packZstd },
+};
+/** The runtimes' pools have four threads. */
 const piecesAtOnce = 4;
 const gzipLevel = 6;
 const zstdLevel = 3;
+/** What the compressor fills at a time: each takes a turn of the thread pool. */
+const outputBytes = 256 << 10;
 
 /** The bytes of `chunks`, packed. @throws CodedError `unsupported` for zstd in a Node before 22.15 */
 export async function* compressLayer(
@@ -23,10 +36,14 @@ export async function* compressLayer(
     yield* chunks;
     return;
   }
-  const pack = compression === "gzip" ? packGzip : packZstd;
+  const { pieceBytes, pack } = packers[compression];
+  const free: Buffer[] = [];
   const underway: Promise<Uint8Array>[] = [];
-  for await (const piece of pieces(chunks)) {
-    const packed = pack(piece);
+  for await (const { buffer, length } of pieces(chunks, () => free.pop() ?? Buffer.allocUnsafeSlow(pieceBytes))) {
+    const packed = pack(buffer.subarray(0, length)).then((bytes) => {
+      free.push(buffer);
+      return bytes;
+    });
     // Its failure is seen when its turn comes, or never, when an earlier one failed.
     packed.catch(() => undefined);
     underway.push(packed);
@@ -35,31 +52,34 @@ export async function* compressLayer(
   for (const packed of underway) yield await packed;
 }
 
-/** Pieces of `pieceBytes`; the last is shorter, and there is always one: an empty stream is no gzip. */
-async function* pieces(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  let piece = Buffer.allocUnsafeSlow(pieceBytes);
+/** Pieces as long as what `take` gives; the last is shorter, and there is always one: an empty stream is no gzip. */
+async function* pieces(
+  chunks: AsyncIterable<Uint8Array>,
+  take: () => Buffer,
+): AsyncGenerator<{ readonly buffer: Buffer; readonly length: number }, void, undefined> {
+  let buffer = take();
   let length = 0;
   let count = 0;
   for await (const chunk of chunks) {
     for (let at = 0; at < chunk.length;) {
-      const part = Math.min(chunk.length - at, pieceBytes - length);
-      piece.set(chunk.subarray(at, at + part), length);
+      const part = Math.min(chunk.length - at, buffer.length - length);
+      buffer.set(chunk.subarray(at, at + part), length);
       at += part;
       length += part;
-      if (length < pieceBytes) continue;
-      yield piece;
+      if (length < buffer.length) continue;
+      yield { buffer, length };
       count++;
-      piece = Buffer.allocUnsafeSlow(pieceBytes);
+      buffer = take();
       length = 0;
     }
   }
-  if (length > 0 || count === 0) yield piece.subarray(0, length);
+  if (length > 0 || count === 0) yield { buffer, length };
 }
 
 /** RFC 1952: byte 9 tells the operating system; 255, "unknown", is the same everywhere. */
 function packGzip(piece: Uint8Array): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    zlib.gzip(piece, { level: gzipLevel }, (error, packed) => {
+    zlib.gzip(piece, { level: gzipLevel, chunkSize: outputBytes }, (error, packed) => {
       if (error !== null) reject(error);
       else {
         packed[9] = 255;
@@ -73,7 +93,7 @@ function packGzip(piece: Uint8Array): Promise<Uint8Array> {
 interface ZstdPacker {
   readonly zstdCompress?: (
     piece: Uint8Array,
-    options: { readonly params: Readonly<Record<number, number>> },
+    options: { readonly params: Readonly<Record<number, number>>; readonly chunkSize: number },
     done: (error: Error | null, packed: Buffer) => void,
   ) => void;
 }
@@ -86,7 +106,7 @@ function packZstd(piece: Uint8Array): Promise<Uint8Array> {
   if (zstdCompress === undefined)
     throw new CodedError("unsupported", "cannot compress a layer with zstd: this version of Node cannot; gzip and none work");
   return new Promise((resolve, reject) => {
-    zstdCompress(piece, { params: { [levelParameter]: zstdLevel } }, (error, packed) => {
+    zstdCompress(piece, { params: { [levelParameter]: zstdLevel }, chunkSize: outputBytes }, (error, packed) => {
       if (error === null) resolve(packed);
       else reject(error);
     });

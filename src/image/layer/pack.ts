@@ -29,117 +29,162 @@ export interface Packing {
   readonly ownerOf?: (entry: ListedEntry) => { readonly uid: number; readonly gid: number };
 }
 
-/** One member of the archive: its header's bytes now, or the file whose data comes after them. */
-type Member = { readonly head: Buffer; readonly file?: undefined } | { readonly head: Buffer; readonly file: FileMember };
-
-interface FileMember {
-  readonly path: ByteString;
-  readonly entry: ListedEntry;
+/** One member of the archive: its header's bytes, and the file whose data comes after them. */
+interface Member {
+  readonly head: Buffer;
+  readonly file?: FileMember;
 }
 
+type FileMember = Exclude<Change, { readonly kind: "deleted" }>;
+
 /**
- * The archive, in chunks. Nothing is yielded but whole reads of the executor's output, so memory does not grow with the layer.
+ * The archive, in chunks. Headers are made when their turn comes, and data passes through: memory does not grow with the layer, only with
+ * the list of changes.
  *
  * @throws CodedError `invalid-argument` for a name that a layer cannot hold; `wrong-state` when a file changed since it was listed
  */
 export async function* packChanges(packing: Packing): AsyncGenerator<Uint8Array, void, undefined> {
-  const members = listMembers(packing);
-  const files = members.flatMap(({ file }) => (file === undefined ? [] : [file]));
-  const out: Uint8Array[] = [];
-  const packer = new Packer(members, (bytes) => out.push(bytes));
-  const nameIn = packing.nameIn ?? ((path: ByteString): ByteString => path);
-  if (files.length > 0) {
-    const ops = files.map(({ path }): Op => ({ op: "send-file", path: nameIn(path) }));
-    for await (const _ of survey(packing.place, ops, packer)) yield* out.splice(0);
-  }
+  const { changes, nameIn = (path: ByteString): ByteString => path } = packing;
+  for (const { path } of changes) requireStorable(path);
+  const batch = new Batch();
+  const packer = new Packer(membersOf(packing), batch);
+  const ops = {
+    *[Symbol.iterator](): Generator<Op, void, undefined> {
+      for (const change of changes) if (hasData(change)) yield { op: "send-file", path: nameIn(change.path) };
+    },
+  };
+  if (changes.some(hasData)) for await (const _ of survey(packing.place, ops, packer)) yield* batch.full();
   packer.end();
-  yield* out;
-  yield Buffer.alloc(tarEndBytes);
+  batch.add(Buffer.alloc(tarEndBytes));
+  yield* batch.rest();
 }
+
+function hasData(change: Change): change is FileMember {
+  return change.kind !== "deleted" && change.linkTo === undefined && change.entry.kind === "file" && change.entry.size > 0;
+}
+
+/** Joins small pieces to chunks: each chunk passes through five generators, which costs more than a copy of a small one. */
+class Batch {
+  #ready: Uint8Array[] = [];
+  #open: Buffer = Buffer.allocUnsafeSlow(batchBytes);
+  #length = 0;
+
+  /** Large ones are passed on as they are: they must not change any more. */
+  add(bytes: Uint8Array): void {
+    if (this.#length + bytes.length > batchBytes || bytes.length >= batchBytes / 2) this.#close();
+    if (bytes.length >= batchBytes / 2) {
+      this.#ready.push(bytes);
+      return;
+    }
+    this.#open.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** What is complete. */
+  full(): Uint8Array[] {
+    return this.#ready.splice(0);
+  }
+
+  /** All that there is. */
+  rest(): Uint8Array[] {
+    this.#close();
+    return this.full();
+  }
+
+  #close(): void {
+    if (this.#length === 0) return;
+    this.#ready.push(this.#open.subarray(0, this.#length));
+    this.#open = Buffer.allocUnsafeSlow(batchBytes);
+    this.#length = 0;
+  }
+}
+
+const batchBytes = 64 << 10;
 
 /** Puts members together with the data that comes back. */
 class Packer implements SurveyVisitor {
-  readonly #members: readonly Member[];
-  readonly #out: (bytes: Uint8Array) => void;
-  #at = 0;
-  /** How much of the file under way was written. */
+  readonly #members: Iterator<Member, void>;
+  readonly #out: Batch;
+  /** The file that is awaited or under way, and how much of it was written. */
+  #file: FileMember | undefined;
+  #head: Buffer | undefined;
   #written = 0;
 
-  constructor(members: readonly Member[], out: (bytes: Uint8Array) => void) {
+  constructor(members: Iterator<Member, void>, out: Batch) {
     this.#members = members;
     this.#out = out;
   }
 
-  /** Writes members up to the next one that has data. */
-  advance(): FileMember | undefined {
-    for (; this.#at < this.#members.length; this.#at++) {
-      const member = this.#members[this.#at];
-      if (member?.file !== undefined) return member.file;
-      if (member !== undefined) this.#out(member.head);
-    }
-    return undefined;
-  }
-
   record(kind: number, bytes: Buffer, at: number): void {
-    const file = this.advance();
+    this.#advance();
+    const file = this.#file;
     if (file === undefined) throw new CodedError("internal", "the executor sent a file that nobody asked for");
-    const found = readEntry(bytes, at);
-    if (!isAsListed(found, file.entry)) throw changedMeanwhile(`"${displayByteString(file.path)}"`);
+    if (!isAsListed(readEntry(bytes, at), file.entry)) throw changedMeanwhile(`"${displayByteString(file.path)}"`);
     if (kind === recordKinds.dataBegins) {
-      this.#out(this.#members[this.#at]?.head ?? Buffer.alloc(0));
+      if (this.#head !== undefined) this.#out.add(this.#head);
       this.#written = 0;
       return;
     }
-    this.#zeros(file.entry.size - this.#written + tarPaddingBytes(file.entry.size));
-    this.#at++;
+    const { size } = file.entry;
+    this.#zeros(size - this.#written + tarPaddingBytes(size));
+    this.#file = undefined;
   }
 
   data(bytes: Buffer, offset: number): void {
     this.#zeros(offset - this.#written);
-    this.#out(bytes);
+    this.#out.add(bytes);
     this.#written = offset + bytes.length;
   }
 
   end(): void {
-    if (this.advance() !== undefined) throw new CodedError("internal", "the executor did not send every file");
+    this.#advance();
+    if (this.#file !== undefined) throw new CodedError("internal", "the executor did not send every file");
+  }
+
+  /** Writes members up to the next one that has data. */
+  #advance(): void {
+    while (this.#file === undefined) {
+      const { value: member, done } = this.#members.next();
+      if (done === true || member === undefined) return;
+      if (member.file === undefined) this.#out.add(member.head);
+      else [this.#file, this.#head] = [member.file, member.head];
+    }
   }
 
   /** SPEC: layer.md: sparse files should not be used in layers, so holes are written out. */
   #zeros(size: number): void {
-    for (let left = size; left > 0; left -= zeros.length) this.#out(left >= zeros.length ? zeros : zeros.subarray(0, left));
+    for (let left = size; left > 0; left -= zeros.length) this.#out.add(left >= zeros.length ? zeros : zeros.subarray(0, left));
   }
 }
 
 const zeros = Buffer.alloc(256 << 10);
 
-function listMembers(packing: Packing): Member[] {
-  const members: Member[] = [];
+function* membersOf(packing: Packing): Generator<Member, void, undefined> {
   const present = new Set<ByteString>();
-  const addParents = (path: ByteString): void => {
-    const missing: ByteString[] = [];
-    for (let parent = parentOf(path); parent !== undefined && parent !== "" && !present.has(parent); parent = parentOf(parent)) {
-      missing.push(parent);
-      present.add(parent);
-    }
-    for (const parent of missing.reverse()) {
+  for (const change of packing.changes) {
+    for (const parent of missingParents(change.path, present)) {
       const entry = packing.directory(parent);
       if (entry === undefined) throw changedMeanwhile(`"${displayByteString(parent)}"`);
-      members.push({ head: headOf(packing, { path: parent, entry }) });
+      yield { head: headOf(packing, { path: parent, entry }) };
     }
-  };
-  for (const change of packing.changes) {
-    requireStorable(change.path);
-    addParents(change.path);
     if (change.kind === "deleted") {
-      members.push({ head: whiteout(change.path, packing.latestSeconds) });
+      yield { head: whiteout(change.path, packing.latestSeconds) };
       continue;
     }
-    present.add(change.path);
+    if (change.entry.kind === "directory") present.add(change.path);
     const head = headOf(packing, change);
-    const { path, entry } = change;
-    members.push(entry.kind === "file" && entry.size > 0 && change.linkTo === undefined ? { head, file: { path, entry } } : { head });
+    yield hasData(change) ? { head, file: change } : { head };
   }
-  return members;
+}
+
+/** Directories on the way to `path` that have no member yet, which they get: the first leads to the others. */
+function missingParents(path: ByteString, present: Set<ByteString>): ByteString[] {
+  const missing: ByteString[] = [];
+  for (let parent = parentOf(path); parent !== undefined && parent !== "" && !present.has(parent); parent = parentOf(parent)) {
+    missing.push(parent);
+    present.add(parent);
+  }
+  return missing.reverse();
 }
 
 /** SPEC: layer.md#whiteouts: no name that begins with .wh. can be stored. */

@@ -96,8 +96,11 @@ function headerBlock(
   const block = Buffer.alloc(blockBytes);
   const octal = (value: number, start: number, length: number): void => {
     // What does not fit is told by PAX: 0 here.
-    const largest = 8 ** (length - 1) - 1;
-    block.write((value < 0 || value > largest ? 0 : value).toString(8).padStart(length - 1, "0"), start, "latin1");
+    let rest = value < 0 || value >= 8 ** (length - 1) ? 0 : value;
+    for (let at = start + length - 2; at >= start; at--) {
+      block[at] = 0x30 + (rest % 8);
+      rest = Math.floor(rest / 8);
+    }
   };
   block.write(own.name, 0, 100, "latin1");
   octal(header.mode, 100, 8);
@@ -113,7 +116,7 @@ function headerBlock(
   octal(header.minor, 337, 8);
   block.write(own.prefix, 345, 155, "latin1");
   let sum = 0;
-  for (const byte of block) sum += byte;
+  for (let at = 0; at < blockBytes; at++) sum += block[at] ?? 0;
   block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
   return block;
 }

@@ -53,32 +53,101 @@ const kinds: ReadonlyMap<number, ListedEntry["kind"]> = new Map([
   [0o140000, "socket"],
 ]);
 
-/** The record at `at` as an entry. @throws CodedError `corrupt` */
+/**
+ * The record at `at` as an entry, which reads its fields where they lie: `bytes` must stay as they are while it is in use.
+ *
+ * @throws CodedError `corrupt`
+ */
 export function readEntry(bytes: Buffer, at: number): ListedEntry {
-  const nameEnd = at + recordHeadBytes + bytes.readUInt16LE(at + 6);
-  const targetEnd = nameEnd + bytes.readUInt32LE(at + 80);
-  const mode = bytes.readUInt32LE(at + 8);
-  const kind = kinds.get(mode & 0o170000);
-  if (kind === undefined)
-    throw new CodedError("corrupt", `cannot read a listing: there is no kind of file for the mode ${mode.toString(8)}`);
-  const xattrsLength = bytes.readUInt32LE(at + 84);
-  return {
-    name: byteStringFromBytes(bytes, at + recordHeadBytes, nameEnd),
-    kind,
-    mode: mode & 0o7777,
-    uid: bytes.readUInt32LE(at + 12),
-    gid: bytes.readUInt32LE(at + 16),
-    links: bytes.readUInt32LE(at + 20),
-    major: bytes.readUInt32LE(at + 24),
-    minor: bytes.readUInt32LE(at + 28),
-    identity: bytes.toString("latin1", at + 32, at + 40) + bytes.toString("latin1", at + 48, at + 56),
-    size: Number(bytes.readBigUInt64LE(at + 40)),
-    seconds: Number(bytes.readBigInt64LE(at + 56)),
-    nanos: bytes.readUInt32LE(at + 72),
-    changedAt: `${bytes.readBigInt64LE(at + 64)}.${bytes.readUInt32LE(at + 76)}`,
-    target: byteStringFromBytes(bytes, nameEnd, targetEnd),
-    xattrs: xattrsLength === 0 ? noXattrs : readXattrs(bytes, targetEnd, targetEnd + xattrsLength),
-  };
+  return new RecordedEntry(bytes, at);
+}
+
+/** A tree has many entries, and most are looked at in one or two of their fields, once. */
+class RecordedEntry implements ListedEntry {
+  readonly kind: ListedEntry["kind"];
+  readonly #bytes: Buffer;
+  readonly #at: number;
+
+  constructor(bytes: Buffer, at: number) {
+    const mode = bytes.readUInt32LE(at + 8);
+    const kind = kinds.get(mode & 0o170000);
+    if (kind === undefined)
+      throw new CodedError("corrupt", `cannot read a listing: there is no kind of file for the mode ${mode.toString(8)}`);
+    this.kind = kind;
+    this.#bytes = bytes;
+    this.#at = at;
+  }
+
+  get name(): ByteString {
+    return byteStringFromBytes(this.#bytes, this.#at + recordHeadBytes, this.#nameEnd);
+  }
+
+  get mode(): number {
+    return this.#number(8) & 0o7777;
+  }
+
+  get uid(): number {
+    return this.#number(12);
+  }
+
+  get gid(): number {
+    return this.#number(16);
+  }
+
+  get links(): number {
+    return this.#number(20);
+  }
+
+  get major(): number {
+    return this.#number(24);
+  }
+
+  get minor(): number {
+    return this.#number(28);
+  }
+
+  get identity(): string {
+    const [bytes, at] = [this.#bytes, this.#at];
+    return bytes.toString("latin1", at + 32, at + 40) + bytes.toString("latin1", at + 48, at + 56);
+  }
+
+  get size(): number {
+    return this.#number(40) + this.#number(44) * 2 ** 32;
+  }
+
+  get seconds(): number {
+    return Number(this.#bytes.readBigInt64LE(this.#at + 56));
+  }
+
+  get nanos(): number {
+    return this.#number(72);
+  }
+
+  get changedAt(): string {
+    return `${this.#bytes.readBigInt64LE(this.#at + 64)}.${this.#number(76)}`;
+  }
+
+  get target(): ByteString {
+    return byteStringFromBytes(this.#bytes, this.#nameEnd, this.#targetEnd);
+  }
+
+  get xattrs(): readonly Xattr[] {
+    const length = this.#number(84);
+    return length === 0 ? noXattrs : readXattrs(this.#bytes, this.#targetEnd, this.#targetEnd + length);
+  }
+
+  get #nameEnd(): number {
+    return this.#at + recordHeadBytes + this.#bytes.readUInt16LE(this.#at + 6);
+  }
+
+  get #targetEnd(): number {
+    return this.#nameEnd + this.#number(80);
+  }
+
+  /** The unsigned number of 32 bits at `offset` of the record. */
+  #number(offset: number): number {
+    return this.#bytes.readUInt32LE(this.#at + offset);
+  }
 }
 
 /**
@@ -153,6 +222,18 @@ export class Listing {
     if (block === undefined) return;
     for (let at = block.start + recordLength(this.bytes, block.start); at < block.end; at += recordLength(this.bytes, at)) {
       yield readEntry(this.bytes, at);
+    }
+  }
+
+  /** Regular files that have content and several names, once for each name that lies in the tree. */
+  *linkedFiles(): Generator<{ readonly directory: ByteString; readonly entry: ListedEntry }, void, undefined> {
+    const { bytes } = this;
+    for (const [directory, { start, end }] of this.#blocks) {
+      for (let at = start + recordLength(bytes, start); at < end; at += recordLength(bytes, at)) {
+        if (bytes.readUInt32LE(at + 20) === 1 || bytes.readUInt32LE(at + 8) >>> 12 !== 0o10) continue;
+        const entry = readEntry(bytes, at);
+        if (entry.size > 0) yield { directory, entry };
+      }
     }
   }
 

@@ -38,7 +38,7 @@ const goneErrnos: readonly number[] = [2, 20, 40];
 
 /**
  * Runs `ops` and tells `visitor` what they say. It pauses after each piece of output, so that what a visitor has collected can be
- * taken away.
+ * taken away. After a failure `ops` are gone through again, to name the one that failed.
  *
  * @throws CodedError `wrong-state` when something changed while it was read; by the errno of a failed op otherwise
  */
@@ -54,8 +54,7 @@ export async function* survey(place: Place, ops: Iterable<Op>, visitor: SurveyVi
 /** The output of `ops`. */
 async function* ask(place: Place, ops: Iterable<Op>): AsyncGenerator<Uint8Array, void, undefined> {
   const stream = await place.open();
-  const sent: Op[] = [...place.setup];
-  const writing = send(stream, sent, ops);
+  const writing = send(stream, place.setup, ops);
   // Its error comes out below, after what there was to read.
   writing.catch(() => undefined);
   let finished = false;
@@ -64,7 +63,7 @@ async function* ask(place: Place, ops: Iterable<Op>): AsyncGenerator<Uint8Array,
     await writing;
     finished = true;
   } catch (error) {
-    throw describeFailure(error, sent);
+    throw describeFailure(error, place, ops);
   } finally {
     if (!finished) await stream.abort();
   }
@@ -115,13 +114,12 @@ async function drain(steps: AsyncIterable<void>): Promise<void> {
   for await (const _ of steps);
 }
 
-/** Writes what is in `sent` and then `ops`, which are added to it; resolves when all of it is done. */
-async function send(stream: ReadingStream, sent: Op[], ops: Iterable<Op>): Promise<void> {
+/** Writes `setup` and `ops`; resolves when all of it is done. */
+async function send(stream: ReadingStream, setup: readonly Op[], ops: Iterable<Op>): Promise<void> {
   const writer = new RecordWriter({ initialBytes: 128 << 10, recordLimitBytes: 128 << 10 });
   writeStreamHeader(writer);
-  for (const op of sent) encodeOp(writer, op);
+  for (const op of setup) encodeOp(writer, op);
   for (const op of ops) {
-    sent.push(op);
     encodeOp(writer, op);
     if (writer.length >= 64 << 10) await stream.write(writer.take());
   }
@@ -130,14 +128,20 @@ async function send(stream: ReadingStream, sent: Op[], ops: Iterable<Op>): Promi
   await stream.finish();
 }
 
-function describeFailure(error: unknown, sent: readonly Op[]): unknown {
+function describeFailure(error: unknown, { setup }: Place, ops: Iterable<Op>): unknown {
   if (!(error instanceof OpFailure)) return error;
-  const op = sent[error.opIndex];
+  const op = setup[error.opIndex] ?? elementAt(ops, error.opIndex - setup.length);
   const name = op === undefined ? "the tree" : subjectOf(op);
   // Directories of a tree are asked for because its root was listed before; the roots themselves are ours and stay.
   const isGone = op?.op === "list-tree" && op.path.includes("/") && goneErrnos.includes(error.errno);
   if (error.errno === EAGAIN || isGone) return changedMeanwhile(name);
   return new CodedError(error.code, `cannot read ${name}: ${describeErrno(error.errno)}`, { cause: error });
+}
+
+function elementAt<T>(elements: Iterable<T>, index: number): T | undefined {
+  let at = 0;
+  for (const element of elements) if (at++ === index) return element;
+  return undefined;
 }
 
 function subjectOf(op: Op): string {
