@@ -34,7 +34,14 @@ const [lower, upper, merged] = ["lower", "upper", "merged"] as [ByteString, Byte
 function overlay(directory: string, options: string): Disposable {
   for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(join(directory, name), { recursive: true });
   const words = `lowerdir=${directory}/lower,upperdir=${directory}/upper,workdir=${directory}/work${options}`;
-  execFileSync("mount", ["-t", "overlay", "-o", words, "overlay", `${directory}/merged`]);
+  // With an index, the kernel refuses directories that another overlay has. Ours of before lives on in every copy of the mount namespace
+  // that somebody has made meanwhile, until they have left it.
+  for (const end = performance.now() + patient(30_000); ;) {
+    const { status, stderr } = spawnSync("mount", ["-t", "overlay", "-o", words, "overlay", `${directory}/merged`], { encoding: "utf8" });
+    if (status === 0) break;
+    if (!stderr.includes("busy") || performance.now() > end) throw new Error(`cannot mount an overlay: ${stderr}`);
+    Bun.sleepSync(50);
+  }
   return { [Symbol.dispose]: () => execFileSync("umount", [`${directory}/merged`]) };
 }
 
@@ -136,7 +143,7 @@ describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
     test(
       `W6 R5 W1 over random trees${options === "" ? "" : ` (${options.slice(1)})`}: applied to the lower tree, they give what the overlay shows`,
       async () => {
-        let whole = 0;
+        let [runs, whole] = [0, 0];
         await fc.assert(
           fc.asyncProperty(twoTrees, async ({ first, more }) => {
             using scratch = scratchDirectory({ userAttributes: true });
@@ -149,13 +156,14 @@ describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
                 for (const name of ["a", "b"]) spawnSync("mv", ["-T", join(tree, name), join(tree, `${name}-moved`)], { stdio: "ignore" });
               },
             });
+            runs++;
             if (found.isWhole) whole++;
             expect(found.differences).toEqual([]);
           }),
           { numRuns: 20, interruptAfterTimeLimit: patient(40_000) },
         );
-        // Where the kernel only notes changes, some of the cases must have met that.
-        if (options !== "") expect(whole).toBeGreaterThan(0);
+        // Where the kernel only notes changes, some of the cases must have met that, unless time was over early.
+        if (options !== "" && runs >= 20) expect(whole).toBeGreaterThan(0);
       },
       patient(150_000),
     );
