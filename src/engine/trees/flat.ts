@@ -6,14 +6,13 @@ import { storeImageDocuments } from "#image/image-documents.ts";
 import { packChanges } from "#image/layer/pack.ts";
 import { storeLayer } from "#image/layer/store.ts";
 import { annotate, appendLayer, editConfig, type ImageDocuments } from "#image/mutate.ts";
-import { unpackAny } from "#image/source/open.ts";
+import { readFileOrPipe, unpackAny } from "#image/source/open.ts";
 import { pathSink, streamSink } from "#image/target/sink.ts";
 import { TarReader } from "#image/tar/read.ts";
 import { joinPath } from "#image/tree/change.ts";
 import { diffTrees } from "#image/tree/diff.ts";
 import { mediaTypes } from "#spec/media-type.ts";
 import { hostPlatform, parsePlatform } from "#spec/platform.ts";
-import { readFileChunks } from "#sys/fs.ts";
 import { makeDirectory } from "#sys/small-files.ts";
 import { readContainers } from "../containers/list.ts";
 import { findContainer } from "../containers/names.ts";
@@ -107,7 +106,7 @@ export async function importTree(place: Place, request: ImportRequest): Promise<
   const subject = typeof request.source === "string" ? request.source : "the input";
   const lease = await layout.lease();
   try {
-    const content = typeof request.source === "string" ? readFileChunks(request.source) : request.source;
+    const content = typeof request.source === "string" ? readFileOrPipe(request.source) : request.source;
     const layer = await storeLayer(layout.blobs, checked(unpackAny(content, subject)), request.compression ?? "gzip");
     const image = editConfig(appendLayer(emptyImage(request), partOf(layer), historyOf(request)), request.edit ?? {});
     const stored = await storeImageDocuments(
