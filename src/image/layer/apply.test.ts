@@ -6,7 +6,7 @@ import { digestOf } from "#spec/digest.ts";
 import { directory, file, whiteout } from "../../../test/support/images/cases/case.ts";
 import { decodeRecords, formatOps, RecordingStream } from "../../../test/support/program-stream.ts";
 import { tar } from "../../../test/support/images/tar-writer.ts";
-import { applyLayer, type LayerApplication } from "./apply.ts";
+import { applyLayer, LayerProgram, type LayerApplication } from "./apply.ts";
 
 const archive = tar([directory("etc", { mtime: 3 }), file("etc/a", "hello", { mtime: 2 }), whiteout("old")]);
 const packed = gzipSync(archive);
@@ -199,5 +199,50 @@ describe("applyLayer()", () => {
     const error = await failure({ source: watched(), descriptor, limits: { maxBytes: 1e9, maxEntries: 9999 } }, new Broken());
     expect(error.message).toContain('entry "f0": read-only file system (EROFS)');
     expect(ended).toBe(true);
+  });
+});
+
+describe("LayerProgram", () => {
+  const second = tar([file("etc/b", "two", { mtime: 4 })]);
+  const layerOf = (bytes: Uint8Array): Omit<LayerApplication, "stream" | "setup" | "teardown"> => ({
+    source: source(bytes),
+    descriptor: { digest: digestOf(bytes), size: bytes.length, mediaType: "application/vnd.oci.image.layer.v1.tar" },
+    diffId: digestOf(bytes),
+    base: false,
+    limits: { maxBytes: 1 << 20, maxEntries: 100 },
+  });
+
+  test("sends layers one after another, with one setup and one end", async () => {
+    const stream = new RecordingStream();
+    const program = new LayerProgram(stream, [{ op: "enter-root", path: "/somewhere" }]);
+    expect(await program.apply(layerOf(archive))).toMatchObject({ ops: 5 });
+    expect(await program.apply(layerOf(second))).toMatchObject({ ops: 2 });
+    await program.finish([{ op: "leave-root" }]);
+    expect(formatOps(decodeRecords(stream.bytes, { header: true })).slice(4)).toEqual([
+      "remove old keep-parent",
+      "times etc @3",
+      "parents etc",
+      "file etc/b 0644 @4 3 [0+3] keep-parent",
+      "leave-root",
+      "end",
+    ]);
+  });
+
+  test.each<[number, Uint8Array, string]>([
+    [3, archive, 'entry "etc/a"'],
+    [7, second, 'entry "etc/b"'],
+    [8, second, "the ops after its entries"],
+  ])("knows which layer op %d belongs to", async (index, bytes, place) => {
+    class FullDisk extends RecordingStream {
+      override async finish(): Promise<void> {
+        await Promise.resolve();
+        throw new OpFailure(index, 28);
+      }
+    }
+    const program = new LayerProgram(new FullDisk(), [{ op: "enter-root", path: "/somewhere" }]);
+    for (const layer of [archive, second]) await program.apply(layerOf(layer));
+    const layer = digestOf(bytes).slice(7, 19);
+    const error: unknown = await program.finish([]).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ message: `cannot apply layer ${layer}: ${place}: no space left on device (ENOSPC)` });
   });
 });
