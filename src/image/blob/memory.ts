@@ -37,7 +37,7 @@ export class MemoryBlobStore implements BlobStore {
     for await (const chunk of "path" in content ? readFileChunks(content.path) : contentChunks(content)) {
       hasher.update(chunk);
       // Whoever gives chunks may use their memory again.
-      chunks.push(chunk.slice());
+      chunks.push(new Uint8Array(chunk));
       progress?.(hasher.size);
     }
     const identity = hasher.finish();

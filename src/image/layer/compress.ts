@@ -13,15 +13,15 @@ import type { LayerCompression } from "#spec/media-type.ts";
 interface Packer {
   /** Large enough that the ratio does not suffer: gzip looks back 32 KiB, zstd 2 MiB at its usual level. */
   readonly pieceBytes: number;
+  /** The runtimes' pools have four threads at most. Two of zstd's are as fast as the hashing of what goes in and comes out. */
+  readonly piecesAtOnce: number;
   readonly pack: (piece: Uint8Array) => Promise<Uint8Array>;
 }
 
 const packers: Readonly<Record<Exclude<LayerCompression, "none">, Packer>> = {
-  gzip: { pieceBytes: 1 << 20, pack: packGzip },
-  zstd: { pieceBytes: 2 << 20, pack: packZstd },
+  gzip: { pieceBytes: 1 << 20, piecesAtOnce: 4, pack: packGzip },
+  zstd: { pieceBytes: 2 << 20, piecesAtOnce: 2, pack: packZstd },
 };
-/** The runtimes' pools have four threads. */
-const piecesAtOnce = 3;
 const gzipLevel = 6;
 const zstdLevel = 3;
 /** What the compressor fills at a time: all that a piece can become, so that nothing is put together, copied and thrown away. */
@@ -29,7 +29,7 @@ function outputBytes(piece: Uint8Array): number {
   return piece.length + (piece.length >> 8) + (1 << 10);
 }
 
-/** The bytes of `chunks`, packed. @throws CodedError `unsupported` for zstd in a Node before 22.15 */
+/** The bytes of `chunks`, packed, in chunks that hold their bytes only until the next one is asked for; so may `chunks`. @throws CodedError `unsupported` for zstd in a Node before 22.15 */
 export async function* compressLayer(
   chunks: AsyncIterable<Uint8Array>,
   compression: LayerCompression,
@@ -38,7 +38,7 @@ export async function* compressLayer(
     yield* chunks;
     return;
   }
-  const { pieceBytes, pack } = packers[compression];
+  const { pieceBytes, piecesAtOnce, pack } = packers[compression];
   const free: Buffer[] = [];
   const underway: Promise<Uint8Array>[] = [];
   for await (const { buffer, length } of pieces(chunks, () => free.pop() ?? Buffer.allocUnsafeSlow(pieceBytes))) {
