@@ -65,6 +65,7 @@ enum op_code {
 	OP_ENSURE_FILE = 47,
 	OP_MAKE_NODE = 48,
 	OP_MAKE_SYMLINK = 49,
+	OP_REQUIRE_SYMLINK = 192,
 	OP_MASK = 50,
 	OP_READ_ONLY = 51,
 	OP_PIVOT_ROOT = 52,
@@ -483,6 +484,12 @@ struct op_make_node {
 
 /* Makes the symbolic link `path`; what is there already is kept. */
 struct op_make_symlink {
+	const char *path;
+	const char *target;
+};
+
+/* Makes the symbolic link `path`. EEXIST when something else is there than a link to `target`. */
+struct op_require_symlink {
 	const char *path;
 	const char *target;
 };
@@ -1114,6 +1121,8 @@ static inline unsigned int places_of(uint16_t code)
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_MAKE_SYMLINK:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
+	case OP_REQUIRE_SYMLINK:
+		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_MASK:
 		return IN_MAIN | IN_CLEANUP | IN_CHILD | IN_STREAM;
 	case OP_READ_ONLY:
@@ -1336,6 +1345,7 @@ union any_op {
 	struct op_ensure_file ensure_file_;
 	struct op_make_node make_node_;
 	struct op_make_symlink make_symlink_;
+	struct op_require_symlink require_symlink_;
 	struct op_mask mask_;
 	struct op_read_only read_only_;
 	struct op_pivot_root pivot_root_;
@@ -1477,6 +1487,7 @@ union any_op {
 	X(OP_ENSURE_FILE, ensure_file) \
 	X(OP_MAKE_NODE, make_node) \
 	X(OP_MAKE_SYMLINK, make_symlink) \
+	X(OP_REQUIRE_SYMLINK, require_symlink) \
 	X(OP_MASK, mask) \
 	X(OP_READ_ONLY, read_only) \
 	X(OP_PIVOT_ROOT, pivot_root) \
@@ -1951,6 +1962,13 @@ static inline bool decode_make_node(struct reader *r, struct op_make_node *op)
 }
 
 static inline bool decode_make_symlink(struct reader *r, struct op_make_symlink *op)
+{
+	return take_text(r, &op->path) &&
+	       take_text(r, &op->target) &&
+	       at_end(r);
+}
+
+static inline bool decode_require_symlink(struct reader *r, struct op_require_symlink *op)
 {
 	return take_text(r, &op->path) &&
 	       take_text(r, &op->target) &&

@@ -223,6 +223,23 @@ int op_make_symlink(const struct op_make_symlink *op)
 	return result == -EEXIST ? 0 : result;
 }
 
+int op_require_symlink(const struct op_require_symlink *op)
+{
+	char found[PATH_BYTES];
+	const char *name;
+	int parent OWNED = open_parent(op->path, &name);
+	int result;
+
+	TRY(parent);
+	result = SYS(symlinkat, op->target, parent, name);
+	if (result != -EEXIST)
+		return result;
+	result = SYS(readlinkat, parent, name, found, sizeof(found));
+	if (result < 0 || (size_t)result != strlen(op->target) || memcmp(found, op->target, (size_t)result) != 0)
+		return -EEXIST;
+	return 0;
+}
+
 int op_root(const struct op_root *op)
 {
 	int fd = SYS(openat, AT_FDCWD, op->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);

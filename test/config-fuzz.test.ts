@@ -42,6 +42,7 @@ const root: HostFacts = {
     unified: { mountPoint: "/sys/fs/cgroup/unified", own: "/", controllers: [] },
   },
   mountPoints: ["/"],
+  readLink: () => undefined,
   isDirectory: () => true,
   findCpuset: () => ({ cpus: "0-1", mems: "0" }),
   cgroupFiles: unknownCgroupFiles,

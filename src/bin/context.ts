@@ -1,6 +1,6 @@
 /** What the commands of `gantry` get of this process: files, environment, signals, the engine at its root. */
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { CodedError, inaccessible } from "#base/errors.ts";
 import type { CliContext } from "#cli/context.ts";
 import type { Output } from "#cli/output.ts";
@@ -12,6 +12,7 @@ import { writeTextAtomic } from "#sys/small-files.ts";
 import { isTerminal, writeStandard } from "#sys/standard-streams.ts";
 import { onSignal } from "./signals.ts";
 import { spawnWithBun } from "./spawn-bun.ts";
+import { stateRoot } from "./state-root.ts";
 
 /**
  * The context for one command line; `root` is what it says of `--root`.
@@ -24,7 +25,7 @@ export function makeContext(root: string | undefined, output: Output, executable
     output,
     engine: () => {
       engine ??= openEngine({
-        root: resolve(root ?? givenRoot() ?? defaultRoot()),
+        root: stateRoot(root),
         executor: { spawn: spawnWithBun, executable },
         registries: { environment: process.env, userId: process.getuid?.() ?? 0 },
         ...forcedSnapshotter(),
@@ -49,17 +50,6 @@ export function makeContext(root: string | undefined, output: Output, executable
     isBundle: (path) => path.includes("/") && existsSync(join(path, "config.json")),
     explainBundle: async (bundle) => (await import("./explain-bundle.ts")).explainBundle(realpathSync(bundle)),
   };
-}
-
-/** An empty variable is one that was not set: taken for a path, it would be the current directory. */
-function givenRoot(): string | undefined {
-  const root = process.env["GANTRY_ROOT"];
-  return root === "" ? undefined : root;
-}
-
-function defaultRoot(): string {
-  if (process.getuid?.() === 0) return "/var/lib/gantry";
-  return join(process.env["XDG_DATA_HOME"] || join(process.getBuiltinModule("node:os").homedir(), ".local", "share"), "gantry");
 }
 
 function forcedSnapshotter(): { snapshotter?: Snapshotter } {

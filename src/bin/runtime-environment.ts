@@ -16,7 +16,9 @@ export function findCache(): ProgramCache | undefined {
 /** Absolute path of the directory; a user's own below /tmp is made. @throws CodedError `permission-denied` when that is another user's */
 export function defaultRoot(): string {
   const uid = process.getuid?.() ?? 0;
-  const given = process.env["XDG_RUNTIME_DIR"] ?? "";
+  const told = process.env["XDG_RUNTIME_DIR"] ?? "";
+  // The XDG base directory specification: a relative one is ignored.
+  const given = told.startsWith("/") ? told : "";
   // As executor/prepared.c. Rootless engines call as root of a user namespace, who may not write to /run either.
   if (uid === 0 && (given === "" || !userFactsOf(machine).isNested())) return "/run/gantry";
   return `${given === "" ? ownDirectory(`/tmp/gantry-${uid}`) : given}/gantry`;

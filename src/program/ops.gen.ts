@@ -391,6 +391,13 @@ export interface MakeSymlinkOp {
   readonly target: string;
 }
 
+/** Makes the symbolic link `path`. EEXIST when something else is there than a link to `target`. */
+export interface RequireSymlinkOp {
+  readonly op: "require-symlink";
+  readonly path: string;
+  readonly target: string;
+}
+
 /** Hides `path`: a directory under an empty read-only tmpfs, anything else under the container's /dev/null, which must be device 1:3 (CVE-2025-31133); a missing one is left. */
 export interface MaskOp {
   readonly op: "mask";
@@ -1021,6 +1028,7 @@ export type Op =
   | EnsureFileOp
   | MakeNodeOp
   | MakeSymlinkOp
+  | RequireSymlinkOp
   | MaskOp
   | ReadOnlyOp
   | PivotRootOp
@@ -1374,6 +1382,11 @@ export function encodeOp(writer: RecordWriter, op: Op): void {
       break;
     case "make-symlink":
       writer.begin(49);
+      writer.text(op.path);
+      writer.text(op.target);
+      break;
+    case "require-symlink":
+      writer.begin(192);
       writer.text(op.path);
       writer.text(op.target);
       break;

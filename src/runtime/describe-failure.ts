@@ -139,6 +139,7 @@ const hints: readonly {
   { op: "new-filesystem", errno: "ENODEV", says: "the kernel has no such file system" },
   { op: "copy-up", errno: "ENOSPC", says: "the tmpfs is too small for what the image has there" },
   { op: "copy-up", errno: "ELOOP", says: "the directory is nested too deep" },
+  { op: "require-symlink", errno: "EEXIST", says: "something else is there" },
   { op: "reconfigure", errno: "EINVAL", says: "the file system does not take these options, or not in a mount that is there" },
   { op: "mount", errno: "EINVAL", says: "the file system refuses an option, or an id in it is not mapped" },
   { op: "mount", errno: "ENODEV", says: "the kernel has no such file system" },

@@ -4,7 +4,7 @@
  * The facts are plain data (but for questions, which are asked only where a config needs the answer), so a program can be compiled for another machine.
  * Parsers are pure; only `readHostFacts` touches the kernel.
  */
-import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
+import { accessSync, constants, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { release } from "node:os";
 import { CodedError } from "#base/errors.ts";
 import { cgroupFilesOf, type CgroupFiles } from "./cgroup-facts.ts";
@@ -71,6 +71,8 @@ export interface HostFacts {
   readonly mountPoints: readonly string[];
   /** Whether the host path is a directory (links followed); `undefined` when nothing is there. */
   readonly isDirectory: (hostPath: string) => boolean | undefined;
+  /** What the symbolic link at the host path leads to, as it is written; `undefined` when there is no link. */
+  readonly readLink: (hostPath: string) => string | undefined;
   /** The cpuset of the cgroup v1 directory; `undefined` when there is no such directory. */
   readonly findCpuset: (directory: string) => Cpuset | undefined;
   /** Questions about files of cgroups, and about systemd. */
@@ -106,10 +108,20 @@ export function readHostFacts(asked: Machine = machine): HostFacts {
     namespaces: readdirSync("/proc/self/ns"),
     cgroup: withUnifiedControllers(found),
     mountPoints: mounts.map(({ mountPoint }) => mountPoint),
+    readLink,
     isSelinuxEnabled: () => isSelinuxEnabled(mounts),
     findResctrl: () => mounts.find(({ type }) => type === "resctrl")?.mountPoint,
     ...answersOf(asked),
   };
+}
+
+function readLink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    // It is no link, or not there, which is found later.
+    return undefined;
+  }
 }
 
 /** The facts that are only asked for where a config needs them, but for those that need the list of mounts. */

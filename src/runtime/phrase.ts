@@ -72,6 +72,7 @@ const phrases: Phrases = {
   "ensure-file": ({ path }) => `ensure the file ${path}`,
   "make-node": ({ path, mode, major, minor, uid, gid }) =>
     `make ${nodeName(mode, major, minor)} at ${path} (mode ${octal(mode & 0o7777)}${owner(uid, gid)})`,
+  "require-symlink": ({ path, target }) => `link ${path} to ${target}`,
   "make-symlink": ({ path, target }) => `link ${path} to ${target}`,
   mask: ({ path }) => `hide ${path}`,
   "read-only": ({ path }) => `make ${path} read-only`,

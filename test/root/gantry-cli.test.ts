@@ -109,8 +109,12 @@ describe.skipIf(unable !== undefined)("gantry", () => {
 
   test("bash completes with the script", async () => {
     const { stdout: script } = await bench.gantry("completion", "bash");
-    const ask = `${script}\nCOMP_WORDS=(${gantryPath}); COMP_LINE="gantry run ti"; COMP_POINT=13; _gantry; echo "\${COMPREPLY[@]}"`;
-    expect((await execute(["bash", "-c", ask], { env: { GANTRY_ROOT: bench.root } })).stdout).toBe("tiny:latest\n");
+    const candidates = async (line: string, words: string): Promise<string> => {
+      const call = `COMP_LINE='gantry ${line}' COMP_POINT=${line.length + 7} COMP_WORDS=(${gantryPath} ${words}); _gantry; echo "\${COMPREPLY[@]}"`;
+      return (await execute(["bash", "-c", `${script}\n${call}`], { env: { GANTRY_ROOT: bench.root } })).stdout;
+    };
+    expect(await candidates("run ti", "run ti")).toBe("tiny:latest\n");
+    expect(await candidates("run tiny:la", "run tiny : la")).toBe("latest\n");
   });
 
   describe("explain", () => {

@@ -1,5 +1,5 @@
 /** Registries as this user on this machine reaches them: whose files are read, and where a login is written. */
-import { homedir } from "node:os";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { CodedError, isErrno } from "#base/errors.ts";
 import type { RunHelper } from "#image/registry/credentials.ts";
@@ -61,21 +61,32 @@ export interface AccessPlaces {
 
 /** Finds the places, as docker, podman and skopeo do. @see checklist A5, A6 */
 export function placesOf({ environment, userId }: RegistryAccess): AccessPlaces {
-  const home = environment["HOME"] ?? homedir();
-  const config = environment["XDG_CONFIG_HOME"] ?? join(home, ".config");
-  const docker = join(environment["DOCKER_CONFIG"] ?? join(home, ".docker"), "config.json");
-  const runtime =
-    environment["XDG_RUNTIME_DIR"] === undefined
-      ? join("/run/containers", String(userId))
-      : join(environment["XDG_RUNTIME_DIR"], "containers");
-  const told = environment["REGISTRY_AUTH_FILE"];
-  const settings = environment["GANTRY_REGISTRIES"];
+  // SECURITY: an empty variable is one that was not set. As a path it would be the current directory, whose files are anybody's.
+  const told = (name: string): string | undefined => environment[name] || undefined;
+  // The XDG base directory specification: relative ones are ignored.
+  const directory = (name: string): string | undefined => (told(name)?.startsWith("/") === true ? told(name) : undefined);
+  const home = directory("HOME") ?? accountHome();
+  const config = directory("XDG_CONFIG_HOME") ?? join(home, ".config");
+  const docker = join(told("DOCKER_CONFIG") ?? join(home, ".docker"), "config.json");
+  const runtime = directory("XDG_RUNTIME_DIR");
+  const containers = runtime === undefined ? join("/run/containers", String(userId)) : join(runtime, "containers");
+  const authFile = told("REGISTRY_AUTH_FILE");
+  const settings = told("GANTRY_REGISTRIES");
   return {
-    credentials: told === undefined ? [join(runtime, "auth.json"), join(config, "containers", "auth.json"), docker] : [told],
-    newLogin: told ?? docker,
+    credentials: authFile === undefined ? [join(containers, "auth.json"), join(config, "containers", "auth.json"), docker] : [authFile],
+    newLogin: authFile ?? docker,
     settings: settings === undefined ? [join(config, "gantry", "registries.json"), "/etc/gantry/registries.json"] : [settings],
     certificates: [join(config, "containers", "certs.d"), "/etc/containers/certs.d", "/etc/docker/certs.d"],
   };
+}
+
+/** The home of the account; the root directory for a user without one, as docker has it. */
+function accountHome(): string {
+  try {
+    return userInfo().homedir;
+  } catch {
+    return "/";
+  }
 }
 
 /** The content of a file; undefined when there is none, or one that we may not read. */

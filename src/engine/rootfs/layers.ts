@@ -139,28 +139,27 @@ export interface TreePlaces {
 /** Applies all of `stack` to one plain directory. */
 export async function fillTree(stack: readonly LayerSource[], places: TreePlaces, options: UnpackOptions): Promise<void> {
   // Loaded on use: a listing, or a start of a container whose layers are there, needs no decompressor.
-  const { applyLayer } = await import("#image/layer/apply.ts");
+  const { LayerProgram } = await import("#image/layer/apply.ts");
   const { tree, accounts, rootless } = places;
   const enter: Op[] = [
     ...(rootless === undefined ? [] : ownUserOps(rootless)),
     { op: "root", path: tree },
     { op: "enter-root", path: tree },
   ];
+  const program = new LayerProgram(await options.openStream(places.listing), enter);
   for (const [index, layer] of stack.entries()) {
-    const isLast = index === stack.length - 1;
-    await applyLayer({
+    await program.apply({
       source: layer.open(),
+      ...verifiedBy(layer),
       descriptor: layer.descriptor,
       diffId: layer.diffId,
-      stream: await options.openStream(isLast ? places.listing : undefined),
       base: index === 0,
       unprivileged: rootless !== undefined,
-      setup: enter,
-      teardown: isLast ? [...teardownOps(accounts), ...listingOps(places)] : [{ op: "leave-root" }],
       limits: { maxBytes: options.maxLayerBytes, maxEntries: maxLayerEntries },
       onProgress: (done) => options.onProgress?.(layer, { at: index, of: stack.length }, done),
     });
   }
+  await program.finish([...teardownOps(accounts), ...listingOps(places)]);
 }
 
 function listingOps({ listing }: TreePlaces): Op[] {

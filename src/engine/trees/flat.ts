@@ -7,7 +7,7 @@ import { packChanges } from "#image/layer/pack.ts";
 import { storeLayer } from "#image/layer/store.ts";
 import { annotate, appendLayer, editConfig, type ImageDocuments } from "#image/mutate.ts";
 import { detectCompression } from "#image/source/magic.ts";
-import { unpackAny } from "#image/source/open.ts";
+import { readFileOrPipe, unpackAny } from "#image/source/open.ts";
 import { pathSink, streamSink } from "#image/target/sink.ts";
 import { TarReader } from "#image/tar/read.ts";
 import { joinPath } from "#image/tree/change.ts";
@@ -148,8 +148,10 @@ function emptyImage(request: ImportRequest): ImageDocuments {
 
 /** As `unpackAny`. A plain archive comes in chunks that hold their bytes only until the next one is asked for. */
 async function* unpackFile(path: string): AsyncGenerator<Uint8Array, void, undefined> {
+  const found = await findFile(path);
+  if (found?.isFile() !== true) return yield* unpackAny(readFileOrPipe(path), path);
   let first: Uint8Array = new Uint8Array();
-  for await (const chunk of readFileChunks(path, { offset: 0, length: Math.min(16, (await findFile(path))?.size ?? 0) })) first = chunk;
+  for await (const chunk of readFileChunks(path, { offset: 0, length: Math.min(16, found.size) })) first = chunk;
   yield* detectCompression(first) === "none" ? lendFileChunks(path) : unpackAny(readFileChunks(path), path);
 }
 

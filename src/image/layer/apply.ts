@@ -10,7 +10,7 @@ import { describeErrno, OpFailure } from "#program/failure.ts";
 import { encodeOp, type Op } from "#program/ops.gen.ts";
 import { RecordWriter } from "#program/record-writer.ts";
 import type { ProgramStream } from "#program/stream.ts";
-import { hasherFor, parseDigest, shortDigest, verifyContent } from "#spec/digest.ts";
+import { hasherFor, parseDigest, shortDigest, verifyContent, type Digest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
 import { TarReader } from "../tar/read.ts";
 import { LayerCompiler, type LayerLimits } from "./compile.ts";
@@ -61,50 +61,118 @@ const recordLimitBytes = 128 << 10;
  * for entries that no layer may have; `exhausted` over a limit or when the disk is full; others by the errno of a failed op
  */
 export async function applyLayer(layer: LayerApplication): Promise<AppliedLayer> {
-  const writer = new RecordWriter({ initialBytes: flushBytes + 2 * pieceBytes, recordLimitBytes });
-  const { base, limits, unprivileged = false } = layer;
-  const compiler = new LayerCompiler(writer, { base, limits, unprivileged, firstOp: layer.setup.length });
-  try {
-    const uncompressedBytes = await streamLayer(layer, writer, compiler);
-    return { entries: compiler.entries, uncompressedBytes, ops: compiler.ops };
-  } catch (error) {
-    await layer.stream.abort();
-    throw describeFailure(error, layer, compiler);
-  }
+  const program = new LayerProgram(layer.stream, layer.setup);
+  const applied = await program.apply(layer);
+  await program.finish(layer.teardown);
+  return applied;
 }
 
-async function streamLayer(layer: LayerApplication, writer: RecordWriter, compiler: LayerCompiler): Promise<number> {
-  const { stream } = layer;
-  writeStreamHeader(writer);
-  for (const op of layer.setup) encodeOp(writer, op);
-  const reader = new TarReader(compiler);
-  const diffId = parseDigest(layer.diffId);
-  const hasher = hasherFor(diffId);
-  for await (const chunk of decompressLayer(progress(layer), layer.descriptor.mediaType)) {
-    if (hasher.size + chunk.length > layer.limits.maxBytes) throw tooLarge(layer.limits.maxBytes);
-    hasher.update(chunk);
-    for (let at = 0; at < chunk.length; at += pieceBytes) {
-      reader.push(chunk.length <= pieceBytes ? chunk : chunk.subarray(at, at + pieceBytes));
-      if (writer.length >= flushBytes) await flush(writer, stream);
+/** A layer whose ops are in the stream, for the sentence when one of them fails. */
+interface SentLayer {
+  readonly digest: Digest;
+  readonly compiler: LayerCompiler;
+  /** How many bytes were in the stream at the layer's end. */
+  endsAt: number;
+}
+
+/** More than the buffers between here and the executor hold: what lies further back has been run. */
+const unreadLimitBytes = 8 << 20;
+
+/** Layers of one directory, applied one after another by one program. After an error it, and the directory, must not be used any more. */
+export class LayerProgram {
+  readonly #stream: ProgramStream;
+  readonly #setup: readonly Op[];
+  readonly #writer = new RecordWriter({ initialBytes: flushBytes + 2 * pieceBytes, recordLimitBytes });
+  #sent: SentLayer[] = [];
+  #sentBytes = 0;
+  #ops: number;
+
+  /** `stream` is an executor that has got nothing yet; `setup` goes up to `enter-root`. */
+  constructor(stream: ProgramStream, setup: readonly Op[]) {
+    this.#stream = stream;
+    this.#setup = setup;
+    this.#ops = setup.length;
+    writeStreamHeader(this.#writer);
+    for (const op of setup) encodeOp(this.#writer, op);
+  }
+
+  /** Sends the ops of the next layer; they have not been run yet when this returns. @throws CodedError as applyLayer */
+  async apply(layer: Omit<LayerApplication, "stream" | "setup" | "teardown">): Promise<AppliedLayer> {
+    const { base, limits, unprivileged = false } = layer;
+    const { digest } = layer.descriptor;
+    const compiler = new LayerCompiler(this.#writer, { base, limits, unprivileged, firstOp: this.#ops });
+    this.#sent = this.#sent.filter(({ endsAt }) => this.#sentBytes - endsAt < unreadLimitBytes);
+    const sent = { digest, compiler, endsAt: Number.POSITIVE_INFINITY };
+    this.#sent.push(sent);
+    try {
+      const uncompressedBytes = await this.#send(layer, compiler);
+      this.#ops += compiler.ops;
+      sent.endsAt = this.#sentBytes + this.#writer.length;
+      return { entries: compiler.entries, uncompressedBytes, ops: compiler.ops };
+    } catch (error) {
+      await this.#stream.abort();
+      throw this.#describe(error);
     }
   }
-  reader.end();
-  compiler.finish();
-  // Before `end`: a program that is refused must not look finished.
-  const content = hasher.finish();
-  requireDiffId(content.digest, diffId);
-  for (const op of layer.teardown) encodeOp(writer, op);
-  encodeOp(writer, { op: "end" });
-  await stream.write(writer.take());
-  await stream.finish();
-  return content.size;
+
+  /** Resolves when all has been run, `teardown` last. @throws CodedError as applyLayer */
+  async finish(teardown: readonly Op[]): Promise<void> {
+    try {
+      for (const op of teardown) encodeOp(this.#writer, op);
+      encodeOp(this.#writer, { op: "end" });
+      await this.#stream.write(this.#writer.take());
+      await this.#stream.finish();
+    } catch (error) {
+      await this.#stream.abort();
+      throw this.#describe(error);
+    }
+  }
+
+  async #send(layer: Omit<LayerApplication, "stream" | "setup" | "teardown">, compiler: LayerCompiler): Promise<number> {
+    const reader = new TarReader(compiler);
+    const diffId = parseDigest(layer.diffId);
+    const hasher = hasherFor(diffId);
+    for await (const chunk of decompressLayer(progress(layer), layer.descriptor.mediaType)) {
+      if (hasher.size + chunk.length > layer.limits.maxBytes) throw tooLarge(layer.limits.maxBytes);
+      hasher.update(chunk);
+      for (let at = 0; at < chunk.length; at += pieceBytes) {
+        reader.push(chunk.length <= pieceBytes ? chunk : chunk.subarray(at, at + pieceBytes));
+        if (this.#writer.length >= flushBytes) await this.#flush();
+      }
+    }
+    reader.end();
+    compiler.finish();
+    // Before `end`: a program that is refused must not look finished.
+    const content = hasher.finish();
+    requireDiffId(content.digest, diffId);
+    return content.size;
+  }
+
+  async #flush(): Promise<void> {
+    const writer = this.#writer;
+    const bytes = writer.take();
+    this.#sentBytes += bytes.length;
+    await this.#stream.write(bytes, () => {
+      writer.giveBack(bytes);
+    });
+  }
+
+  /** `cannot apply layer 0123456789ab: entry "usr/bin/x": no space left on device (ENOSPC)` */
+  #describe(error: unknown): unknown {
+    if (!(error instanceof CodedError)) return error;
+    const last = this.#sent.at(-1);
+    if (!(error instanceof OpFailure)) return layerFault(last, error.message, error);
+    const { opIndex, errno } = error;
+    const found = this.#sent.find(({ compiler }) => compiler.describeOp(opIndex) !== undefined);
+    const op = this.#setup[opIndex];
+    const other = op === undefined ? "the ops after its entries" : `the op "${op.op}" before its entries`;
+    return layerFault(found ?? last, `${found?.compiler.describeOp(opIndex) ?? other}: ${describeErrno(errno)}`, error);
+  }
 }
 
-async function flush(writer: RecordWriter, stream: ProgramStream): Promise<void> {
-  const bytes = writer.take();
-  await stream.write(bytes, () => {
-    writer.giveBack(bytes);
-  });
+function layerFault(layer: Pick<SentLayer, "digest"> | undefined, fact: string, cause: CodedError): CodedError {
+  const subject = layer === undefined ? "cannot apply layers" : `cannot apply layer ${shortDigest(layer.digest)}`;
+  return new CodedError(cause.code, `${subject}: ${fact}`, { details: cause.details, cause });
 }
 
 /**
@@ -125,8 +193,7 @@ export async function confirmLayer(
     requireDiffId(hasher.finish().digest, diffId);
   } catch (error) {
     if (!(error instanceof CodedError)) throw error;
-    const subject = `cannot apply layer ${shortDigest(layer.descriptor.digest)}`;
-    throw new CodedError(error.code, `${subject}: ${error.message}`, { details: error.details, cause: error });
+    throw layerFault(layer.descriptor, error.message, error);
   }
 }
 
@@ -148,19 +215,4 @@ async function* progress(
     doneBytes += chunk.length;
     layer.onProgress?.(doneBytes);
   }
-}
-
-/** `cannot apply layer 0123456789ab: entry "usr/bin/x": no space left on device (ENOSPC)` */
-function describeFailure(error: unknown, layer: LayerApplication, compiler: LayerCompiler): unknown {
-  if (!(error instanceof CodedError)) return error;
-  const subject = `cannot apply layer ${shortDigest(layer.descriptor.digest)}`;
-  if (!(error instanceof OpFailure))
-    return new CodedError(error.code, `${subject}: ${error.message}`, { details: error.details, cause: error });
-  const place = compiler.describeOp(error.opIndex) ?? describeOther(error.opIndex, layer);
-  return new CodedError(error.code, `${subject}: ${place}: ${describeErrno(error.errno)}`, { details: error.details, cause: error });
-}
-
-function describeOther(index: number, layer: LayerApplication): string {
-  const op = layer.setup[index];
-  return op === undefined ? "the ops after its entries" : `the op "${op.op}" before its entries`;
 }

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { DirectoryBlobStore } from "../blob/directory.ts";
-import { MemoryBlobStore } from "../blob/memory.ts";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DirectoryBlobStore } from "../blob/directory.ts";
+import { MemoryBlobStore } from "../blob/memory.ts";
 import { decompressLayer } from "./decompress.ts";
 import { layerTypes, storeLayer, type StoredLayer } from "./store.ts";
 

@@ -15,7 +15,11 @@ export async function openRegistrySource(registries: Registries, reference: Refe
   const clients = await registries.sources(reference.name);
   const wanted = reference.digest ?? reference.tag ?? "";
   const { found, from } = await firstThatServes(clients, (client) => client.getManifest(wanted));
-  return new RegistrySource(reference, { root: found, clients: [from, ...clients.filter((client) => client !== from)] });
+  return new RegistrySource(reference, {
+    root: found,
+    clients: [from, ...clients.filter((client) => client !== from)],
+    registry: clients.at(-1) ?? from,
+  });
 }
 
 /** One image of a registry. */
@@ -25,17 +29,23 @@ export class RegistrySource implements ImageSource {
   /** The name that was asked for, as stores keep it: `registry.example/app:1`, or with the digest that it was asked for by. */
   readonly name: string;
   readonly #clients: readonly RepositoryClient[];
+  /** The one of them that is no mirror. */
+  readonly #registry: RepositoryClient;
   readonly #documents = new Map<Digest, FetchedDocument>();
   /** What the documents say of blobs: sizes, and addresses of layers that registries must not keep. */
   readonly #known = new Map<Digest, Descriptor>();
   #stopped: Error | undefined;
 
-  constructor(reference: Reference, { root, clients }: { root: FetchedDocument; clients: readonly RepositoryClient[] }) {
+  constructor(
+    reference: Reference,
+    { root, clients, registry }: { root: FetchedDocument; clients: readonly RepositoryClient[]; registry: RepositoryClient },
+  ) {
     const { name, tag, digest } = reference;
     this.name = formatReference(digest === undefined ? { name, tag } : { name, digest });
     this.description = `the registry's ${formatReference(reference)}`;
     this.images = [{ names: [this.name], tag: digest === undefined ? tag : undefined, descriptor: root.descriptor }];
     this.#clients = clients;
+    this.#registry = registry;
     this.#remember(root);
   }
 
@@ -59,8 +69,7 @@ export class RegistrySource implements ImageSource {
 
   async referrers(digest: Digest): Promise<readonly Descriptor[]> {
     // Mirrors of images know nothing of what others said about them.
-    const registry = this.#clients.at(-1);
-    const found = registry === undefined ? [] : await listReferrers(registry, digest);
+    const found = await listReferrers(this.#registry, digest);
     for (const one of found) this.#known.set(one.digest, one);
     return found;
   }

@@ -197,6 +197,10 @@ describe("downloads", () => {
     expect(source.images[0]?.descriptor.digest).toBe(fake.repository("team/app").tags.get("1") as never);
     expect(network.log[0]).toBe("GET https://mirror.example:5000/v2/cache/team/app/manifests/1");
     expect(network.credentialsSentTo("mirror.example:5000")).toEqual([]);
+    // What others said of the image the registry knows, whoever served it.
+    const asked = network.log.length;
+    await source.referrers(sha256("{}") as Described["digest"]);
+    expect(network.log.slice(asked).filter((line) => line.includes("mirror.example"))).toEqual([]);
   });
 });
 

@@ -138,6 +138,11 @@ async function findTarget(path: string): Promise<{ isDirectory: boolean; isFile:
   }
 }
 
+/** What is in the file `path`, or comes through a pipe of that name, such as the /dev/fd/63 of a shell. @throws CodedError `not-found` */
+export async function* readFileOrPipe(path: string): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* (await findTarget(path)).isFile ? readFileChunks(path) : readPipe(path);
+}
+
 async function* readPipe(path: string): AsyncGenerator<Uint8Array, void, undefined> {
   const file = await open(path, "r");
   try {

@@ -67,6 +67,13 @@ export const mountOps: readonly OpDefinition[] = [
     does: "Makes the symbolic link `path`; what is there already is kept.",
   },
   {
+    name: "require-symlink",
+    code: 192,
+    in: anywhere,
+    fields: { path: "text", target: "text" },
+    does: "Makes the symbolic link `path`. EEXIST when something else is there than a link to `target`.",
+  },
+  {
     name: "mask",
     code: 50,
     in: anywhere,

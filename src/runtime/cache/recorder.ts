@@ -47,6 +47,7 @@ export function recordFacts(machine: Machine = thisMachine): RecordedFacts {
     get mountPoints() {
       return unrecorded(host.mountPoints);
     },
+    readLink: (path) => unrecorded(host.readLink(path)),
     isSelinuxEnabled: () => unrecorded(host.isSelinuxEnabled()),
     findResctrl: () => unrecorded(host.findResctrl()),
     user: {

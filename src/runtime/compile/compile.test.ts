@@ -19,6 +19,7 @@ const facts: HostFacts = {
   namespaces: ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"],
   cgroup: { version: "none", hierarchies: [] },
   mountPoints: ["/", "/srv"],
+  readLink: () => undefined,
   isDirectory: (path) => (path.startsWith("/srv/missing") ? undefined : path.startsWith("/srv")),
   findCpuset: () => undefined,
   cgroupFiles: unknownCgroupFiles,

@@ -18,6 +18,7 @@ const facts: HostFacts = {
   namespaces: ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"],
   cgroup: { version: "none", hierarchies: [] },
   mountPoints: ["/"],
+  readLink: () => undefined,
   isDirectory: () => true,
   findCpuset: () => undefined,
   isSetgroupsDenied: () => false,

@@ -21,6 +21,8 @@ export interface MountOptions {
   readonly idMap: "no" | "plain" | "recursive";
   /** A tmpfs begins with what the image has at its place. */
   readonly isCopiedUp: boolean;
+  /** Where the source of a bind mount is a symbolic link, a link like it is made instead. */
+  readonly isLinkCopied: boolean;
   /** Options that go to the file system, `key` or `key=value`. */
   readonly data: readonly string[];
   /** Known options that have no effect on this kernel interface. */
@@ -35,7 +37,7 @@ type Meaning =
   | { readonly does: "bind"; readonly how: "plain" | "recursive" }
   | { readonly does: "data"; readonly option: string }
   | { readonly does: "idMap"; readonly how: "plain" | "recursive" }
-  | { readonly does: "switch"; readonly which: "isRemount" | "isCopiedUp" }
+  | { readonly does: "switch"; readonly which: "isRemount" | "isCopiedUp" | "isLinkCopied" }
   | { readonly does: "nothing" | "ineffective" | "unsupported" };
 
 /** Attribute words without the "r" of their recursive form: bits to set, bits to clear. */
@@ -92,7 +94,7 @@ const meanings: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   // crun's words.
   ["src-nofollow", { does: "unsupported" }],
   ["dest-nofollow", { does: "unsupported" }],
-  ["copy-symlink", { does: "unsupported" }],
+  ["copy-symlink", { does: "switch", which: "isLinkCopied" }],
   // For mount(8) and systemd, about when to mount; the kernel never sees them.
   ["auto", { does: "nothing" }],
   ["noauto", { does: "nothing" }],
@@ -127,7 +129,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   const unsupported: string[] = [];
   let bind: MountOptions["bind"] = "no";
   let idMap: MountOptions["idMap"] = "no";
-  const switches = { isRemount: false, isCopiedUp: false };
+  const switches = { isRemount: false, isCopiedUp: false, isLinkCopied: false };
   for (const word of options) {
     const meaning = meanings.get(word);
     if (meaning === undefined) {

@@ -7,7 +7,7 @@ import type { Step } from "#program/encode.ts";
 import type { ConfigMount } from "#spec/runtime-config.ts";
 import type { CgroupDirectory } from "./cgroup/cgroup.ts";
 import { compileCgroupMount } from "./cgroup/mount.ts";
-import { normalizePath, resolveHostPath, step, unsupported, type Context } from "./context.ts";
+import { normalizePath, parentPath, resolveHostPath, step, unsupported, type Context } from "./context.ts";
 import { mountAttributes } from "./kernel.ts";
 import { compileQueueLabel, mountLabelOptions, warnOfMountLabel } from "./labels.ts";
 import { parseMountOptions, type MountOptions } from "./mount-options.ts";
@@ -77,6 +77,12 @@ function compileBind(context: Context, placed: PlacedMount, host: HostSide): Ste
   const { bundle, facts, warn } = context;
   const { mount, options, target, origin } = placed;
   const source = resolveHostPath(bundle, mount.source ?? "");
+  const link = options.isLinkCopied ? facts.readLink(source) : undefined;
+  if (link !== undefined)
+    return [
+      step({ op: "ensure-directory", path: parentPath(target), mode: 0o755 }, origin),
+      step({ op: "require-symlink", path: target, target: link }, origin),
+    ];
   const isDirectory = facts.isDirectory(source);
   if (isDirectory === undefined) {
     throw new CodedError("not-found", `cannot bind ${source} at ${target}: no such file or directory (${origin}/source)`, {
@@ -142,6 +148,7 @@ function refuseUnsupported({ bundle }: Context, placed: PlacedMount): void {
   if (word !== undefined) throw unsupported(`${origin}/options`, `the option "${word}" is not implemented`);
   if (options.isCopiedUp && (isBound || mount.type !== "tmpfs"))
     throw unsupported(`${origin}/options`, '"tmpcopyup" is for file systems of type tmpfs');
+  if (options.isLinkCopied && (!isBound || options.isRemount)) throw unsupported(`${origin}/options`, '"copy-symlink" is for bind mounts');
   if (isIdMapped(placed) && (!isBound || options.isRemount))
     throw unsupported(`${origin}/${options.idMap === "no" ? "uidMappings" : "options"}`, "ids are mapped for bind mounts only");
   // SECURITY: labels and limits are written to files of /proc, which must be the kernel's (CVE-2019-16884).

@@ -1,6 +1,6 @@
 /** Options and annotations that runc or crun have beyond what the specification asks for. */
 import { describe, setDefaultTimeout } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { patient } from "../../support/slowness.ts";
 import { eventually } from "../gantry-harness.ts";
@@ -148,6 +148,41 @@ const events: readonly Case[] = [
   },
 ];
 
+const links: readonly Case[] = [
+  {
+    name: "copy-symlink: a link of the host is made once more in the container, and anything else is bound",
+    script: "readlink /made/link; readlink /there; cat /tmp/file",
+    change: ({ mounts, root }, { bundle, rootfs }) => {
+      root.readonly = false;
+      symlinkSync("../somewhere/else", join(bundle, "link"));
+      symlinkSync("../somewhere/else", join(rootfs, "there"));
+      writeFileSync(join(bundle, "file"), "bound\n");
+      for (const [source, destination] of [
+        ["link", "/made/link"],
+        ["link", "/there"],
+        ["file", "/tmp/file"],
+      ] as const)
+        mounts.push({ destination, type: "bind", source: join(bundle, source), options: ["bind", "copy-symlink"] });
+    },
+    act: async (place) => (await place.runtime("run", "--bundle", place.bundle, place.id)).stdout,
+    expected: "../somewhere/else\n../somewhere/else\nbound\n",
+    differs: [
+      { peer: "crun", until: "1.10", why: "crun has copy-symlink since 1.10; no section" },
+      { peer: "runc", why: "runc binds what a link leads to, which may not be there; no section: an option of crun's" },
+    ],
+  },
+  {
+    name: "copy-symlink: what the image has there is not replaced",
+    change: ({ mounts }, { bundle, rootfs }) => {
+      symlinkSync("../somewhere/else", join(bundle, "link"));
+      writeFileSync(join(rootfs, "taken"), "");
+      mounts.push({ destination: "/taken", type: "bind", source: join(bundle, "link"), options: ["bind", "copy-symlink"] });
+    },
+    act: async (place) => (await place.runtime("run", "--bundle", place.bundle, place.id)).code !== 0,
+    expected: true,
+  },
+];
+
 describe.skipIf(noBehaviour !== undefined)("what others have beyond the specification", () => {
-  testCases([...cgroups, ...configs, ...annotated, ...events]);
+  testCases([...cgroups, ...configs, ...annotated, ...events, ...links]);
 });

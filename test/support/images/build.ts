@@ -1,7 +1,7 @@
 /**
  * Builds the images that tests and measurements use, as OCI layouts WORK/NAME with the tag NAME:
  *
- *   bun test/support/images/build.ts WORK [debian odd odd-common sparse zeros bigtree bigtree-zstd bigtree-raw tiny]
+ *   bun test/support/images/build.ts WORK [debian odd odd-common sparse zeros layers bigtree bigtree-zstd bigtree-raw tiny]
  *
  * WORK must be a tmpfs or another file system with extended attributes, and root is needed for device nodes. What is there is kept; only the
  * first run loads packages (into WORK/cache).
@@ -12,6 +12,7 @@ import { bigtreeLayers } from "./bigtree.ts";
 import { tool } from "./commands.ts";
 import { LayoutWriter, sha256, type Compression, type WrittenLayer } from "./layout-writer.ts";
 import { addOddLayers } from "./odd.ts";
+import { manyLayers } from "./many-layers.ts";
 import { sparseLayers, zerosLayer } from "./sparse.ts";
 import { tar } from "./tar-writer.ts";
 import { tinyLayer, writeTinyArchives } from "./tiny.ts";
@@ -52,6 +53,10 @@ const recipes: Readonly<Record<string, Recipe>> = {
     write: ({ layout }) => write(layout, "zeros", (writer) => [zerosLayer(writer)]),
   },
   bigtree: { sources: bigtreeSources, write: writeBigtree },
+  layers: {
+    sources: [...writers, "many-layers.ts", "cases/case.ts"],
+    write: ({ layout }) => write(layout, "layers", (writer) => manyLayers().map((entries) => writer.layer(tar(entries())))),
+  },
   "bigtree-zstd": { sources: bigtreeSources, write: (build) => recompress("bigtree", build, { tag: "bigtree-zstd", compression: "zstd" }) },
   "bigtree-raw": { sources: bigtreeSources, write: (build) => recompress("bigtree", build, { tag: "bigtree-raw", compression: "none" }) },
   tiny: { sources: tinySources, write: ({ layout }) => write(layout, "tiny", (writer) => [writer.layer(tinyLayer())]) },

@@ -24,6 +24,7 @@ const facts: HostFacts = {
   namespaces: ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"],
   cgroup: { version: "v1", hierarchies: [hierarchy("freezer"), hierarchy("pids")] },
   mountPoints: ["/"],
+  readLink: () => undefined,
   isDirectory: (path) => (path === "/data/file" ? false : path.startsWith("/sys/fs/cgroup") ? undefined : true),
   findCpuset: () => undefined,
   isSetgroupsDenied: () => false,

@@ -1,0 +1,20 @@
+import { expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { scratchDirectory } from "../../../test/support/scratch-directory.ts";
+import { readFileOrPipe } from "./open.ts";
+
+const read = async (path: string): Promise<string> => Buffer.concat(await Array.fromAsync(readFileOrPipe(path))).toString();
+
+test("readFileOrPipe() reads a file, what comes through a pipe, and nothing that is not there", async () => {
+  using scratch = scratchDirectory();
+  const [file, fifo] = [join(scratch.path, "file"), join(scratch.path, "fifo")];
+  writeFileSync(file, "content");
+  expect(await read(file)).toBe("content");
+  expect(spawnSync("mkfifo", [fifo]).status).toBe(0);
+  const writer = Bun.spawn(["sh", "-c", 'printf "through a pipe" > "$1"', "sh", fifo]);
+  expect(await read(fifo)).toBe("through a pipe");
+  await writer.exited;
+  await expect(read(join(scratch.path, "none"))).rejects.toThrow("there is no such file");
+});
