@@ -11,7 +11,7 @@ import type { LayerCompression } from "#spec/media-type.ts";
 
 /** How pieces become members. */
 interface Packer {
-  /** Large enough that the ratio does not suffer: gzip looks back 32 KiB, zstd 2 MiB at its usual level. */
+  /** Gzip looks back 32 KiB only. Zstd would look back 2 MiB: programs become 2% longer than in pieces of 4 MiB, which took 60 MB more. */
   readonly pieceBytes: number;
   /** The runtimes' pools have four threads at most. Two of zstd's are as fast as the hashing of what goes in and comes out. */
   readonly piecesAtOnce: number;
@@ -20,7 +20,7 @@ interface Packer {
 
 const packers: Readonly<Record<Exclude<LayerCompression, "none">, Packer>> = {
   gzip: { pieceBytes: 1 << 20, piecesAtOnce: 4, pack: packGzip },
-  zstd: { pieceBytes: 2 << 20, piecesAtOnce: 2, pack: packZstd },
+  zstd: { pieceBytes: 1 << 20, piecesAtOnce: 2, pack: packZstd },
 };
 const gzipLevel = 6;
 const zstdLevel = 3;
