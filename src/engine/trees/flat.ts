@@ -6,6 +6,7 @@ import { storeImageDocuments } from "#image/image-documents.ts";
 import { packChanges } from "#image/layer/pack.ts";
 import { storeLayer } from "#image/layer/store.ts";
 import { annotate, appendLayer, editConfig, type ImageDocuments } from "#image/mutate.ts";
+import { detectCompression } from "#image/source/magic.ts";
 import { readFileOrPipe, unpackAny } from "#image/source/open.ts";
 import { pathSink, streamSink } from "#image/target/sink.ts";
 import { TarReader } from "#image/tar/read.ts";
@@ -13,6 +14,7 @@ import { joinPath } from "#image/tree/change.ts";
 import { diffTrees } from "#image/tree/diff.ts";
 import { mediaTypes } from "#spec/media-type.ts";
 import { hostPlatform, parsePlatform } from "#spec/platform.ts";
+import { findFile, lendFileChunks, readFileChunks } from "#sys/fs.ts";
 import { makeDirectory } from "#sys/small-files.ts";
 import { readContainers } from "../containers/list.ts";
 import { findContainer } from "../containers/names.ts";
@@ -106,8 +108,8 @@ export async function importTree(place: Place, request: ImportRequest): Promise<
   const subject = typeof request.source === "string" ? request.source : "the input";
   const lease = await layout.lease();
   try {
-    const content = typeof request.source === "string" ? readFileOrPipe(request.source) : request.source;
-    const layer = await storeLayer(layout.blobs, checked(unpackAny(content, subject)), request.compression ?? "gzip");
+    const archive = typeof request.source === "string" ? unpackFile(request.source) : unpackAny(request.source, subject);
+    const layer = await storeLayer(layout.blobs, checked(archive), request.compression ?? "gzip");
     const image = editConfig(appendLayer(emptyImage(request), partOf(layer), historyOf(request)), request.edit ?? {});
     const stored = await storeImageDocuments(
       layout.blobs,
@@ -142,6 +144,15 @@ function emptyImage(request: ImportRequest): ImageDocuments {
     },
     layers: [],
   };
+}
+
+/** As `unpackAny`. A plain archive comes in chunks that hold their bytes only until the next one is asked for. */
+async function* unpackFile(path: string): AsyncGenerator<Uint8Array, void, undefined> {
+  const found = await findFile(path);
+  if (found?.isFile() !== true) return yield* unpackAny(readFileOrPipe(path), path);
+  let first: Uint8Array = new Uint8Array();
+  for await (const chunk of readFileChunks(path, { offset: 0, length: Math.min(16, found.size) })) first = chunk;
+  yield* detectCompression(first) === "none" ? lendFileChunks(path) : unpackAny(readFileChunks(path), path);
 }
 
 const noVisitor = { entry: () => undefined, data: () => undefined, endEntry: () => undefined };

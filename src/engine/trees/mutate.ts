@@ -11,7 +11,7 @@ import { detectCompression } from "#image/source/magic.ts";
 import { TarReader } from "#image/tar/read.ts";
 import { joinPath } from "#image/tree/change.ts";
 import { diffTrees } from "#image/tree/diff.ts";
-import { findFile, readFileChunks } from "#sys/fs.ts";
+import { findFile, lendFileChunks, readFileChunks } from "#sys/fs.ts";
 import { makeDirectory } from "#sys/small-files.ts";
 import { unpackOptions } from "../images.ts";
 import type { Place } from "../place.ts";
@@ -161,7 +161,9 @@ async function* checked(path: string): AsyncGenerator<Uint8Array, void, undefine
   const format = detectCompression(first);
   if (format === "xz" || format === "bzip2") throw new CodedError("unsupported", `cannot append ${path}: it is compressed with ${format}`);
   const reader = new TarReader(noVisitor);
-  for await (const chunk of decompressLayer(readFileChunks(path), layerTypes[format])) {
+  // A decompressor works on several chunks at a time.
+  const content = format === "none" ? lendFileChunks(path) : readFileChunks(path);
+  for await (const chunk of decompressLayer(content, layerTypes[format])) {
     reader.push(chunk);
     yield chunk;
   }

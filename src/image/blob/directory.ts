@@ -22,7 +22,7 @@ import {
   type Digest,
   type ExpectedContent,
 } from "#spec/digest.ts";
-import { cloneFile, findFile, linkOwnFile, readFileChunks, syncDirectory, writeFileChunks } from "#sys/fs.ts";
+import { cloneFile, findFile, lendFileChunks, linkOwnFile, readFileChunks, syncDirectory, writeFileChunks } from "#sys/fs.ts";
 import { ownerName } from "#sys/owner.ts";
 import { readSmallFile } from "#sys/small-files.ts";
 import { claimBlob, type WithLock } from "./claim.ts";
@@ -136,7 +136,7 @@ export class DirectoryBlobStore implements BlobStore {
   async #write(content: BlobContent, temporary: string, see: (chunk: Uint8Array) => void): Promise<void> {
     if (!("path" in content)) return writeFileChunks(temporary, seen(contentChunks(content), see));
     if (content.link !== true || !(await linkOwnFile(content.path, temporary))) await cloneFile(content.path, temporary);
-    for await (const chunk of readFileChunks(temporary)) see(chunk);
+    for await (const chunk of lendFileChunks(temporary)) see(chunk);
   }
 
   async #publish(temporary: string, digest: Digest): Promise<void> {

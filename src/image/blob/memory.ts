@@ -36,7 +36,8 @@ export class MemoryBlobStore implements BlobStore {
     const chunks: Uint8Array[] = [];
     for await (const chunk of "path" in content ? readFileChunks(content.path) : contentChunks(content)) {
       hasher.update(chunk);
-      chunks.push(chunk);
+      // Whoever gives chunks may use their memory again.
+      chunks.push(new Uint8Array(chunk));
       progress?.(hasher.size);
     }
     const identity = hasher.finish();
