@@ -2,9 +2,10 @@
  * The life of a container in gantry-runtime (with the program cache and without), crun and runc: `run` of `true`, and `create`, `start`,
  * `state` and `delete`, with Docker's default filter and all capabilities that this machine gives.
  *
- *     bun bench/life.ts [--rounds=30]
+ *     [CRUN=PATH] [RUNC=PATH] bun bench/life.ts [--rounds=30]
  *
- * As root. crun needs every cgroup v1 controller mounted that the kernel has; on such a machine, before:
+ * The peers are those of $PATH where no others are named. As root. crun needs every cgroup v1 controller mounted that the kernel has; on
+ * such a machine, before:
  * mkdir -p /sys/fs/cgroup/hugetlb && mount -t cgroup -o hugetlb cgroup /sys/fs/cgroup/hugetlb
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -15,6 +16,7 @@ import { tool } from "../test/support/images/commands.ts";
 import { median, numberOption, printTable } from "./compare.ts";
 
 interface Config {
+  ociVersion: string;
   process: { terminal: boolean; args: string[]; rlimits: unknown[]; capabilities: Record<string, readonly string[]> };
   linux: Record<string, unknown>;
 }
@@ -28,6 +30,18 @@ interface Runtime {
 const filterCase = resolve(import.meta.dir, "../test/testdata/programs/system-call-filter/config.json");
 const built = process.env["GANTRY_RUNTIME"] ?? resolve(import.meta.dir, "../dist/gantry-runtime");
 
+/** The peers that are there, named in the environment or else found in $PATH, each with its version in its name. */
+function peers(scratchPath: string): Runtime[] {
+  return ["crun", "runc"].flatMap((peer) => {
+    const named = process.env[peer.toUpperCase()];
+    const path = named ?? Bun.which(peer);
+    if (path === null) return [];
+    const [kind, , version] = tool([path, "--version"]).split(/\s+/);
+    if (kind !== peer) throw new Error(`${path} is no ${peer}`);
+    return [{ name: `${peer} ${version}`, command: [path, "--root", join(scratchPath, peer)], environment: {} }];
+  });
+}
+
 /** What the kernel lets this process give away. */
 function ownCapabilities(): string[] {
   const mask = BigInt(`0x${/CapBnd:\t(\w+)/.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0"}`);
@@ -39,9 +53,11 @@ function makeBundle(directory: string): void {
   for (const folder of ["proc", "dev", "sys"]) mkdirSync(join(directory, "rootfs", folder));
   copyFileSync(["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path)) ?? "/bin/busybox", join(directory, "rootfs/bin/true"));
   tool(["chmod", "755", join(directory, "rootfs/bin/true")]);
-  tool(["runc", "spec", "--bundle", directory]);
+  tool([built, "spec", "--bundle", directory]);
   const path = join(directory, "config.json");
   const config = JSON.parse(readFileSync(path, "utf8")) as Config;
+  // What crun before 1.9 accepts as well.
+  config.ociVersion = "1.0.2";
   const all = ownCapabilities();
   config.process = { ...config.process, terminal: false, args: ["/bin/true"], rlimits: [] };
   config.process.capabilities = { bounding: all, effective: all, permitted: all };
@@ -88,9 +104,7 @@ const ours = (name: string, environment: Readonly<Record<string, string>>): Runt
 const runtimes: Runtime[] = [
   ours("gantry-runtime", { GANTRY_CACHE: cache }),
   ours("gantry-runtime without cache", { GANTRY_NO_CACHE: "1" }),
-  ...["crun", "runc"]
-    .filter((name) => Bun.which(name) !== null)
-    .map((name) => ({ name, command: [name, "--root", join(scratch.path, name)], environment: {} })),
+  ...peers(scratch.path),
 ];
 const rounds = numberOption("rounds", 30);
 const kinds: Readonly<Record<string, (runtime: Runtime, id: string) => number>> = {
@@ -110,7 +124,7 @@ for (const [kind, measure] of Object.entries(kinds)) {
     least: Math.min(...(samples.get(name) ?? [])),
   }));
   const against = (peer: string, value: number): string => {
-    const found = medians.find(({ name }) => name === peer);
+    const found = medians.find(({ name }) => name.startsWith(peer));
     return found === undefined ? "-" : `${(value / found.value).toFixed(2)}x`;
   };
   console.log(`${kind}, ${rounds} rounds in turn`);
