@@ -35,7 +35,7 @@ const names = (before: string, after: string): { before: ByteString; after: Byte
 
 describe.skipIf(missing !== undefined)("changes of trees", () => {
   test(
-    "M5 W1 W2 R4 R5 R6: applyArchive(diff(a, b), a) = b, and diff(x, applyArchive(d, x)) = d, byte for byte",
+    "M5 W1 W2 R4 R5 R6: apply(diff(a, b), a) = b, and diff(x, apply(d, x)) = d, byte for byte",
     async () => {
       await fc.assert(
         fc.asyncProperty(twoTrees, async ({ first, more }) => {
