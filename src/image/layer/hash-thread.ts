@@ -4,8 +4,8 @@
  * SHA-256 of all that a layer holds takes as long as parsing and compiling it, so one thread for both is what a large layer would wait for.
  * Chunks are copied into a ring that both threads see; the memory they came in is the caller's again at once.
  *
- *     caller:  copy into slot, filled += 1, wake ----> thread: hash slot, done += 1
- *              ring full: asks to be told      <---- message when half of it is free
+ *     caller:  copy into slot, filled += 1; wake every fourth time ----> thread: hash slot, done += 1
+ *              ring full, or content at its end: wake, and wait    <---- message when half of the ring is free, or the digest
  */
 import type { Worker } from "node:worker_threads";
 import { CodedError } from "#base/errors.ts";
@@ -21,6 +21,7 @@ export interface PassingHash {
 
 const slotBytes = 256 << 10;
 const slotCount = 8;
+const slotsPerWake = 4;
 const headerBytes = 256;
 /** Where in the header (32-bit words) what is: the lengths of the slots are the last. */
 const word = { filled: 0, done: 1, isWanted: 2, isClosed: 3, lengths: 8 } as const;
@@ -111,6 +112,7 @@ export class HashThread implements Disposable {
   [Symbol.dispose](): void {
     Atomics.store(this.#header, word.isClosed, 1);
     this.#announce();
+    this.#wakeThread();
     this.#worker.removeAllListeners("exit");
   }
 
@@ -139,6 +141,11 @@ export class HashThread implements Disposable {
   #announce(): void {
     this.#filled++;
     Atomics.store(this.#header, word.filled, this.#filled);
+    // It is faster than what feeds it: waking it for each slot would be most of the work.
+    if (this.#filled % slotsPerWake === 0) this.#wakeThread();
+  }
+
+  #wakeThread(): void {
     Atomics.notify(this.#header, word.filled);
   }
 
@@ -164,6 +171,7 @@ export class HashThread implements Disposable {
 
   /** Resolves with the next message. @throws CodedError `internal` when none will come */
   async #message(): Promise<void> {
+    this.#wakeThread();
     if (this.#failure === undefined)
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
