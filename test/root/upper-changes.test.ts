@@ -11,7 +11,7 @@ import type { ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
 import { applyLayer } from "#image/layer/apply.ts";
 import { packChanges, type Packing } from "#image/layer/pack.ts";
-import { joinPath, type Change } from "#image/tree/change.ts";
+import { joinPath, type Changeset } from "#image/tree/change.ts";
 import { diffTrees } from "#image/tree/diff.ts";
 import type { Place } from "#image/tree/survey.ts";
 import { diffUpper } from "#image/tree/upper.ts";
@@ -47,7 +47,7 @@ function overlay(directory: string, options: string): Disposable {
 
 interface Found {
   readonly archive: Buffer;
-  readonly changes: readonly Change[];
+  readonly changes: Changeset;
   /** Only the whole trees could tell. */
   readonly isWhole: boolean;
 }
@@ -55,9 +55,10 @@ interface Found {
 /** What is found in the upper directory or, where the kernel has only noted something there, in the whole trees; the overlay is mounted. */
 async function findChanges(directory: string): Promise<Found> {
   const place: Place = { open: () => Promise.resolve(openReadingStream(executorPath())), setup: [{ op: "root", path: directory }] };
-  const pack = async (changes: readonly Change[], tree: ByteString, self: Packing["directory"]): Promise<Buffer> => {
+  const pack = async (changes: Changeset, tree: ByteString, self: Packing["directory"]): Promise<Buffer> => {
     const chunks: Uint8Array[] = [];
-    for await (const chunk of packChanges({ changes, directory: self, place, nameIn: (path) => joinPath(tree, path) })) chunks.push(chunk);
+    for await (const chunk of packChanges({ changes, directory: self, place, nameIn: (path) => joinPath(tree, path) }))
+      chunks.push(Buffer.from(chunk));
     return Buffer.concat(chunks);
   };
   try {
@@ -136,7 +137,7 @@ const layered = (tree: string): void => {
 
 const missingIn = (found: readonly string[], wanted: readonly string[]): string[] => wanted.filter((one) => !found.includes(one));
 
-const kinds = ({ changes }: Found): string[] => changes.map(({ kind, path }) => `${kind} ${path}`);
+const kinds = ({ changes }: Found): string[] => Array.from(changes, ({ kind, path }) => `${kind} ${path}`);
 
 describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
   for (const options of ["", ",redirect_dir=on", ",metacopy=on,redirect_dir=on", ",redirect_dir=on,index=on"]) {
