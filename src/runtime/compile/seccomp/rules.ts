@@ -74,6 +74,7 @@ class Collector {
   readonly #face: SystemCallInterface;
   readonly #otherwise: number;
   /** Without holes: an interpreter is slow with those. */
+  // oxlint-disable-next-line unicorn/no-new-array -- the argument is a length, and making one by steps takes longer than all else here
   readonly #fates = new Array<Fate | undefined>(farFrom).fill(undefined);
   readonly #far = new Map<number, Fate>();
   /** Numbers of calls with more than one rule. */
