@@ -22,11 +22,33 @@ export interface Image {
 /** An index in an index in an index: nobody has a use for more, and a loop would need one. */
 const maxIndexDepth = 4;
 
-/** Reads the manifest or index that `descriptor` names, verified. @throws CodedError `not-found`, `corrupt`, `invalid-spec` */
+/** What was read of each store in this process: one command needs a document several times, and content does not change under its digest. */
+const remembered = new WeakMap<BlobReader, Map<string, Manifest | Index>>();
+const rememberedBytes = 64 << 10;
+const rememberedDocuments = 256;
+
+/**
+ * Reads the manifest or index that `descriptor` names, verified. A small one of a local store is remembered: that it is still there is for the
+ * store to say (`size`).
+ *
+ * @throws CodedError `not-found`, `corrupt`, `invalid-spec`
+ */
 export async function readDocument(reader: BlobReader, descriptor: Descriptor): Promise<Manifest | Index> {
-  const kind = documentKind(descriptor.mediaType) === "index" ? "index" : "manifest";
+  const { digest, mediaType, size } = descriptor;
+  const key = `${digest} ${size} ${mediaType}`;
+  const known = remembered.get(reader)?.get(key);
+  if (known !== undefined) return known;
+  const kind = documentKind(mediaType) === "index" ? "index" : "manifest";
   const bytes = await readBlob(reader, descriptor, manifestLimits.maxBytes);
-  return parseManifestOrIndex(bytes, descriptor.mediaType, `${kind} ${descriptor.digest}`);
+  const document = parseManifestOrIndex(bytes, mediaType, `${kind} ${digest}`);
+  if (reader.readSmall !== undefined && size <= rememberedBytes) remember(reader, key, document);
+  return document;
+}
+
+function remember(reader: BlobReader, key: string, document: Manifest | Index): void {
+  const documents = remembered.get(reader) ?? new Map<string, Manifest | Index>();
+  if (documents.size >= rememberedDocuments) documents.clear();
+  remembered.set(reader, documents.set(key, document));
 }
 
 /** Reads and checks the image whose manifest is `descriptor`, `known` when it was read already. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */

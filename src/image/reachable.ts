@@ -109,7 +109,7 @@ export async function collectGarbageLocked(layout: ImageLayout, keep: readonly D
     freedBytes += size;
     deleted.push(digest);
   }
-  await layout.removeStaleWork();
+  layout.removeStaleWork();
   return { deleted, freedBytes, waitingFor };
 }
 

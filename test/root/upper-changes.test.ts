@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
 import { packChanges, type Packing } from "#image/layer/pack.ts";
-import { joinPath, type Change } from "#image/tree/change.ts";
+import { joinPath, type Changeset } from "#image/tree/change.ts";
 import { diffTrees } from "#image/tree/diff.ts";
 import { diffUpper } from "#image/tree/upper.ts";
 import { installed } from "../support/images/commands.ts";
@@ -44,7 +44,7 @@ function overlay(directory: string, options: string): Disposable {
 
 interface Found {
   readonly archive: Buffer;
-  readonly changes: readonly Change[];
+  readonly changes: Changeset;
   /** Only the whole trees could tell. */
   readonly isWhole: boolean;
 }
@@ -52,9 +52,10 @@ interface Found {
 /** What is found in the upper directory or, where the kernel has only noted something there, in the whole trees; the overlay is mounted. */
 async function findChanges(directory: string): Promise<Found> {
   const place = placeAt(directory);
-  const pack = async (changes: readonly Change[], tree: ByteString, self: Packing["directory"]): Promise<Buffer> => {
+  const pack = async (changes: Changeset, tree: ByteString, self: Packing["directory"]): Promise<Buffer> => {
     const chunks: Uint8Array[] = [];
-    for await (const chunk of packChanges({ changes, directory: self, place, nameIn: (path) => joinPath(tree, path) })) chunks.push(chunk);
+    for await (const chunk of packChanges({ changes, directory: self, place, nameIn: (path) => joinPath(tree, path) }))
+      chunks.push(Buffer.from(chunk));
     return Buffer.concat(chunks);
   };
   try {
@@ -113,7 +114,7 @@ const layered = (tree: string): void => {
 
 const missingIn = (found: readonly string[], wanted: readonly string[]): string[] => wanted.filter((one) => !found.includes(one));
 
-const kinds = ({ changes }: Found): string[] => changes.map(({ kind, path }) => `${kind} ${path}`);
+const kinds = ({ changes }: Found): string[] => Array.from(changes, ({ kind, path }) => `${kind} ${path}`);
 
 describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
   for (const options of ["", ",redirect_dir=on", ",metacopy=on,redirect_dir=on", ",redirect_dir=on,index=on"]) {
