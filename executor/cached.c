@@ -13,6 +13,7 @@
 
 #define DIRECTORY "/run/gantry-cache"
 #define DIRECTORY_VARIABLE "GANTRY_CACHE="
+#define OFF_VARIABLE "GANTRY_NO_CACHE="
 #define ENTRY_LIMIT (2u << 20)
 #define CONFIG_LIMIT (256u << 10)
 #define NAME_BYTES 16
@@ -169,7 +170,7 @@ int open_cached(const struct call *call, char **envp, int compiler)
 	uint32_t program_size = 0;
 	int size;
 
-	if (!call->makes || find_variable(envp, "LISTEN_FDS=") != NULL || !form_of(call))
+	if (!call->makes || find_variable(envp, OFF_VARIABLE) != NULL || find_variable(envp, "LISTEN_FDS=") != NULL || !form_of(call))
 		return -1;
 	int file OWNED = open_cache_entry(envp, sum_of((uint8_t *)form.bytes, form.size));
 	if (file < 0 || !is_ours(file, S_IFREG, 077))

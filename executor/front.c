@@ -14,7 +14,8 @@
 #include "executor.h"
 
 #define WORDS_LIMIT 1024
-#define OFF_VARIABLE "GANTRY_NO_CACHE="
+/* Set: every call goes through the compiler. */
+#define FRONT_OFF_VARIABLE "GANTRY_NO_FRONT="
 
 /* Our descriptors, from the first place on: the program, the compiler's file and, unless the program is cached, its process. */
 enum front_place { PLACE_PROGRAM = 0, PLACE_COMPILER = 1, PLACE_PIDFD = 2, PLACE_COUNT = 3 };
@@ -183,7 +184,7 @@ bool find_prepared(char **argv, char **envp)
 	/* Started by ourselves, the words have been looked at. */
 	if (argv[0][0] >= '0' && argv[0][0] <= '9')
 		return false;
-	front_understands = find_variable(envp, OFF_VARIABLE) == NULL && parse_call(argv + 1, envp, &front_call) &&
+	front_understands = find_variable(envp, FRONT_OFF_VARIABLE) == NULL && parse_call(argv + 1, envp, &front_call) &&
 			    make_log(&front_call);
 	if (!front_understands)
 		return false;

@@ -62,7 +62,8 @@ const ending = `## Environment
 | \`PATH\` | where \`ps\` and \`criu\` are looked for; when it is missing, in the usual places. The container's program is looked for by the PATH of its own configuration |
 | \`LISTEN_FDS\`, \`LISTEN_PID\` | sockets that are handed on to the container, when they are meant for this process ([sd_listen_fds(3)](https://man7.org/linux/man-pages/man3/sd_listen_fds.3.html)) |
 | \`GANTRY_CACHE\` | the directory of the [program cache](program-cache.md) |
-| \`GANTRY_NO_CACHE\` | set: neither that cache nor the prepared programs beside a container are used; everything is compiled anew |
+| \`GANTRY_NO_CACHE\` | set: that cache is neither used nor filled; \`create\` and \`run\` compile anew |
+| \`GANTRY_NO_FRONT\` | set: nor are the prepared programs beside a container used; every command is compiled anew |
 
 Nothing of the caller's environment reaches the container, but for \`LISTEN_FDS\` as above.
 

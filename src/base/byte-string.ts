@@ -30,11 +30,6 @@ export function displayByteString(name: ByteString): string {
   return shown.length <= maxDisplayedChars ? shown : `${shown.slice(0, 160)}…${shown.slice(-80)}`;
 }
 
-/** Joins parts of byte strings; the result is one again. */
-export function joinByteStrings(parts: readonly ByteString[], separator: string): ByteString {
-  return parts.join(separator) as ByteString;
-}
-
 function hexEscape(char: string): string {
   return `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
 }

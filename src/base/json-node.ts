@@ -7,7 +7,7 @@ import { escapePointer, parseJson, type JsonLimits, type JsonObject, type JsonVa
 
 /** Parses `bytes` (see parseJson) and gives the document's top as a node. */
 export function parseJsonNode(bytes: Uint8Array, document: string, limits: JsonLimits): JsonNode {
-  return new JsonNode(parseJson(bytes, document, limits), document, "");
+  return new JsonNode(parseJson(bytes, document, limits), document);
 }
 
 /** A place in a document; the place may be empty. */
@@ -15,13 +15,20 @@ export class JsonNode {
   /** Undefined when nothing is there. */
   readonly value: JsonValue | undefined;
   readonly document: string;
-  /** JSON Pointer, "" for the whole document. */
-  readonly pointer: string;
+  readonly #above: JsonNode | undefined;
+  readonly #name: string | number;
 
-  constructor(value: JsonValue | undefined, document: string, pointer: string) {
+  /** `above` is the place that has this one under `name`, or, for the top of a document, what errors call that document. */
+  constructor(value: JsonValue | undefined, above: JsonNode | string, name: string | number = "") {
     this.value = value;
-    this.document = document;
-    this.pointer = pointer;
+    this.document = typeof above === "string" ? above : above.document;
+    this.#above = typeof above === "string" ? undefined : above;
+    this.#name = name;
+  }
+
+  /** JSON Pointer, "" for the whole document. Made when it is asked for: few documents have a fault to tell. */
+  get pointer(): string {
+    return this.#above === undefined ? "" : `${this.#above.pointer}/${escapePointer(String(this.#name))}`;
   }
 
   /** The error that says `fact` of this place. */
@@ -52,7 +59,7 @@ export class JsonNode {
   items(): JsonNode[] {
     const { value } = this;
     if (!Array.isArray(value)) throw this.#mismatch("an array");
-    return (value as JsonValue[]).map((item, index) => this.#child(item, String(index)));
+    return (value as JsonValue[]).map((item, index) => this.#child(item, index));
   }
 
   /** The members of the object here, each read by `read`. */
@@ -90,8 +97,8 @@ export class JsonNode {
     return value;
   }
 
-  #child(value: JsonValue | undefined, name: string): JsonNode {
-    return new JsonNode(value, this.document, `${this.pointer}/${escapePointer(name)}`);
+  #child(value: JsonValue | undefined, name: string | number): JsonNode {
+    return new JsonNode(value, this, name);
   }
 
   #mismatch(wanted: string): CodedError {

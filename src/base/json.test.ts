@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { encodeJson, findJsonFault, parseJson, parseJsonKeepingDigits, type JsonValue } from "./json.ts";
+import { encodeJson, findJsonFault, parseJson, parseJsonKeepingDigits, type JsonLimits, type JsonValue } from "./json.ts";
 
-const parse = (text: string | Uint8Array, limits = { maxBytes: 1 << 20 }) =>
+const parse = (text: string | Uint8Array, limits: JsonLimits = { maxBytes: 1 << 20 }) =>
   parseJson(typeof text === "string" ? Buffer.from(text) : text, "manifest x", limits);
 
 test("parseJson() gives what JSON.parse gives", () => {
@@ -49,6 +49,29 @@ test("parseJson() keeps __proto__ as a plain name", () => {
 test("parseJson() reads strings of megabytes, escapes and all", () => {
   const text = `"${'\\"x'.repeat(1 << 20)}"`;
   expect((parse(text, { maxBytes: 8 << 20 }) as string).length).toBe(2 << 20);
+});
+
+test("parseJson() takes exactly what findJsonFault() finds no fault in, however the text is written", () => {
+  const layout = fc.constantFrom<string | number | undefined>(undefined, 1, 2, 3, "\t");
+  const goText = (text: string): string => text.replaceAll("&", "\\u0026").replaceAll("<", "\\u003c").replaceAll(">", "\\u003e");
+  const names = fc.constantFrom("a", "b", "&", "\\", "\\u0026", "1", "__proto__", "<é>");
+  const member = fc.tuple(names, fc.oneof(fc.integer(), fc.double({ noNaN: true }), names, fc.constant(null)));
+  const twins = fc
+    .array(member, { maxLength: 4 })
+    .map((members) => `{${members.map((each) => each.map((one) => JSON.stringify(one)).join(":")).join(",")}}`);
+  const plain = fc.tuple(fc.jsonValue({ maxDepth: 4 }), layout).map(([value, indent]) => JSON.stringify(value, undefined, indent));
+  const texts = fc
+    .tuple(fc.oneof(twins, plain), fc.boolean(), fc.constantFrom("", "\n", "\n\n"))
+    .map(([text, isGo, end]) => (isGo ? goText(text) : text) + end);
+  fc.assert(
+    fc.property(texts, (text) => {
+      const fault = findJsonFault(text, 3);
+      const read = (): JsonValue => parse(text, { maxBytes: 1 << 20, maxDepth: 3 });
+      if (fault === undefined) expect(read()).toEqual(JSON.parse(text) as JsonValue);
+      else expect(read).toThrow(fault.fact);
+    }),
+    { numRuns: 5000 },
+  );
 });
 
 test("findJsonFault() accepts exactly what JSON.parse accepts, duplicate names apart", () => {

@@ -15,7 +15,7 @@ import { imageConfigLimits } from "#spec/image-config.ts";
 import { manifestLimits, type Descriptor } from "#spec/image.ts";
 import { documentKind, isMediaType } from "#spec/media-type.ts";
 import { formatReference, parseReference, withDefaultTag } from "#spec/reference.ts";
-import { readFileChunks } from "#sys/fs.ts";
+import { readFileChunks } from "#sys/file-chunks.ts";
 import type { AttachRequest, DocumentRequest, FoundDocument, ReferrerSummary } from "./requests.ts";
 import { openSource, openTarget, platformsOf } from "./image-places.ts";
 import type { Place } from "./place.ts";

@@ -2,8 +2,7 @@
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import { readDocument } from "#image/image.ts";
-import { getEntry, getImage, listImages, type StoredImage } from "#image/images.ts";
-import type { ImageLayout } from "#image/layout.ts";
+import { getEntry, getImage, measureEntry, type StoredImage } from "#image/images.ts";
 import { readReferrers } from "#image/referrers.ts";
 import { descriptorToJson, type Descriptor } from "#spec/image.ts";
 import { formatPlatform } from "#spec/platform.ts";
@@ -25,7 +24,7 @@ export async function inspect(place: Place, reference: string): Promise<Record<s
   const { manifests } = await layout.readIndex();
   const referrers = await readReferrers(layout.blobs, manifests, entry.descriptor.digest);
   const document = await readDocument(layout.blobs, entry.descriptor);
-  const { uniqueBytes, sizeBytes } = await sizesOf(layout, entry.descriptor);
+  const { uniqueBytes, sizeBytes } = await measureEntry(layout, entry.descriptor);
   return {
     ...(image === undefined ? { id: entry.descriptor.digest, names: entry.names } : describeImage(place, image)),
     mediaType: entry.descriptor.mediaType,
@@ -71,16 +70,6 @@ function describeEntry(entry: Descriptor): Record<string, unknown> {
     artifactType,
     annotations,
   };
-}
-
-/** What it shares takes a look at all images; a damaged one among them does not keep this one from being shown. */
-async function sizesOf(
-  layout: ImageLayout,
-  entry: Descriptor,
-): Promise<{ sizeBytes: number | undefined; uniqueBytes: number | undefined }> {
-  const { images, others } = await listImages(layout);
-  const found = images.find((image) => image.entry === entry.digest) ?? others.find((other) => other.entry.digest === entry.digest);
-  return { sizeBytes: found?.sizeBytes, uniqueBytes: found?.uniqueBytes };
 }
 
 /** How an image came about, newest step first. */

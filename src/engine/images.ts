@@ -1,6 +1,6 @@
 /** Images on this machine: listed, found, and their layers unpacked. */
 import { CodedError } from "#base/errors.ts";
-import { blobPath } from "#image/blob/directory.ts";
+import { blobPath } from "#image/blob/paths.ts";
 import type { Image } from "#image/image.ts";
 import { getImage, listImages, type StoredImage, type StoredOther } from "#image/images.ts";
 import type { ImageLayout } from "#image/layout.ts";
@@ -8,7 +8,7 @@ import { formatPlatform } from "#spec/platform.ts";
 import type { ImageSummary, LoadRequest } from "./requests.ts";
 import type { Place } from "./place.ts";
 import { isUnpackedFrom, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
-import { readFileChunks } from "#sys/fs.ts";
+import { readFileChunks } from "#sys/file-chunks.ts";
 
 /** Most bytes of one unpacked layer unless told otherwise: more than any real layer, less than would fill most disks by accident. */
 export const defaultMaxLayerBytes = 256 * 2 ** 30;

@@ -10,7 +10,8 @@ import { ContentHasher, requireContent, verifyContent, type ContentIdentity, typ
 import { imageConfigLimits, parseImageConfig } from "#spec/image-config.ts";
 import { descriptorToJson, manifestLimits, parseManifestOrIndex, type Descriptor, type Index, type Manifest } from "#spec/image.ts";
 import { documentKind, isNondistributable, layerCompression, mediaTypes, type LayerCompression } from "#spec/media-type.ts";
-import { blobPath, DirectoryBlobStore } from "./blob/directory.ts";
+import { DirectoryBlobStore } from "./blob/directory.ts";
+import { blobPath } from "./blob/paths.ts";
 import { readBlob, type BlobContent, type OpenRequest } from "./blob/store.ts";
 import { compressLayer } from "./layer/compress.ts";
 import { decompressLayer } from "./layer/decompress.ts";

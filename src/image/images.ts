@@ -1,7 +1,7 @@
 /** The images of the store as people see them: listed with their sizes, found by name or id. */
 import { CodedError } from "#base/errors.ts";
 import type { Digest } from "#spec/digest.ts";
-import type { Descriptor } from "#spec/image.ts";
+import type { Descriptor, Manifest } from "#spec/image.ts";
 import { hostPlatform } from "#spec/platform.ts";
 import { isContainerImage, readDocument, readImage, selectManifest, type Image } from "./image.ts";
 import { nameOf, type ImageLayout } from "./layout.ts";
@@ -66,6 +66,41 @@ export async function listImages(layout: ImageLayout): Promise<ImageListing> {
     others: others.map(({ blobs, ...other }) => ({ ...other, ...measured({ blobs }) })),
     unreadable,
   };
+}
+
+/**
+ * The sizes of one entry, as a listing has them, without reading the configs of all. What damaged entries share with it is unknown, and not
+ * counted.
+ *
+ * @throws CodedError when the entry itself is damaged
+ */
+export async function measureEntry(
+  layout: ImageLayout,
+  entry: Descriptor,
+): Promise<{ readonly sizeBytes: number; readonly uniqueBytes: number }> {
+  const shared = new Set<Digest>();
+  for (const other of distinct((await layout.readIndex()).manifests)) {
+    if (other.digest === entry.digest) continue;
+    const blobs = await readBlobSizes(layout, other).catch(ignoreDamage);
+    for (const digest of blobs?.keys() ?? []) shared.add(digest);
+  }
+  let [sizeBytes, uniqueBytes] = [0, 0];
+  for (const [digest, size] of await readBlobSizes(layout, entry)) {
+    sizeBytes += size;
+    if (!shared.has(digest)) uniqueBytes += size;
+  }
+  return { sizeBytes, uniqueBytes };
+}
+
+function ignoreDamage(error: unknown): undefined {
+  if (!(error instanceof CodedError)) throw error;
+}
+
+async function readBlobSizes(layout: ImageLayout, entry: Descriptor): Promise<BlobSizes> {
+  if (isReferrersTag(nameOf(entry) ?? "")) return await listBlobs(layout, entry, undefined);
+  const document = await readDocument(layout.blobs, entry);
+  const isImage = document.kind === "manifest" && isContainerImage(document);
+  return isImage ? imageBlobs(entry, document) : await listBlobs(layout, entry, undefined);
 }
 
 /**
@@ -170,14 +205,17 @@ async function findManifest(layout: ImageLayout, entry: Descriptor): Promise<Des
 
 /** The blobs that the entry needs and that are here. Of a single image everything is known; an index is walked. */
 async function listBlobs(layout: ImageLayout, entry: Descriptor, image: Image | undefined): Promise<BlobSizes> {
-  if (image !== undefined && image.descriptor.digest === entry.digest)
-    return new Map([image.descriptor, image.manifest.config, ...image.manifest.layers].map(({ digest, size }) => [digest, size]));
+  if (image !== undefined && image.descriptor.digest === entry.digest) return imageBlobs(image.descriptor, image.manifest);
   const blobs = new Map<Digest, number>();
   for (const digest of await findReachable(layout.blobs, [entry])) {
     const size = await layout.blobs.size(digest);
     if (size !== undefined) blobs.set(digest, size);
   }
   return blobs;
+}
+
+function imageBlobs(entry: Descriptor, { config, layers }: Manifest): BlobSizes {
+  return new Map([entry, config, ...layers].map(({ digest, size }) => [digest, size]));
 }
 
 function measure(entries: readonly BlobSizes[]): Map<BlobSizes, { sizeBytes: number; uniqueBytes: number }> {

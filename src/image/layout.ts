@@ -12,7 +12,7 @@
  * - Adding blobs needs no lock but a lease (below), taken under the lock before the first look at what is here and kept until
  *   index.json names the blobs. While anybody's lease lives, nothing is collected (reachable.ts).
  */
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CodedError, isErrno } from "#base/errors.ts";
 import { encodeJson, parseJson, type JsonObject } from "#base/json.ts";
@@ -43,6 +43,7 @@ export class ImageLayout {
   readonly path: string;
   readonly blobs: BlobStore;
   readonly withLock: WithLock;
+  #lastIndex: { readonly bytes: Uint8Array; readonly index: Index } | undefined;
 
   /** Use openLayout. */
   constructor(path: string, withLock: WithLock) {
@@ -53,7 +54,16 @@ export class ImageLayout {
 
   /** The images and their names, as they are at this moment. @throws CodedError `invalid-spec` when index.json is not an index. */
   async readIndex(): Promise<Index> {
-    return parseIndexFile(await readFileBounded(join(this.path, "index.json"), indexLimits.maxBytes), this.path);
+    return this.#parseIndex(await readFileBounded(join(this.path, "index.json"), indexLimits.maxBytes));
+  }
+
+  /** A command reads index.json several times, with the lock and without: bytes that are those of the last time mean the same. */
+  #parseIndex(bytes: Uint8Array): Index {
+    const last = this.#lastIndex;
+    if (last !== undefined && Buffer.compare(last.bytes, bytes) === 0) return last.index;
+    const index = parseIndexFile(bytes, this.path);
+    this.#lastIndex = { bytes, index };
+    return index;
   }
 
   /** Replaces the entries of index.json under the lock; its other fields stay. Returning the same list writes nothing. */
@@ -67,7 +77,7 @@ export class ImageLayout {
   ): Promise<void> {
     const path = join(this.path, "index.json");
     const bytes = await readFileBounded(path, indexLimits.maxBytes);
-    const { manifests } = parseIndexFile(bytes, this.path);
+    const { manifests } = this.#parseIndex(bytes);
     const changed = await change(manifests);
     if (changed === manifests) return;
     const document = parseJson(bytes, `index.json of ${this.path}`, indexLimits) as JsonObject;
@@ -77,16 +87,17 @@ export class ImageLayout {
   /** Keeps every blob from being collected until the release or the end of this process. */
   async lease(): Promise<Lease> {
     const path = join(this.path, "tmp", `lease-${ownerName()}`);
-    await this.withLock(async () => {
-      await mkdir(join(this.path, "tmp"), { recursive: true });
-      await writeFile(path, "", { flag: "wx" });
+    await this.withLock(() => {
+      mkdirSync(join(this.path, "tmp"), { recursive: true });
+      writeFileSync(path, "", { flag: "wx" });
+      return Promise.resolve();
     });
-    return { release: () => rm(path, { force: true }) };
+    return { release: () => Promise.resolve(rmSync(path, { force: true })) };
   }
 
   /** Removes downloads that nobody went on with for a day, and claims of dead processes. The lock is held and nobody has a lease. */
-  async removeStaleWork(): Promise<void> {
-    await removeStaleDownloads(this.path);
+  removeStaleWork(): void {
+    removeStaleDownloads(this.path);
   }
 
   /** The pids of processes that hold a lease. */
@@ -144,13 +155,11 @@ export function withName(entry: Descriptor, name: string | undefined): Descripto
 }
 
 async function createLayout(path: string): Promise<void> {
-  const stranger = (await namesIn(path)).find(
-    (name) => !["blobs", "tmp", "oci-layout", "index.json"].includes(name) && !name.startsWith("."),
-  );
+  const stranger = namesIn(path).find((name) => !["blobs", "tmp", "oci-layout", "index.json"].includes(name) && !name.startsWith("."));
   if (stranger !== undefined)
     throw new CodedError("invalid-spec", `cannot make an image layout at ${path}: it holds ${JSON.stringify(stranger)}`);
-  await mkdir(join(path, "blobs", "sha256"), { recursive: true });
-  await mkdir(join(path, "tmp"), { recursive: true });
+  mkdirSync(join(path, "blobs", "sha256"), { recursive: true });
+  mkdirSync(join(path, "tmp"), { recursive: true });
   if ((await findFile(join(path, "index.json"))) === undefined) {
     await writeFileAtomic(join(path, "index.json"), encodeJson({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: [] }));
   }
@@ -158,9 +167,9 @@ async function createLayout(path: string): Promise<void> {
   await writeFileAtomic(join(path, "oci-layout"), encodeJson({ imageLayoutVersion: "1.0.0" }));
 }
 
-async function namesIn(directory: string): Promise<string[]> {
+function namesIn(directory: string): string[] {
   try {
-    return await readdir(directory);
+    return readdirSync(directory);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return [];
     throw error;

@@ -16,6 +16,6 @@ export interface ProgramStream {
 
 /** A running streamed program whose ops also say something: what they write to descriptor 1 (docs/program-format.md, "Records of trees"). */
 export interface ReadingStream extends ProgramStream {
-  /** To be read to its end, beside the writing: the executor waits when nobody reads. */
+  /** To be read to its end, beside the writing: the executor waits when nobody reads. Whoever reads a chunk may do with its memory what he likes. */
   readonly output: AsyncIterable<Uint8Array>;
 }

@@ -3,7 +3,8 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { scratchDirectory } from "../../test/support/scratch-directory.ts";
-import { cloneFile, findFile, readFileBounded, readFileChunks, writeFileAtomic } from "./fs.ts";
+import { cloneFile, readFileChunks } from "./file-chunks.ts";
+import { findFile, readFileBounded, writeFileAtomic } from "./fs.ts";
 
 async function gather(chunks: AsyncIterable<Uint8Array>): Promise<string> {
   const parts: Uint8Array[] = [];

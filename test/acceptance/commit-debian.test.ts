@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { applyLayer } from "#image/layer/apply.ts";
 import { openProgramStream } from "#program/spawn-node.ts";
 import { parseDigest } from "#spec/digest.ts";
-import { readFileChunks } from "#sys/fs.ts";
+import { readFileChunks } from "#sys/file-chunks.ts";
 import { executorPath } from "../root/executor-harness.ts";
 import { buildImage } from "../support/images/build.ts";
 import { installed, tool } from "../support/images/commands.ts";

@@ -130,7 +130,7 @@ interface Runtime {
 const gantry: Runtime = { name: "gantry-runtime", command: [runtimePath], environment: {} };
 const runtimes: readonly Runtime[] = [
   gantry,
-  { name: "gantry-runtime without prepared programs", command: [runtimePath], environment: { GANTRY_NO_CACHE: "1" } },
+  { name: "gantry-runtime without prepared programs", command: [runtimePath], environment: { GANTRY_NO_FRONT: "1" } },
   ...(installed("runc") ? [{ name: "runc", command: ["runc"], environment: {} }] : []),
 ];
 

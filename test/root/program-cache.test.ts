@@ -211,6 +211,20 @@ describe.skipIf(reason !== undefined)(`the program cache${reason === undefined ?
     expect(await isUsed(path, () => subject.run("three", { env }))).toBe(false);
   });
 
+  test("GANTRY_NO_CACHE=1 leaves a container the programs that its own create has made, GANTRY_NO_FRONT=1 does not use them", async () => {
+    const subject = new Subject("true");
+    const call = (env: Readonly<Record<string, string>>, ...words: string[]): Promise<Ended> =>
+      execute([runtimePath, "--root", subject.root, ...words], { env });
+    const created = [runtimePath, "--root", subject.root, "create", "--bundle", subject.bundle, "one"];
+    const env = { ...process.env, GANTRY_NO_CACHE: "1" };
+    expect(await Bun.spawn(created, { env, stdin: "ignore", stdout: "ignore", stderr: "ignore" }).exited).toBe(0);
+    // Only the compiler needs the record.
+    renameSync(join(subject.root, "one/container.json"), join(subject.root, "one/kept"));
+    expect((await call({ GANTRY_NO_CACHE: "1" }, "state", "one")).code).toBe(0);
+    expect((await call({ GANTRY_NO_FRONT: "1" }, "state", "one")).code).toBe(1);
+    expect((await call({ GANTRY_NO_CACHE: "1" }, "delete", "--force", "one")).code).toBe(0);
+  });
+
   describe("is not used when", () => {
     test("the config is another", async () => {
       const subject = new Subject("echo one");

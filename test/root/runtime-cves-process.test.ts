@@ -264,7 +264,7 @@ describe.skipIf(whyNot !== undefined || !subject.endsWith("gantry-runtime"))("pr
     writeFileSync(record, JSON.stringify(content));
     chownSync(record, 65534, 65534);
     const { code, stderr } = await execute([subject, "--root", target.state, "delete", "--force", target.id], {
-      env: { GANTRY_NO_CACHE: "1" },
+      env: { GANTRY_NO_FRONT: "1" },
     });
     expect(code).toBe(1);
     expect(stderr).toContain("belongs to another user");

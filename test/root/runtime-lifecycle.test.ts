@@ -203,7 +203,7 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
   });
 
   own("a poststop hook that fails is warned of by delete and run, in the log too, and nothing is left", async () => {
-    for (const environment of [{}, { GANTRY_NO_CACHE: "1" }]) {
+    for (const environment of [{}, { GANTRY_NO_CACHE: "1" }, { GANTRY_NO_FRONT: "1" }]) {
       const one = new Subject([runtimePath], script("true"), environment);
       writeConfig(one.bundle, (config: HookedConfig) => {
         script("true")(config);

@@ -29,11 +29,11 @@ function subject(path: string, name = path, environment: Readonly<Record<string,
 
 function allSubjects(): Subject[] {
   if (unableHere !== undefined) return [];
-  const without = { GANTRY_NO_CACHE: "1" };
+  const without = { GANTRY_NO_FRONT: "1" };
   if (runtimeTested !== undefined) return [subject(runtimeTested)];
   return [
     subject(runtimePath, "gantry-runtime"),
-    subject(runtimePath, "gantry-runtime without cache", without),
+    subject(runtimePath, "gantry-runtime without front", without),
     ...["runc", "crun"].filter((name) => installed(name)).map((name) => subject(name)),
   ];
 }

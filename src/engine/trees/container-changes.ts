@@ -4,7 +4,7 @@ import type { ByteString } from "#base/byte-string.ts";
 import { byteStringFromText } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
 import { packChanges } from "#image/layer/pack.ts";
-import { joinPath, parentOf, type Change } from "#image/tree/change.ts";
+import { joinPath, parentOf, type Change, type Changeset } from "#image/tree/change.ts";
 import { diffTrees } from "#image/tree/diff.ts";
 import type { Listing, ListedEntry } from "#image/tree/listing.ts";
 import type { Place as Survey } from "#image/tree/survey.ts";
@@ -44,9 +44,9 @@ export async function diffContainer(place: Place, reference: string): Promise<Co
   const container = findIt(place, reference);
   const letters = { added: "A", modified: "C", deleted: "D" } as const;
   const { changes } = await withChanges(place, container, (found) => Promise.resolve(found));
-  return changes
-    .map(({ kind, path }) => ({ kind: letters[kind], path: `/${path}` as ByteString }))
-    .sort((one, other) => (one.path < other.path ? -1 : 1));
+  return Array.from(changes, ({ kind, path }) => ({ kind: letters[kind], path: `/${path}` as ByteString })).sort((one, other) =>
+    one.path < other.path ? -1 : 1,
+  );
 }
 
 /** Makes an image of a container's image and its changes. @throws CodedError `not-found`, `wrong-state` when its files change meanwhile */
@@ -74,7 +74,7 @@ function manifestOf({ record }: Container): Descriptor {
 
 /** Changes, and where the files that they are about can be read. */
 interface FoundChanges {
-  readonly changes: readonly Change[];
+  readonly changes: Changeset;
   readonly directory: (path: ByteString) => ListedEntry | undefined;
   readonly survey: Survey;
   readonly tree: ByteString;
@@ -143,17 +143,18 @@ function mountPoints(place: Place, { record }: Container): ReadonlySet<ByteStrin
 }
 
 /** An empty file or directory that was only made for something to be mounted on is no change; nor is the time of the directory that holds it. */
-function withoutMountPoints(found: FoundChanges & { readonly listing: Listing }, points: ReadonlySet<ByteString>): Change[] {
+function withoutMountPoints(found: FoundChanges & { readonly listing: Listing }, points: ReadonlySet<ByteString>): Changeset {
   const isMade = (change: Change): boolean =>
     change.kind === "added" &&
     points.has(change.path) &&
     ((change.entry.kind === "file" && change.entry.size === 0) ||
       (change.entry.kind === "directory" && found.listing.entries(change.path).next().done === true));
-  const made = new Set(found.changes.filter(isMade).map(({ path }) => path));
-  const holders = new Set([...made].map((path) => parentOf(path)));
-  const kept = found.changes.filter(({ path }) => !made.has(path));
-  const busy = new Set(kept.map(({ path }) => parentOf(path)));
-  return kept.filter(
-    (change) => !(change.kind === "modified" && change.entry.kind === "directory" && holders.has(change.path) && !busy.has(change.path)),
+  const made = new Set<ByteString>();
+  for (const change of found.changes) if (isMade(change)) made.add(change.path);
+  if (made.size === 0) return found.changes;
+  const holders = new Set(Array.from(made, (path) => parentOf(path)));
+  for (const { path } of found.changes) if (!made.has(path)) holders.delete(parentOf(path));
+  return found.changes.filter(
+    (change) => !made.has(change.path) && !(change.kind === "modified" && change.entry.kind === "directory" && holders.has(change.path)),
   );
 }

@@ -14,7 +14,8 @@ import { joinPath } from "#image/tree/change.ts";
 import { diffTrees } from "#image/tree/diff.ts";
 import { mediaTypes } from "#spec/media-type.ts";
 import { hostPlatform, parsePlatform } from "#spec/platform.ts";
-import { findFile, lendFileChunks, readFileChunks } from "#sys/fs.ts";
+import { lendFileChunks, readFileChunks } from "#sys/file-chunks.ts";
+import { findFile } from "#sys/fs.ts";
 import { makeDirectory } from "#sys/small-files.ts";
 import { readContainers } from "../containers/list.ts";
 import { findContainer } from "../containers/names.ts";
@@ -32,7 +33,7 @@ import { viewTrees } from "./views.ts";
 export interface ExportRequest {
   /** A container's name or id, or an image's. */
   readonly name: string;
-  /** A file, or what takes the bytes. */
+  /** A file, or what takes the bytes, which are valid until its promise is kept. */
   readonly to: string | ((bytes: Uint8Array) => Promise<void>);
   /** Seconds since 1970 that no time in the archive comes after. */
   readonly sourceDateEpoch?: number;

@@ -1,7 +1,7 @@
 /** Where images lie: the store, or an image layout of somebody's (`oci:DIRECTORY[:TAG]`). */
 import { join, resolve } from "node:path";
 import { CodedError } from "#base/errors.ts";
-import { blobPath } from "#image/blob/directory.ts";
+import { blobPath } from "#image/blob/paths.ts";
 import { putName } from "#image/entries.ts";
 import { readImage, selectManifest, type Image } from "#image/image.ts";
 import { getImage } from "#image/images.ts";

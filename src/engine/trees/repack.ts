@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type { ByteString } from "#base/byte-string.ts";
 import { digestsInLayers, digestsInTree } from "#image/layer/content.ts";
 import { packChanges } from "#image/layer/pack.ts";
-import type { Change } from "#image/tree/change.ts";
+import type { Changeset } from "#image/tree/change.ts";
 import { compareListings, type CompareContent } from "#image/tree/compare.ts";
 import type { ListedEntry, Listing } from "#image/tree/listing.ts";
 import { listTree, type Place as Survey } from "#image/tree/survey.ts";
@@ -59,7 +59,7 @@ function contentOf({ base, paths: bundle, tree }: { base: BaseImage; paths: Bund
 }
 
 function archiveOf(what: {
-  readonly changes: readonly Change[];
+  readonly changes: Changeset;
   readonly after: Listing;
   readonly tree: Survey;
   readonly record: BundleRecord;

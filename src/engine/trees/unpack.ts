@@ -1,10 +1,10 @@
 /** Unpacking an image to a bundle: a root file system, the config.json to run it with, and what is needed to tell later what changed. */
 import { join, resolve } from "node:path";
 import { CodedError } from "#base/errors.ts";
-import { blobPath } from "#image/blob/directory.ts";
+import { blobPath } from "#image/blob/paths.ts";
 import type { Image } from "#image/image.ts";
 import type { Digest } from "#spec/digest.ts";
-import { readFileChunks } from "#sys/fs.ts";
+import { readFileChunks } from "#sys/file-chunks.ts";
 import { listDirectory, makeDirectory, pathExists, readTextIfThere, removeFile, withNewFile, writeNewText } from "#sys/small-files.ts";
 import { removeWhenInterrupted } from "#sys/unfinished.ts";
 import { resolveUser } from "../containers/user.ts";

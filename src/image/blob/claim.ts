@@ -5,15 +5,18 @@
  * is one step. Only the owner takes a claim away, or, once it is dead, somebody who holds the store's lock; so nobody ever takes
  * away a claim that he did not look at.
  */
-import { lstat, mkdir, readdir, readlink, rm, symlink } from "node:fs/promises";
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { isErrno } from "#base/errors.ts";
 import { digestAlgorithm, digestEncoded, type Digest } from "#spec/digest.ts";
 import { nowMs, sleepMs } from "#sys/clock.ts";
 import { isLeftBehind, ownerName } from "#sys/owner.ts";
 
-/** Runs `work` while no other process and no other caller runs theirs. Not reentrant. */
-export type WithLock = <T>(work: () => Promise<T>) => Promise<T>;
+/**
+ * Runs `work` while no other process and no other caller runs theirs. Not reentrant. Where taking the lock takes a while, `meanwhile` is run
+ * then, for what needs no lock; maybe not at all.
+ */
+export type WithLock = <T>(work: () => Promise<T>, meanwhile?: () => Promise<void>) => Promise<T>;
 
 const firstWaitMs = 2;
 const longestWaitMs = 100;
@@ -33,48 +36,53 @@ export interface ClaimOptions {
 export async function claimBlob(root: string, digest: Digest, options: ClaimOptions): Promise<(() => Promise<void>) | undefined> {
   const path = join(root, "tmp", `claim-${digestAlgorithm(digest)}-${digestEncoded(digest)}`);
   const owner = ownerName();
-  await mkdir(dirname(path), { recursive: true });
-  for (let waitMs = firstWaitMs; !(await tryLink(owner, path)); waitMs = Math.min(waitMs * 2, longestWaitMs)) {
+  mkdirSync(dirname(path), { recursive: true });
+  for (let waitMs = firstWaitMs; !tryLink(owner, path); waitMs = Math.min(waitMs * 2, longestWaitMs)) {
     if (await options.isHere()) return undefined;
-    if (await isStale(path)) await options.withLock(() => removeStale(path));
+    if (isStale(path)) await options.withLock(() => Promise.resolve(removeStale(path)));
     else await sleepMs(waitMs);
   }
-  return () => rm(path, { force: true });
+  return () => Promise.resolve(rmSync(path, { force: true }));
 }
 
 const forgottenAfterMs = 24 * 3600 * 1000;
 
 /** Removes what lies in `tmp/` of the layout in `root` of downloads that nobody went on with for a day. The lock is held, and nobody downloads. */
-export async function removeStaleDownloads(root: string): Promise<void> {
+export function removeStaleDownloads(root: string): void {
   const directory = join(root, "tmp");
-  const names = await readdir(directory).catch((error: unknown) => {
+  for (const name of namesIn(directory)) {
+    const path = join(directory, name);
+    if (name.startsWith("claim-")) removeStale(path);
+    else if (name.startsWith("partial-") && nowMs() - lstatSync(path).mtimeMs > forgottenAfterMs) rmSync(path, { force: true });
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
     if (isErrno(error, "ENOENT")) return [];
     throw error;
-  });
-  for (const name of names) {
-    const path = join(directory, name);
-    if (name.startsWith("claim-")) await removeStale(path);
-    else if (name.startsWith("partial-") && nowMs() - (await lstat(path)).mtimeMs > forgottenAfterMs) await rm(path, { force: true });
   }
 }
 
 /** Removes the claim at `path` if its owner is dead; the lock is held. */
-async function removeStale(path: string): Promise<void> {
-  if (await isStale(path)) await rm(path, { force: true });
+function removeStale(path: string): void {
+  if (isStale(path)) rmSync(path, { force: true });
 }
 
-async function isStale(path: string): Promise<boolean> {
+function isStale(path: string): boolean {
   try {
-    return isLeftBehind(await readlink(path), nowMs() - (await lstat(path)).mtimeMs);
+    return isLeftBehind(readlinkSync(path), nowMs() - lstatSync(path).mtimeMs);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return false;
     throw error;
   }
 }
 
-async function tryLink(target: string, path: string): Promise<boolean> {
+function tryLink(target: string, path: string): boolean {
   try {
-    await symlink(target, path);
+    symlinkSync(target, path);
     return true;
   } catch (error) {
     if (isErrno(error, "EEXIST")) return false;
@@ -90,14 +98,14 @@ async function tryLink(target: string, path: string): Promise<boolean> {
 export function linkLock(path: string): WithLock {
   return async (work) => {
     const owner = ownerName();
-    for (let waitMs = firstWaitMs; !(await tryLink(owner, path)); waitMs = Math.min(waitMs * 2, longestWaitMs)) {
-      if (await isStale(path)) await rm(path, { force: true });
+    for (let waitMs = firstWaitMs; !tryLink(owner, path); waitMs = Math.min(waitMs * 2, longestWaitMs)) {
+      if (isStale(path)) rmSync(path, { force: true });
       else await sleepMs(waitMs);
     }
     try {
       return await work();
     } finally {
-      await rm(path, { force: true });
+      rmSync(path, { force: true });
     }
   };
 }

@@ -3,7 +3,8 @@ import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { digestOf } from "#spec/digest.ts";
 import { scratchDirectory } from "../../../test/support/scratch-directory.ts";
-import { blobPath, DirectoryBlobStore, partialPath } from "./directory.ts";
+import { DirectoryBlobStore } from "./directory.ts";
+import { blobPath, partialPath } from "./paths.ts";
 import { GrowingBlob } from "./growing.ts";
 
 const content = Buffer.from("0123456789");

@@ -7,8 +7,8 @@
 import { open, type FileHandle } from "node:fs/promises";
 import { CodedError, isErrno } from "#base/errors.ts";
 import { verifyContent, type Digest } from "#spec/digest.ts";
-import { readFileChunks } from "#sys/fs.ts";
-import { blobPath, partialPath } from "./directory.ts";
+import { readFileChunks } from "#sys/file-chunks.ts";
+import { blobPath, partialPath } from "./paths.ts";
 
 const chunkBytes = 256 << 10;
 

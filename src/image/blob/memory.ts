@@ -8,7 +8,7 @@ import {
   type Digest,
   type ExpectedContent,
 } from "#spec/digest.ts";
-import { readFileChunks } from "#sys/fs.ts";
+import { readFileChunks } from "#sys/file-chunks.ts";
 import { contentChunks, missingBlob, type BlobContent, type BlobProgress, type BlobStore, type OpenRequest } from "./store.ts";
 
 /** Keeps every blob as one buffer. */

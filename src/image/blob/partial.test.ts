@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { scratchDirectory } from "../../../test/support/scratch-directory.ts";
 import { CodedError } from "#base/errors.ts";
 import { digestOf } from "#spec/digest.ts";
-import { blobPath, DirectoryBlobStore } from "./directory.ts";
+import { DirectoryBlobStore } from "./directory.ts";
+import { blobPath } from "./paths.ts";
 
 const bytes = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251));
 const expected = { digest: digestOf(bytes), size: bytes.length };

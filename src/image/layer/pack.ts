@@ -8,16 +8,15 @@ import { displayByteString, type ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
 import type { Op } from "#program/ops.gen.ts";
 import type { TarHeader } from "../tar/header.ts";
-import { encodeTarHeader, tarEndBytes, tarPaddingBytes } from "../tar/write.ts";
-import { changedMeanwhile, parentOf, type Change } from "../tree/change.ts";
+import { TarHeaderEncoder, tarEndBytes, tarPaddingBytes } from "../tar/write.ts";
+import { changedMeanwhile, parentOf, type Change, type Changeset } from "../tree/change.ts";
 import { isAsListed, readEntry, recordKinds, type ListedEntry } from "../tree/listing.ts";
 import { survey, type Place, type SurveyVisitor } from "../tree/survey.ts";
 import { isIgnoredXattr } from "./xattrs.ts";
 
 /** What is packed and how. */
 export interface Packing {
-  /** In the order of `sortChanges`. */
-  readonly changes: readonly Change[];
+  readonly changes: Changeset;
   /** The directory `path` as it is now; for those on the way to a change. */
   readonly directory: (path: ByteString) => ListedEntry | undefined;
   /** Where files are read, and what they are called there. */
@@ -29,7 +28,7 @@ export interface Packing {
   readonly ownerOf?: (entry: ListedEntry) => { readonly uid: number; readonly gid: number };
 }
 
-/** One member of the archive: its header's bytes, and the file whose data comes after them. */
+/** One member of the archive: its header's bytes, valid until the next one is asked for, and the file whose data comes after them. */
 interface Member {
   readonly head: Buffer;
   readonly file?: FileMember;
@@ -38,14 +37,18 @@ interface Member {
 type FileMember = Exclude<Change, { readonly kind: "deleted" }>;
 
 /**
- * The archive, in chunks. Headers are made when their turn comes, and data passes through: memory does not grow with the layer, only with
- * the list of changes.
+ * The archive, in chunks that hold their bytes only until the next one is asked for. Headers are made when their turn comes, and data passes
+ * through: memory does not grow with the layer.
  *
  * @throws CodedError `invalid-argument` for a name that a layer cannot hold; `wrong-state` when a file changed since it was listed
  */
 export async function* packChanges(packing: Packing): AsyncGenerator<Uint8Array, void, undefined> {
   const { changes, nameIn = (path: ByteString): ByteString => path } = packing;
-  for (const { path } of changes) requireStorable(path);
+  let isData = false;
+  for (const change of changes) {
+    requireStorable(change.path);
+    isData ||= hasData(change);
+  }
   const batch = new Batch();
   const packer = new Packer(membersOf(packing), batch);
   const ops = {
@@ -53,7 +56,7 @@ export async function* packChanges(packing: Packing): AsyncGenerator<Uint8Array,
       for (const change of changes) if (hasData(change)) yield { op: "send-file", path: nameIn(change.path) };
     },
   };
-  if (changes.some(hasData)) for await (const _ of survey(packing.place, ops, packer)) yield* batch.full();
+  if (isData) for await (const _ of survey(packing.place, ops, packer)) yield* batch.full();
   packer.end();
   batch.add(Buffer.alloc(tarEndBytes));
   yield* batch.rest();
@@ -65,36 +68,41 @@ function hasData(change: Change): change is FileMember {
 
 /** Joins small pieces to chunks: each chunk passes through five generators, which costs more than a copy of a small one. */
 class Batch {
-  #ready: Uint8Array[] = [];
+  readonly #free: Buffer[] = [];
   #open: Buffer = Buffer.allocUnsafeSlow(batchBytes);
   #length = 0;
+  #ready: { readonly bytes: Uint8Array; readonly own?: Buffer }[] = [];
 
-  /** Large ones are passed on as they are: they must not change any more. */
+  /** Large ones are passed on as they are: they must not change before they are taken. */
   add(bytes: Uint8Array): void {
     if (this.#length + bytes.length > batchBytes || bytes.length >= batchBytes / 2) this.#close();
     if (bytes.length >= batchBytes / 2) {
-      this.#ready.push(bytes);
+      this.#ready.push({ bytes });
       return;
     }
     this.#open.set(bytes, this.#length);
     this.#length += bytes.length;
   }
 
-  /** What is complete. */
-  full(): Uint8Array[] {
-    return this.#ready.splice(0);
+  /** What is complete; the memory of each is used again when the next one is asked for. */
+  *full(): Generator<Uint8Array, void, undefined> {
+    for (const { bytes, own } of this.#ready) {
+      yield bytes;
+      if (own !== undefined) this.#free.push(own);
+    }
+    this.#ready = [];
   }
 
   /** All that there is. */
-  rest(): Uint8Array[] {
+  *rest(): Generator<Uint8Array, void, undefined> {
     this.#close();
-    return this.full();
+    yield* this.full();
   }
 
   #close(): void {
     if (this.#length === 0) return;
-    this.#ready.push(this.#open.subarray(0, this.#length));
-    this.#open = Buffer.allocUnsafeSlow(batchBytes);
+    this.#ready.push({ bytes: this.#open.subarray(0, this.#length), own: this.#open });
+    this.#open = this.#free.pop() ?? Buffer.allocUnsafeSlow(batchBytes);
     this.#length = 0;
   }
 }
@@ -161,18 +169,19 @@ const zeros = Buffer.alloc(256 << 10);
 
 function* membersOf(packing: Packing): Generator<Member, void, undefined> {
   const present = new Set<ByteString>();
+  const encoder = new TarHeaderEncoder();
   for (const change of packing.changes) {
     for (const parent of missingParents(change.path, present)) {
       const entry = packing.directory(parent);
       if (entry === undefined) throw changedMeanwhile(`"${displayByteString(parent)}"`);
-      yield { head: headOf(packing, { path: parent, entry }) };
+      yield { head: encoder.lend(headerOf(packing, { path: parent, entry })) };
     }
     if (change.kind === "deleted") {
-      yield { head: whiteout(change.path, packing.latestSeconds) };
+      yield { head: encoder.lend(whiteout(change.path, packing.latestSeconds)) };
       continue;
     }
     if (change.entry.kind === "directory") present.add(change.path);
-    const head = headOf(packing, change);
+    const head = encoder.lend(headerOf(packing, change));
     yield hasData(change) ? { head, file: change } : { head };
   }
 }
@@ -196,15 +205,15 @@ function requireStorable(path: ByteString): void {
     );
 }
 
-function whiteout(path: ByteString, latestSeconds: number | undefined): Buffer {
+function whiteout(path: ByteString, latestSeconds: number | undefined): TarHeader {
   const slash = path.lastIndexOf("/") + 1;
-  return encodeTarHeader({
+  return {
     ...plain,
     kind: "file",
     path: `${path.slice(0, slash)}.wh.${path.slice(slash)}` as ByteString,
     mode: 0o600,
     seconds: Math.max(0, Math.min(0, latestSeconds ?? 0)),
-  });
+  };
 }
 
 const plain = {
@@ -220,7 +229,7 @@ const plain = {
   xattrs: [],
 } as const;
 
-function headOf(packing: Packing, { path, entry, linkTo }: { path: ByteString; entry: ListedEntry; linkTo?: ByteString }): Buffer {
+function headerOf(packing: Packing, { path, entry, linkTo }: { path: ByteString; entry: ListedEntry; linkTo?: ByteString }): TarHeader {
   const { uid, gid } = packing.ownerOf?.(entry) ?? entry;
   const isLate = packing.latestSeconds !== undefined && entry.seconds >= packing.latestSeconds;
   const shared = {
@@ -230,9 +239,9 @@ function headOf(packing: Packing, { path, entry, linkTo }: { path: ByteString; e
     gid,
     seconds: isLate ? packing.latestSeconds : entry.seconds,
     nanos: isLate ? 0 : entry.nanos,
-    xattrs: linkTo === undefined ? entry.xattrs.filter(({ name }) => !isIgnoredXattr(name)) : [],
+    xattrs: linkTo === undefined && entry.xattrs.length > 0 ? entry.xattrs.filter(({ name }) => !isIgnoredXattr(name)) : [],
   };
-  return encodeTarHeader({ ...plain, ...shared, ...ownFields(path, entry, linkTo) });
+  return { ...plain, ...shared, ...ownFields(path, entry, linkTo) };
 }
 
 function ownFields(

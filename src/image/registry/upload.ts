@@ -8,7 +8,7 @@
 import { CodedError } from "#base/errors.ts";
 import { verifyContent } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
-import { readFileChunks } from "#sys/fs.ts";
+import { readFileChunks } from "#sys/file-chunks.ts";
 import type { BlobContent, BlobProgress } from "../blob/store.ts";
 import type { RepositoryClient } from "./client.ts";
 import type { HttpResponse, RequestBody } from "./transport.ts";

@@ -5,7 +5,7 @@
 import { open, type FileHandle } from "node:fs/promises";
 import { byteStringFromBytes, displayByteString, type ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
-import { readFileChunks } from "#sys/fs.ts";
+import { readFileChunks } from "#sys/file-chunks.ts";
 import { resolveEntry, storedBytes, type PendingHeaders } from "../tar/entry.ts";
 import { blockBytes, parseHeaderBlock, typeFlags, type Fault, type HeaderFields } from "../tar/header.ts";
 import { parsePaxRecords } from "../tar/pax.ts";

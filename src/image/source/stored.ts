@@ -1,7 +1,7 @@
 /** One image of the store as a source for copies. */
 import type { Digest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
-import { blobPath } from "../blob/directory.ts";
+import { blobPath } from "../blob/paths.ts";
 import type { BlobContent, OpenRequest } from "../blob/store.ts";
 import type { StoredEntry } from "../images.ts";
 import type { ImageLayout, Lease } from "../layout.ts";

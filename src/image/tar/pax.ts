@@ -195,14 +195,21 @@ function applySparse(sparse: PaxSparse, record: { key: ByteString; value: Buffer
 
 /** One record, its length included in itself. */
 export function formatPaxRecord(key: string, value: Uint8Array | string): Buffer {
-  const body = Buffer.concat([
-    byteStringBuffer(` ${key}=`),
-    typeof value === "string" ? byteStringBuffer(value) : value,
-    byteStringBuffer("\n"),
-  ]);
-  let length = body.length;
-  while (body.length + String(length).length !== length) length = body.length + String(length).length;
-  return Buffer.concat([byteStringBuffer(String(length)), body]);
+  if (typeof value === "string") return byteStringBuffer(formatPaxText(key, value));
+  const head = ` ${key}=`;
+  return Buffer.concat([byteStringBuffer(`${lengthOf(head.length + value.length + 1)}${head}`), value, byteStringBuffer("\n")]);
+}
+
+/** `formatPaxRecord` of text, as a byte string. */
+export function formatPaxText(key: string, value: string): string {
+  return `${lengthOf(key.length + value.length + 3)} ${key}=${value}\n`;
+}
+
+/** The length of a record that has `rest` bytes after its length. */
+function lengthOf(rest: number): number {
+  let length = rest;
+  while (rest + String(length).length !== length) length = rest + String(length).length;
+  return length;
 }
 
 function byteStringBuffer(text: string): Buffer {

@@ -12,7 +12,7 @@ import { encodeJson } from "#base/json.ts";
 import { ContentHasher, digestEncoded, verifyContent, type Digest } from "#spec/digest.ts";
 import { parseManifestOrIndex, type Descriptor, type Manifest } from "#spec/image.ts";
 import { documentKind, layerCompression } from "#spec/media-type.ts";
-import { readFileChunks, writeFileChunks } from "#sys/fs.ts";
+import { readFileChunks, writeFileChunks } from "#sys/file-chunks.ts";
 import { ownerName } from "#sys/owner.ts";
 import { contentChunks, type BlobContent, type BlobProgress } from "../blob/store.ts";
 import { decompressLayer } from "../layer/decompress.ts";

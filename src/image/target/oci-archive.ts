@@ -8,7 +8,7 @@ import { encodeJson } from "#base/json.ts";
 import { digestOf, verifyContent, type Digest } from "#spec/digest.ts";
 import { descriptorToJson, parseManifestOrIndex, type Descriptor, type Manifest } from "#spec/image.ts";
 import { documentKind, layerCompression, mediaTypes } from "#spec/media-type.ts";
-import { readFileChunks } from "#sys/fs.ts";
+import { readFileChunks } from "#sys/file-chunks.ts";
 import { contentChunks, type BlobContent, type BlobProgress } from "../blob/store.ts";
 import { withName } from "../layout.ts";
 import { referrersTag } from "../referrers.ts";

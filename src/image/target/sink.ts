@@ -2,7 +2,7 @@
 import { open, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CodedError, isErrno } from "#base/errors.ts";
-import { syncDirectory } from "#sys/fs.ts";
+import { syncDirectory } from "#sys/file-chunks.ts";
 import { ownerName } from "#sys/owner.ts";
 import { removeWhenInterrupted } from "#sys/unfinished.ts";
 

@@ -15,24 +15,15 @@ export type Change =
   | { readonly kind: "deleted"; readonly path: ByteString };
 
 /**
- * Orders changes by path, component by component in the order of bytes; in each directory what is deleted comes first.
+ * Changes by path, component by component in the order of bytes; in each directory what is deleted comes first.
+ *
+ * They may be as many as files, so a change becomes an object when it is looked at, each time anew.
  *
  * SPEC: layer.md#whiteouts: whiteouts should come before their siblings.
  */
-export function sortChanges(changes: readonly Change[]): Change[] {
-  return changes
-    .map((change) => ({ change, key: sortKey(change) }))
-    .sort((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0))
-    .map(({ change }) => change);
-}
-
-/** A NUL, which no name contains, ends each component; before it goes the mark of what is deleted. */
-function sortKey({ path, kind }: Change): string {
-  if (path === "") return "";
-  const slash = path.lastIndexOf("/");
-  const mark = kind === "deleted" ? "\x01" : "\x02";
-  const directory = slash < 0 ? "" : `\x02${path.slice(0, slash).replaceAll("/", "\0\x02")}\0`;
-  return `${directory}${mark}${path.slice(slash + 1)}\0`;
+export interface Changeset extends Iterable<Change> {
+  readonly length: number;
+  filter(keep: (change: Change) => boolean): Changeset;
 }
 
 /** `name` in the directory `path`. */

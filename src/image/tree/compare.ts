@@ -7,23 +7,19 @@
 import type { ByteString } from "#base/byte-string.ts";
 import { isIgnoredXattr } from "../layer/xattrs.ts";
 import type { Xattr } from "../tar/header.ts";
-import { joinPath, sortChanges, type Change } from "./change.ts";
-import { linkGroups, type Candidate } from "./links.ts";
-import type { ListedEntry, Listing } from "./listing.ts";
+import { joinPath, type Changeset } from "./change.ts";
+import { Findings } from "./findings.ts";
+import { linkGroups } from "./links.ts";
+import { readEntry, type ListedEntry, type Listing } from "./listing.ts";
+import { inOrder } from "./order.ts";
 
 /** Says of which of these regular files the content is the same in both trees. Each is of the same size in both. */
 export type CompareContent = (paths: readonly ByteString[]) => Promise<ReadonlySet<ByteString>>;
 
-/** What two listings show to be different, or may be. */
-export interface Findings {
-  readonly candidates: Candidate[];
-  readonly deleted: Change[];
-}
-
 /** What makes `after` of `before`. Sockets count as missing: they mean nothing without their process, and layers cannot hold them. */
-export async function compareListings(before: Listing, after: Listing, compareContent: CompareContent): Promise<Change[]> {
-  const found: Findings = { candidates: [], deleted: [] };
-  compareRoots(before, after, found.candidates);
+export async function compareListings(before: Listing, after: Listing, compareContent: CompareContent): Promise<Changeset> {
+  const found = new Findings();
+  compareRoots(before, after, found);
   collectFindings(before, after, { found, prefix: root });
   return await decide(found, compareContent);
 }
@@ -31,71 +27,59 @@ export async function compareListings(before: Listing, after: Listing, compareCo
 /** Adds to `found` how the entries of all directories differ; `prefix` is put before their paths. The roots themselves are not compared. */
 export function collectFindings(before: Listing, after: Listing, into: { readonly found: Findings; readonly prefix: ByteString }): void {
   for (const directory of after.directories) {
-    if (!after.isSame(before, directory)) compareDirectory(before.entries(directory), after.entries(directory), { ...into, directory });
+    if (after.isSame(before, directory)) continue;
+    into.found.enter(directory === root ? into.prefix : joinPath(into.prefix, directory), { before: before.bytes, after: after.bytes });
+    compareDirectory(before, after, { ...into, directory });
   }
 }
 
 /** The changeset that findings make. */
-export async function decide({ candidates, deleted }: Findings, compareContent: CompareContent): Promise<Change[]> {
-  await judge(candidates, compareContent);
-  return sortChanges([...deleted, ...changesOf(candidates)]);
-}
-
-/** Decides what is doubtful, and what follows for other names of the same files. */
-async function judge(candidates: readonly Candidate[], compareContent: CompareContent): Promise<void> {
-  const doubtful = candidates.filter(({ verdict }) => verdict === "doubtful");
+export async function decide(found: Findings, compareContent: CompareContent): Promise<Changeset> {
+  const doubtful: { readonly index: number; readonly path: ByteString }[] = [];
+  for (let index = 0; index < found.length; index++) {
+    if (found.verdict(index) === "doubtful") doubtful.push({ index, path: found.path(index) });
+  }
   if (doubtful.length > 0) {
     const same = await compareContent(doubtful.map(({ path }) => path));
-    for (const candidate of doubtful) candidate.verdict = same.has(candidate.path) ? "same" : "modified";
+    for (const { index, path } of doubtful) found.decide(index, same.has(path) ? "same" : "modified");
   }
-  linkGroups(candidates);
-}
-
-/** The changes that judged candidates are, in no order. */
-function changesOf(candidates: readonly Candidate[]): Change[] {
-  const first = new Map<string, ByteString>();
-  const changed = candidates.filter(({ verdict }) => verdict !== "same");
-  const isShared = (entry: ListedEntry): boolean => entry.links > 1 && entry.kind !== "directory";
-  const ordered = sortChanges(changed.filter(({ after }) => isShared(after)).map((one) => changeOf(one)));
-  for (const { path, ...change } of ordered) {
-    if ("entry" in change && !first.has(change.entry.identity)) first.set(change.entry.identity, path);
-  }
-  return changed.map((candidate) => {
-    const target = isShared(candidate.after) ? first.get(candidate.after.identity) : undefined;
-    return target === undefined || target === candidate.path ? changeOf(candidate) : { ...changeOf(candidate), linkTo: target };
-  });
-}
-
-function changeOf({ path, before, after }: Candidate): Change & { kind: "added" | "modified" } {
-  return { kind: before === undefined ? "added" : "modified", path, entry: after };
+  linkGroups(found);
+  return inOrder(found);
 }
 
 const root = "" as ByteString;
 
-function compareRoots(before: Listing, after: Listing, candidates: Candidate[]): void {
+function compareRoots(before: Listing, after: Listing, found: Findings): void {
   const [one, other] = [before.self(root), after.self(root)];
-  if (one === undefined || other === undefined) return;
-  if (compareEntries(one, other) === "modified") candidates.push({ path: root, before: one, after: other, verdict: "modified" });
+  if (one === undefined || other === undefined || compareEntries(one, other) !== "modified") return;
+  found.enter(root, { before: before.bytes, after: after.bytes });
+  // A listing begins with the record of its root.
+  found.add("modified", 0, { before: one, after: other });
 }
 
 function compareDirectory(
-  before: Iterable<ListedEntry>,
-  after: Iterable<ListedEntry>,
-  into: { readonly found: Findings; readonly prefix: ByteString; readonly directory: ByteString },
+  before: Listing,
+  after: Listing,
+  { found, directory }: { readonly found: Findings; readonly directory: ByteString },
 ): void {
-  const directory = into.directory === root ? into.prefix : joinPath(into.prefix, into.directory);
-  const old = new Map<ByteString, ListedEntry>();
-  for (const entry of before) if (entry.kind !== "socket") old.set(entry.name, entry);
-  for (const entry of after) {
+  const old = new Map<ByteString, number>();
+  for (const at of before.records(directory)) {
+    const entry = readEntry(before.bytes, at);
+    if (entry.kind !== "socket") old.set(entry.name, at);
+  }
+  for (const at of after.records(directory)) {
+    const entry = readEntry(after.bytes, at);
     if (entry.kind === "socket") continue;
-    const was = old.get(entry.name);
-    old.delete(entry.name);
+    const { name } = entry;
+    const place = old.get(name);
+    old.delete(name);
+    const was = place === undefined ? undefined : readEntry(before.bytes, place);
     const verdict = was === undefined ? "added" : compareEntries(was, entry);
     // A name that is as it was matters only where its file has other names.
     if (verdict === "same" && (entry.kind === "directory" || (entry.links === 1 && was?.links === 1))) continue;
-    into.found.candidates.push({ path: joinPath(directory, entry.name), before: was, after: entry, verdict });
+    found.add(verdict, at, { before: was, after: entry });
   }
-  for (const name of old.keys()) into.found.deleted.push({ kind: "deleted", path: joinPath(directory, name) });
+  for (const at of old.values()) found.addDeleted(at);
 }
 
 /** What the metadata of two files of one name tells. */

@@ -1,13 +1,13 @@
 /** Two trees below one directory, compared by what is in them. */
 import type { ByteString } from "#base/byte-string.ts";
-import { joinPath, type Change } from "./change.ts";
+import { joinPath, type Changeset } from "./change.ts";
 import { compareListings } from "./compare.ts";
 import type { Listing } from "./listing.ts";
 import { compareFiles, listTree, type Place } from "./survey.ts";
 
 /** What makes one tree of another, and the other one as it is. */
 export interface TreeDifference {
-  readonly changes: readonly Change[];
+  readonly changes: Changeset;
   readonly after: Listing;
 }
 

@@ -35,7 +35,7 @@ export interface ListedEntry {
   readonly size: number;
   readonly seconds: number;
   readonly nanos: number;
-  /** When its inode was last changed, which nobody can set: nanoseconds as text. */
+  /** When its inode was last changed, which nobody can set: as it was written, to be compared. */
   readonly changedAt: string;
   /** Of a symbolic link, otherwise empty. */
   readonly target: ByteString;
@@ -79,7 +79,7 @@ class RecordedEntry implements ListedEntry {
   }
 
   get name(): ByteString {
-    return byteStringFromBytes(this.#bytes, this.#at + recordHeadBytes, this.#nameEnd);
+    return this.#bytes.toString("latin1", this.#at + recordHeadBytes, this.#nameEnd) as ByteString;
   }
 
   get mode(): number {
@@ -116,7 +116,7 @@ class RecordedEntry implements ListedEntry {
   }
 
   get seconds(): number {
-    return Number(this.#bytes.readBigInt64LE(this.#at + 56));
+    return this.#number(56) + this.#bytes.readInt32LE(this.#at + 60) * 2 ** 32;
   }
 
   get nanos(): number {
@@ -124,11 +124,12 @@ class RecordedEntry implements ListedEntry {
   }
 
   get changedAt(): string {
-    return `${this.#bytes.readBigInt64LE(this.#at + 64)}.${this.#number(76)}`;
+    const [bytes, at] = [this.#bytes, this.#at];
+    return bytes.toString("latin1", at + 64, at + 72) + bytes.toString("latin1", at + 76, at + 80);
   }
 
   get target(): ByteString {
-    return byteStringFromBytes(this.#bytes, this.#nameEnd, this.#targetEnd);
+    return this.#bytes.toString("latin1", this.#nameEnd, this.#targetEnd) as ByteString;
   }
 
   get xattrs(): readonly Xattr[] {
@@ -218,11 +219,14 @@ export class Listing {
 
   /** What lies in `directory`, in no order; nothing when it was not listed. */
   *entries(directory: ByteString): Generator<ListedEntry, void, undefined> {
+    for (const at of this.records(directory)) yield readEntry(this.bytes, at);
+  }
+
+  /** Where the records of what lies in `directory` begin. */
+  *records(directory: ByteString): Generator<number, void, undefined> {
     const block = this.#blocks.get(directory);
     if (block === undefined) return;
-    for (let at = block.start + recordLength(this.bytes, block.start); at < block.end; at += recordLength(this.bytes, at)) {
-      yield readEntry(this.bytes, at);
-    }
+    for (let at = block.start + recordLength(this.bytes, block.start); at < block.end; at += recordLength(this.bytes, at)) yield at;
   }
 
   /** Regular files that have content and several names, once for each name that lies in the tree. */
@@ -238,7 +242,7 @@ export class Listing {
   }
 
   /** Every record, in the order in which they lie. */
-  *records(): Generator<{ readonly start: number; readonly end: number; readonly entry: ListedEntry }, void, undefined> {
+  *allRecords(): Generator<{ readonly start: number; readonly end: number; readonly entry: ListedEntry }, void, undefined> {
     for (let start = 0; start < this.bytes.length;) {
       const end = start + recordLength(this.bytes, start);
       yield { start, end, entry: readEntry(this.bytes, start) };

@@ -6,6 +6,7 @@
  */
 import { displayByteString, type ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
+import { freeNow } from "#base/memory.ts";
 import { writeStreamHeader } from "#program/encode.ts";
 import { encodeOp, type Op } from "#program/ops.gen.ts";
 import { RecordWriter } from "#program/record-writer.ts";
@@ -38,7 +39,7 @@ const goneErrnos: readonly number[] = [2, 20, 40];
 
 /**
  * Runs `ops` and tells `visitor` what they say. It pauses after each piece of output, so that what a visitor has collected can be
- * taken away. After a failure `ops` are gone through again, to name the one that failed.
+ * taken away before it is gone. After a failure `ops` are gone through again, to name the one that failed.
  *
  * @throws CodedError `wrong-state` when something changed while it was read; by the errno of a failed op otherwise
  */
@@ -47,6 +48,7 @@ export async function* survey(place: Place, ops: Iterable<Op>, visitor: SurveyVi
   for await (const chunk of ask(place, ops)) {
     reader.push(chunk);
     yield;
+    freeNow(chunk);
   }
   reader.end();
 }
@@ -71,26 +73,34 @@ async function* ask(place: Place, ops: Iterable<Op>): AsyncGenerator<Uint8Array,
 
 /** Everything below `path` of the place. @throws CodedError `wrong-state` when it changed meanwhile */
 export async function listTree(place: Place, path: ByteString): Promise<Listing> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of ask(place, [{ op: "list-tree", path }])) chunks.push(chunk);
-  return new Listing(Buffer.concat(chunks));
+  let bytes = Buffer.allocUnsafeSlow(1 << 20);
+  let length = 0;
+  for await (const chunk of ask(place, [{ op: "list-tree", path }])) {
+    if (length + chunk.length > bytes.length) {
+      const small = bytes;
+      bytes = Buffer.allocUnsafeSlow(2 * (length + chunk.length));
+      bytes.set(small.subarray(0, length));
+      freeNow(small);
+    }
+    bytes.set(chunk, length);
+    length += chunk.length;
+    freeNow(chunk);
+  }
+  return new Listing(bytes.subarray(0, length));
 }
 
-/** What is at each of `paths`, in their order; undefined where nothing is. */
-export async function listEntries(place: Place, paths: readonly ByteString[]): Promise<(ListedEntry | undefined)[]> {
-  const found: (ListedEntry | undefined)[] = [];
-  if (paths.length === 0) return found;
-  const record = (kind: number, bytes: Buffer, at: number): void => {
-    found.push(kind === recordKinds.absent ? undefined : readEntry(Buffer.from(bytes.subarray(at, at + bytes.readUInt32LE(at))), 0));
+/** Tells of what is at each of `paths`, in their order; undefined where nothing is. An entry is valid during the call. */
+export async function listEntries(place: Place, paths: Iterable<ByteString>, see: (entry: ListedEntry | undefined) => void): Promise<void> {
+  if (isEmpty(paths)) return;
+  const ops = {
+    *[Symbol.iterator](): Generator<Op, void, undefined> {
+      for (const path of paths) yield { op: "list-entry", path };
+    },
   };
-  await drain(
-    survey(
-      place,
-      paths.map((path) => ({ op: "list-entry", path })),
-      { record },
-    ),
-  );
-  return found;
+  const record = (kind: number, bytes: Buffer, at: number): void => {
+    see(kind === recordKinds.absent ? undefined : readEntry(bytes, at));
+  };
+  await drain(survey(place, ops, { record }));
 }
 
 /** Which pairs of regular files hold the same bytes. */
@@ -110,6 +120,11 @@ export async function compareFiles(place: Place, pairs: readonly (readonly [left
   return same;
 }
 
+function isEmpty(elements: Iterable<unknown>): boolean {
+  for (const _ of elements) return false;
+  return true;
+}
+
 async function drain(steps: AsyncIterable<void>): Promise<void> {
   for await (const _ of steps);
 }
@@ -121,7 +136,11 @@ async function send(stream: ReadingStream, setup: readonly Op[], ops: Iterable<O
   for (const op of setup) encodeOp(writer, op);
   for (const op of ops) {
     encodeOp(writer, op);
-    if (writer.length >= 64 << 10) await stream.write(writer.take());
+    if (writer.length < 64 << 10) continue;
+    const bytes = writer.take();
+    await stream.write(bytes, () => {
+      writer.giveBack(bytes);
+    });
   }
   encodeOp(writer, { op: "end" });
   await stream.write(writer.take());
@@ -150,10 +169,12 @@ function subjectOf(op: Op): string {
   return path === undefined || path === "." ? "the tree" : `"${displayByteString(path)}"`;
 }
 
+const nothing = Buffer.alloc(0);
+
 /** Cuts output into records and pieces of data. */
 class SurveyReader {
   readonly #visitor: SurveyVisitor;
-  #rest: Buffer = Buffer.alloc(0);
+  #rest: Buffer = nothing;
   #inData = false;
   /** Bytes of the piece under way that are still to come, and where they belong. */
   #left = 0;
@@ -172,7 +193,8 @@ class SurveyReader {
       if (next === at) break;
       at = next;
     }
-    this.#rest = at === bytes.length ? Buffer.alloc(0) : bytes.subarray(at);
+    // The chunk's memory is not ours for longer.
+    this.#rest = at === bytes.length ? nothing : Buffer.from(bytes.subarray(at));
   }
 
   end(): void {

@@ -6,14 +6,15 @@
  */
 import { displayByteString, type ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
-import { joinPath, type Change } from "./change.ts";
-import { collectFindings, compareEntries, decide, type Findings } from "./compare.ts";
+import { joinPath, type Changeset } from "./change.ts";
+import { collectFindings, compareEntries, decide } from "./compare.ts";
+import { Findings } from "./findings.ts";
+import { Listing, readEntry, type ListedEntry } from "./listing.ts";
 import { compareFiles, listEntries, listTree, type Place } from "./survey.ts";
-import { Listing, type ListedEntry } from "./listing.ts";
 
 /** What an upper directory says, as a changeset, and the directory as it is. */
 export interface UpperDifference {
-  readonly changes: readonly Change[];
+  readonly changes: Changeset;
   readonly upper: Listing;
 }
 
@@ -28,29 +29,55 @@ const [emptyPath, opaqueMark] = ["" as ByteString, "y".charCodeAt(0)];
 /** The changes in the upper directory. @throws CodedError `unsupported` where it refers to the lower tree instead of holding a change */
 export async function diffUpper(place: Place, names: UpperNames): Promise<UpperDifference> {
   const upper = await listTree(place, names.upper);
-  const found: { path: ByteString; entry: ListedEntry }[] = [];
+  const directories: ByteString[] = [];
   const opaque: ByteString[] = [];
   for (const directory of upper.directories) {
     if (isBelow(directory, opaque)) continue;
     const self = upper.self(directory);
     if (self !== undefined && isOpaque(self)) opaque.push(directory);
-    else for (const entry of upper.entries(directory)) found.push({ path: joinPath(directory, entry.name), entry });
+    else directories.push(directory);
   }
-  for (const { path, entry } of found) requireWhole(path, entry);
-  const lower = await listEntries(
-    place,
-    found.map(({ path }) => joinPath(names.lower, path)),
-  );
-  const findings: Findings = { candidates: [], deleted: [] };
-  for (const [index, { path, entry }] of found.entries()) {
-    const before = lower[index]?.kind === "socket" ? undefined : lower[index];
+  for (const { directory, entry } of entriesIn(upper, directories)) requireWhole(directory, entry);
+  const found = new Findings();
+  await collectMerged(place, names, { upper, directories, found });
+  for (const directory of opaque) await collectOpaque(place, names, { found, prefix: directory });
+  return { changes: await decide(found, (paths) => sameFiles(place, names, paths)), upper };
+}
+
+/** What lies in `directories`, with where its record begins. */
+function* entriesIn(
+  listing: Listing,
+  directories: readonly ByteString[],
+): Generator<{ readonly directory: ByteString; readonly at: number; readonly entry: ListedEntry }, void, undefined> {
+  for (const directory of directories) {
+    for (const at of listing.records(directory)) yield { directory, at, entry: readEntry(listing.bytes, at) };
+  }
+}
+
+/** Directories that are not opaque change the lower ones, name by name. */
+async function collectMerged(
+  place: Place,
+  names: UpperNames,
+  { upper, directories, found }: { readonly upper: Listing; readonly directories: readonly ByteString[]; readonly found: Findings },
+): Promise<void> {
+  const inLower = {
+    *[Symbol.iterator](): Generator<ByteString, void, undefined> {
+      for (const { directory, entry } of entriesIn(upper, directories)) yield joinPath(names.lower, joinPath(directory, entry.name));
+    },
+  };
+  const entries = entriesIn(upper, directories);
+  let entered: ByteString | undefined;
+  await listEntries(place, inLower, (lower) => {
+    const { value } = entries.next();
+    if (value === undefined) throw new CodedError("internal", "the executor told of a file that nobody asked for");
+    const { directory, at, entry } = value;
+    if (directory !== entered) found.enter(directory, { before: upper.bytes, after: upper.bytes });
+    entered = directory;
+    const before = lower?.kind === "socket" ? undefined : lower;
     if (isWhiteout(entry) || entry.kind === "socket") {
-      if (before !== undefined) findings.deleted.push({ kind: "deleted", path });
-    } else
-      findings.candidates.push({ path, before, after: entry, verdict: before === undefined ? "added" : compareEntries(before, entry) });
-  }
-  for (const directory of opaque) await collectOpaque(place, names, { found: findings, prefix: directory });
-  return { changes: await decide(findings, (paths) => sameFiles(place, names, paths)), upper };
+      if (before !== undefined) found.addDeleted(at);
+    } else found.add(before === undefined ? "added" : compareEntries(before, entry), at, { before, after: entry });
+  });
 }
 
 /** An opaque directory holds all that there is; what it hides is what the lower one has besides. */
@@ -59,9 +86,11 @@ async function collectOpaque(
   names: UpperNames,
   into: { readonly found: Findings; readonly prefix: ByteString },
 ): Promise<void> {
-  const [below] = await listEntries(place, [joinPath(names.lower, into.prefix)]);
+  let isThere = false;
+  await listEntries(place, [joinPath(names.lower, into.prefix)], (below) => {
+    isThere = below?.kind === "directory";
+  });
   const after = await listTree(place, joinPath(names.upper, into.prefix));
-  const isThere = below?.kind === "directory";
   // A listing's first record is the directory itself: alone, it is one of an empty directory.
   const before = isThere
     ? await listTree(place, joinPath(names.lower, into.prefix))
@@ -71,9 +100,12 @@ async function collectOpaque(
 
 /** Whiteouts in an opaque directory hide nothing. */
 function withoutWhiteouts(listing: Listing): Listing {
-  const kept: Buffer[] = [];
-  for (const { start, end, entry } of listing.records()) if (!isWhiteout(entry)) kept.push(listing.bytes.subarray(start, end));
-  return new Listing(Buffer.concat(kept));
+  const kept = Buffer.allocUnsafeSlow(listing.bytes.length);
+  let length = 0;
+  for (const { start, end, entry } of listing.allRecords()) {
+    if (!isWhiteout(entry)) length += listing.bytes.copy(kept, length, start, end);
+  }
+  return new Listing(kept.subarray(0, length));
 }
 
 async function sameFiles(place: Place, names: UpperNames, paths: readonly ByteString[]): Promise<ReadonlySet<ByteString>> {
@@ -98,7 +130,9 @@ function overlayXattr(entry: ListedEntry, name: string): Uint8Array | undefined 
   return entry.xattrs.find((xattr) => xattr.name === `trusted.overlay.${name}` || xattr.name === `user.overlay.${name}`)?.value;
 }
 
-function requireWhole(path: ByteString, entry: ListedEntry): void {
+function requireWhole(directory: ByteString, entry: ListedEntry): void {
+  if (entry.xattrs.length === 0) return;
+  const path = joinPath(directory, entry.name);
   const mark = ["redirect", "metacopy"].find((name) => overlayXattr(entry, name) !== undefined);
   if (mark === undefined) return;
   throw new CodedError("unsupported", `cannot tell the changes at "${displayByteString(path)}": overlayfs has only noted a ${mark} there`);
