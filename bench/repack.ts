@@ -24,7 +24,9 @@ const ours = process.env["GANTRY"] ?? resolve(import.meta.dir, "../dist/gantry")
 const rounds = numberOption("rounds", 5);
 
 mkdirSync(work, { recursive: true });
-const scratch = mkdtempSync(join(work, "bench-repack-"));
+// podman takes a layout's path for a name, which has no capitals.
+const scratch = join(work, `bench-repack-${process.pid}`);
+mkdirSync(scratch);
 const at = (name: string): string => join(scratch, name);
 const gantry = (...rest: readonly string[]): string[] => [ours, "--root", at("root"), ...rest];
 // podman wants a short path there.

@@ -41,11 +41,15 @@ function buildExecutor(): void {
 
 function buildExecutable(): void {
   compileExecutable(`${scratch}/gantry`, []);
-  const order = recordOrder(join(root, scratch, "gantry"), {
+  const orders = recordOrder(join(root, scratch, "gantry"), {
     executor: join(root, "dist/gantry-executor"),
     directory: join(root, scratch, "order"),
   });
-  if (order !== undefined) compileExecutable(`${scratch}/gantry`, [`--bytecode-order=${order}`]);
+  if (orders.length > 0)
+    compileExecutable(
+      `${scratch}/gantry`,
+      orders.map((order) => `--bytecode-order=${order}`),
+    );
   renameSync(`${scratch}/gantry`, "dist/gantry");
 }
 

@@ -22,37 +22,54 @@ export interface Image {
 /** An index in an index in an index: nobody has a use for more, and a loop would need one. */
 const maxIndexDepth = 4;
 
-/** What was read of each store in this process: one command needs a document several times, and content does not change under its digest. */
-const remembered = new WeakMap<BlobReader, Map<string, Manifest | Index>>();
+/** What was read of each store by this process: a command needs the same several times, and content does not change under its digest. */
+class Memory<T> {
+  readonly #read = new WeakMap<BlobReader, Map<string, T>>();
+
+  find(reader: BlobReader, key: string): T | undefined {
+    return this.#read.get(reader)?.get(key);
+  }
+
+  /** Keeps what a local store holds, when it is small. */
+  keep(reader: BlobReader, key: string, { value, bytes }: { readonly value: T; readonly bytes: number }): void {
+    if (reader.readSmall === undefined || bytes > rememberedBytes) return;
+    const known = this.#read.get(reader) ?? new Map<string, T>();
+    if (known.size >= rememberedCount) known.clear();
+    this.#read.set(reader, known.set(key, value));
+  }
+}
+
 const rememberedBytes = 64 << 10;
-const rememberedDocuments = 256;
+const rememberedCount = 256;
+const documents = new Memory<Manifest | Index>();
+const images = new Memory<Image>();
+
+function keyOf({ digest, mediaType, size }: Descriptor): string {
+  return `${digest} ${size} ${mediaType}`;
+}
 
 /**
- * Reads the manifest or index that `descriptor` names, verified. A small one of a local store is remembered: that it is still there is for the
- * store to say (`size`).
+ * Reads the manifest or index that `descriptor` names, verified. A small one of a local store is remembered: whether it is still there is for
+ * the store to say (`size`).
  *
  * @throws CodedError `not-found`, `corrupt`, `invalid-spec`
  */
 export async function readDocument(reader: BlobReader, descriptor: Descriptor): Promise<Manifest | Index> {
-  const { digest, mediaType, size } = descriptor;
-  const key = `${digest} ${size} ${mediaType}`;
-  const known = remembered.get(reader)?.get(key);
+  const key = keyOf(descriptor);
+  const known = documents.find(reader, key);
   if (known !== undefined) return known;
-  const kind = documentKind(mediaType) === "index" ? "index" : "manifest";
+  const kind = documentKind(descriptor.mediaType) === "index" ? "index" : "manifest";
   const bytes = await readBlob(reader, descriptor, manifestLimits.maxBytes);
-  const document = parseManifestOrIndex(bytes, mediaType, `${kind} ${digest}`);
-  if (reader.readSmall !== undefined && size <= rememberedBytes) remember(reader, key, document);
+  const document = parseManifestOrIndex(bytes, descriptor.mediaType, `${kind} ${descriptor.digest}`);
+  documents.keep(reader, key, { value: document, bytes: bytes.length });
   return document;
 }
 
-function remember(reader: BlobReader, key: string, document: Manifest | Index): void {
-  const documents = remembered.get(reader) ?? new Map<string, Manifest | Index>();
-  if (documents.size >= rememberedDocuments) documents.clear();
-  remembered.set(reader, documents.set(key, document));
-}
-
-/** Reads and checks the image whose manifest is `descriptor`, `known` when it was read already. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */
+/** Reads and checks the image whose manifest is `descriptor`, `known` when it was read already; remembered as documents are. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */
 export async function readImage(reader: BlobReader, descriptor: Descriptor, known?: Manifest): Promise<Image> {
+  const key = keyOf(descriptor);
+  const remembered = images.find(reader, key);
+  if (remembered !== undefined) return remembered;
   const manifest = known ?? (await readDocument(reader, descriptor));
   if (manifest.kind !== "manifest") throw new CodedError("invalid-spec", `cannot use ${descriptor.digest} as an image: it is an index`);
   requireRunnable(manifest, descriptor.digest);
@@ -60,13 +77,15 @@ export async function readImage(reader: BlobReader, descriptor: Descriptor, know
   const config = parseImageConfig(await readBlob(reader, manifest.config, imageConfigLimits.maxBytes), `config ${digest}`);
   requireLayerCount(manifest, config, `image ${descriptor.digest}`);
   const { mediaType, size } = descriptor;
-  return {
+  const image = {
     id: digest,
     descriptor: { mediaType, digest: descriptor.digest, size },
     manifest,
     config,
     chainIds: chainIds(config.rootfs.diff_ids),
   };
+  images.keep(reader, key, { value: image, bytes: size + manifest.config.size });
+  return image;
 }
 
 /** True when a container can be made of it: the types of config and layers are known. Anything else is an artifact. */

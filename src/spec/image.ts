@@ -4,7 +4,7 @@
  * Parsed values are for reading only. The bytes are what has the digest, so copies are made of bytes; the fields
  * that this version does not know matter in one place, the store's own index.json, and are kept for it in `extra`.
  */
-import type { JsonLimits, JsonObject } from "#base/json.ts";
+import type { JsonLimits, JsonObject, JsonValue } from "#base/json.ts";
 import { parseJsonNode, readStringRecord, type JsonNode } from "#base/json-node.ts";
 import { findDigestFault, type Digest } from "./digest.ts";
 import { documentKind, isMediaType } from "./media-type.ts";
@@ -136,6 +136,26 @@ const knownFields = new Set(["mediaType", "digest", "size", "platform", "annotat
 
 /** Reads a descriptor. @throws CodedError `invalid-spec` */
 export function readDescriptor(node: JsonNode): Descriptor {
+  return readPlainDescriptor(node.value) ?? readAnyDescriptor(node);
+}
+
+/** One without fault that has nothing but what most have, at a tenth of the cost; undefined for any other. */
+function readPlainDescriptor(value: JsonValue | undefined): Descriptor | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  const { mediaType, digest, size, annotations, ...others } = value as JsonObject;
+  if (typeof mediaType !== "string" || typeof digest !== "string" || typeof size !== "number" || Object.keys(others).length > 0)
+    return undefined;
+  if (!isMediaType(mediaType) || findDigestFault(digest) !== undefined || !Number.isSafeInteger(size) || size < 0) return undefined;
+  if (annotations === undefined) return { mediaType, digest: digest as Digest, size };
+  return isPlainRecord(annotations) ? { mediaType, digest: digest as Digest, size, annotations } : undefined;
+}
+
+function isPlainRecord(value: JsonValue): value is Record<string, string> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((text: JsonValue) => typeof text === "string" && !text.includes("\0"));
+}
+
+function readAnyDescriptor(node: JsonNode): Descriptor {
   const platform = node.get("platform").optional(readPlatform);
   const annotations = node.get("annotations").optional(readStringRecord);
   const artifactType = node.get("artifactType").optional(readMediaType);

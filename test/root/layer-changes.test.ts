@@ -8,50 +8,24 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ByteString } from "#base/byte-string.ts";
-import { applyLayer } from "#image/layer/apply.ts";
 import { packChanges } from "#image/layer/pack.ts";
 import { diffTrees, type TreeDifference } from "#image/tree/diff.ts";
 import type { Place } from "#image/tree/survey.ts";
-import { openProgramStream, openReadingStream } from "#program/spawn-node.ts";
-import { digestOf } from "#spec/digest.ts";
 import { installed } from "../support/images/commands.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";
 import { patient } from "../support/slowness.ts";
 import { compareTrees, formatDifference, readTree } from "../support/tree.ts";
 import { takeSteps, twoTrees } from "../support/trees/random.ts";
-import { executorPath, notRoot } from "./executor-harness.ts";
+import { notRoot } from "./executor-harness.ts";
+import { applyArchive, placeAt } from "./layer-harness.ts";
 
 const missing = notRoot ?? (installed("getfattr", "python3") ? undefined : "getfattr or python3 is not installed");
-
-function placeAt(directory: string): Place {
-  return { open: () => Promise.resolve(openReadingStream(executorPath())), setup: [{ op: "root", path: directory }] };
-}
 
 async function pack(place: Place, { changes, after }: TreeDifference, tree: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   const nameIn = (path: ByteString): ByteString => `${tree}/${path}` as ByteString;
   for await (const chunk of packChanges({ changes, directory: (path) => after.self(path), place, nameIn })) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks);
-}
-
-async function apply(archive: Buffer, tree: string): Promise<void> {
-  const digest = digestOf(archive);
-  await applyLayer({
-    source: (async function* () {
-      yield archive;
-      await Promise.resolve();
-    })(),
-    descriptor: { digest, size: archive.length, mediaType: "application/vnd.oci.image.layer.v1.tar" },
-    diffId: digest,
-    stream: openProgramStream(executorPath()),
-    base: false,
-    setup: [
-      { op: "root", path: tree },
-      { op: "enter-root", path: tree },
-    ],
-    teardown: [{ op: "leave-root" }],
-    limits: { maxBytes: 1 << 30, maxEntries: 1e6 },
-  });
 }
 
 const names = (before: string, after: string): { before: ByteString; after: ByteString } => ({
@@ -75,7 +49,7 @@ describe.skipIf(missing !== undefined)("changes of trees", () => {
           const place = placeAt(scratch.path);
           const there = await diffTrees(place, names("a", "b"));
           const archive = await pack(place, there, "b");
-          await apply(archive, x);
+          await applyArchive(archive, x);
           const [wanted, made] = [readTree(b), readTree(x)];
           // A socket is no part of a layer.
           const isSocket = ({ path }: { path: string }): boolean => [wanted, made].some((tree) => tree.get(path)?.kind === "s");

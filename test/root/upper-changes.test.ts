@@ -9,21 +9,18 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileS
 import { join } from "node:path";
 import type { ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
-import { applyLayer } from "#image/layer/apply.ts";
 import { packChanges, type Packing } from "#image/layer/pack.ts";
 import { joinPath, type Changeset } from "#image/tree/change.ts";
 import { diffTrees } from "#image/tree/diff.ts";
-import type { Place } from "#image/tree/survey.ts";
 import { diffUpper } from "#image/tree/upper.ts";
-import { openProgramStream, openReadingStream } from "#program/spawn-node.ts";
-import { digestOf } from "#spec/digest.ts";
 import { installed } from "../support/images/commands.ts";
 import { scratchDirectory } from "../support/scratch-directory.ts";
 import { patient } from "../support/slowness.ts";
 import { compareTrees, formatDifference, readTree } from "../support/tree.ts";
 import { takeSteps, twoTrees } from "../support/trees/random.ts";
-import { executorPath, notRoot } from "./executor-harness.ts";
+import { notRoot } from "./executor-harness.ts";
 import { execute, unable, Workbench } from "./gantry-harness.ts";
+import { applyArchive, placeAt } from "./layer-harness.ts";
 
 const missing = notRoot ?? (installed("getfattr", "python3") ? undefined : "getfattr or python3 is not installed");
 if (missing !== undefined) console.log(`skipped: changes in upper directories: ${missing}`);
@@ -54,7 +51,7 @@ interface Found {
 
 /** What is found in the upper directory or, where the kernel has only noted something there, in the whole trees; the overlay is mounted. */
 async function findChanges(directory: string): Promise<Found> {
-  const place: Place = { open: () => Promise.resolve(openReadingStream(executorPath())), setup: [{ op: "root", path: directory }] };
+  const place = placeAt(directory);
   const pack = async (changes: Changeset, tree: ByteString, self: Packing["directory"]): Promise<Buffer> => {
     const chunks: Uint8Array[] = [];
     for await (const chunk of packChanges({ changes, directory: self, place, nameIn: (path) => joinPath(tree, path) }))
@@ -69,26 +66,6 @@ async function findChanges(directory: string): Promise<Found> {
     const found = await diffTrees(place, { before: lower, after: merged });
     return { archive: await pack(found.changes, merged, (path) => found.after.self(path)), changes: found.changes, isWhole: true };
   }
-}
-
-async function apply(archive: Buffer, tree: string): Promise<void> {
-  const digest = digestOf(archive);
-  await applyLayer({
-    source: (async function* () {
-      yield archive;
-      await Promise.resolve();
-    })(),
-    descriptor: { digest, size: archive.length, mediaType: "application/vnd.oci.image.layer.v1.tar" },
-    diffId: digest,
-    stream: openProgramStream(executorPath()),
-    base: false,
-    setup: [
-      { op: "root", path: tree },
-      { op: "enter-root", path: tree },
-    ],
-    teardown: [{ op: "leave-root" }],
-    limits: { maxBytes: 1 << 30, maxEntries: 1e6 },
-  });
 }
 
 interface RoundTrip {
@@ -112,7 +89,7 @@ async function roundTrip(scratch: string, { options, fill, use }: RoundTrip): Pr
   using _again = overlay(scratch, options);
   const wanted = readTree(shown);
   const found = await findChanges(scratch);
-  await apply(found.archive, copy);
+  await applyArchive(found.archive, copy);
   const made = readTree(copy);
   if (!found.isWhole) {
     // The other law: what the applied layer is found to change is that layer, byte for byte.
@@ -120,7 +97,7 @@ async function roundTrip(scratch: string, { options, fill, use }: RoundTrip): Pr
     mkdirSync(again);
     execFileSync("cp", ["-a", below, join(again, "lower")]);
     using _applied = overlay(again, options);
-    await apply(found.archive, join(again, "merged"));
+    await applyArchive(found.archive, join(again, "merged"));
     const second = await findChanges(again);
     if (!second.isWhole) expect(kinds(second)).toEqual(kinds(found));
     if (!second.isWhole) expect(second.archive.equals(found.archive)).toBe(true);

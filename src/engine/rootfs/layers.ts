@@ -15,6 +15,7 @@
 import { join } from "node:path";
 import type { ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
+import type { HashingBeside } from "#image/layer/hash-thread.ts";
 import type { Op } from "#program/ops.gen.ts";
 import type { ProgramStream } from "#program/stream.ts";
 import type { Descriptor } from "#spec/image.ts";
@@ -72,12 +73,15 @@ export async function unpackStack(
   options: UnpackOptions,
 ): Promise<void> {
   const { layers, temporary } = places;
+  if (stack.every((layer) => isUnpackedFrom(layers, layer))) return;
+  const { HashingBeside } = await import("#image/layer/hash-thread.ts");
+  using hashing = new HashingBeside();
   for (const [index, layer] of stack.entries()) {
     if (isUnpackedFrom(layers, layer)) continue;
     const final = layerDirectory(layers, layer.chainId);
     const onBytes = (done: number): void => options.onProgress?.(layer, { at: index, of: stack.length }, done);
     if (pathExists(join(final, "layer.json"))) {
-      await confirm(layer, final, { onBytes, options });
+      await confirm(layer, final, { onBytes, options, hashing });
       continue;
     }
     const work = join(temporary, String(index));
@@ -85,7 +89,7 @@ export async function unpackStack(
       layers,
       stack.slice(0, index).map((lower) => lower.chainId),
     );
-    await unpackOne(layer, { work, below, onBytes }, options);
+    await unpackOne(layer, { work, below, onBytes, hashing }, options);
     // Where another process was faster, its layer is the same and stays; what is left goes with `temporary`.
     renameToNew(join(work, "layer"), final);
   }
@@ -107,7 +111,7 @@ function markOf({ digest }: Pick<Descriptor, "digest">): string {
 async function confirm(
   layer: LayerSource,
   final: string,
-  { onBytes, options }: { readonly onBytes: (doneBytes: number) => void; readonly options: UnpackOptions },
+  { onBytes, options, hashing }: { readonly options: UnpackOptions } & Pick<Place, "onBytes" | "hashing">,
 ): Promise<void> {
   const { confirmLayer } = await import("#image/layer/apply.ts");
   const { descriptor, diffId } = layer;
@@ -116,6 +120,7 @@ async function confirm(
     ...verifiedBy(layer),
     descriptor,
     diffId,
+    hashing,
     maxBytes: options.maxLayerBytes,
     onProgress: onBytes,
   });
@@ -139,7 +144,8 @@ export interface TreePlaces {
 /** Applies all of `stack` to one plain directory. */
 export async function fillTree(stack: readonly LayerSource[], places: TreePlaces, options: UnpackOptions): Promise<void> {
   // Loaded on use: a listing, or a start of a container whose layers are there, needs no decompressor.
-  const { LayerProgram } = await import("#image/layer/apply.ts");
+  const [{ LayerProgram }, { HashingBeside }] = await Promise.all([import("#image/layer/apply.ts"), import("#image/layer/hash-thread.ts")]);
+  using hashing = new HashingBeside();
   const { tree, accounts, rootless } = places;
   const enter: Op[] = [
     ...(rootless === undefined ? [] : ownUserOps(rootless)),
@@ -153,6 +159,7 @@ export async function fillTree(stack: readonly LayerSource[], places: TreePlaces
       ...verifiedBy(layer),
       descriptor: layer.descriptor,
       diffId: layer.diffId,
+      hashing,
       base: index === 0,
       unprivileged: rootless !== undefined,
       limits: { maxBytes: options.maxLayerBytes, maxEntries: maxLayerEntries },
@@ -179,6 +186,7 @@ interface Place {
   readonly work: string;
   readonly below: readonly string[];
   readonly onBytes: (doneBytes: number) => void;
+  readonly hashing: HashingBeside;
 }
 
 async function unpackOne(layer: LayerSource, place: Place, options: UnpackOptions): Promise<void> {
@@ -196,6 +204,7 @@ async function unpackOne(layer: LayerSource, place: Place, options: UnpackOption
     ...verifiedBy(layer),
     descriptor: layer.descriptor,
     diffId: layer.diffId,
+    hashing: place.hashing,
     stream: await options.openStream(),
     base: place.below.length === 0,
     // The working root is for the copies at the end; entering comes last, for the layer's own entries.

@@ -15,6 +15,7 @@ import type { Descriptor } from "#spec/image.ts";
 import { TarReader } from "../tar/read.ts";
 import { LayerCompiler, type LayerLimits } from "./compile.ts";
 import { decompressLayer } from "./decompress.ts";
+import type { HashingBeside, PassingHash } from "./hash-thread.ts";
 
 /** A layer, where it goes and what it may cost. */
 export interface LayerApplication {
@@ -25,6 +26,8 @@ export interface LayerApplication {
   readonly descriptor: Pick<Descriptor, "digest" | "size" | "mediaType">;
   /** Digest of the uncompressed archive, from the image's config. */
   readonly diffId: string;
+  /** What makes that digest; without it, the thread that does all else. */
+  readonly hashing?: HashingBeside;
   /** An executor that has got nothing yet. It is gone when this returns or throws. */
   readonly stream: ProgramStream;
   /** True when no layer lies below: the directory entered is empty. */
@@ -131,10 +134,10 @@ export class LayerProgram {
   async #send(layer: Omit<LayerApplication, "stream" | "setup" | "teardown">, compiler: LayerCompiler): Promise<number> {
     const reader = new TarReader(compiler);
     const diffId = parseDigest(layer.diffId);
-    const hasher = hasherFor(diffId);
+    const hash = beginHash(layer, diffId);
     for await (const chunk of decompressLayer(progress(layer), layer.descriptor.mediaType)) {
-      if (hasher.size + chunk.length > layer.limits.maxBytes) throw tooLarge(layer.limits.maxBytes);
-      hasher.update(chunk);
+      if (hash.size + chunk.length > layer.limits.maxBytes) throw tooLarge(layer.limits.maxBytes);
+      await hash.update(chunk);
       for (let at = 0; at < chunk.length; at += pieceBytes) {
         reader.push(chunk.length <= pieceBytes ? chunk : chunk.subarray(at, at + pieceBytes));
         if (this.#writer.length >= flushBytes) await this.#flush();
@@ -143,7 +146,7 @@ export class LayerProgram {
     reader.end();
     compiler.finish();
     // Before `end`: a program that is refused must not look finished.
-    const content = hasher.finish();
+    const content = await hash.finish();
     requireDiffId(content.digest, diffId);
     return content.size;
   }
@@ -181,20 +184,26 @@ function layerFault(layer: Pick<SentLayer, "digest"> | undefined, fact: string, 
  * @throws CodedError as applyLayer
  */
 export async function confirmLayer(
-  layer: Pick<LayerApplication, "source" | "isVerified" | "descriptor" | "diffId" | "onProgress"> & { readonly maxBytes: number },
+  layer: Pick<LayerApplication, "source" | "isVerified" | "descriptor" | "diffId" | "hashing" | "onProgress"> & {
+    readonly maxBytes: number;
+  },
 ): Promise<void> {
   const diffId = parseDigest(layer.diffId);
-  const hasher = hasherFor(diffId);
+  const hash = beginHash(layer, diffId);
   try {
     for await (const chunk of decompressLayer(progress(layer), layer.descriptor.mediaType)) {
-      if (hasher.size + chunk.length > layer.maxBytes) throw tooLarge(layer.maxBytes);
-      hasher.update(chunk);
+      if (hash.size + chunk.length > layer.maxBytes) throw tooLarge(layer.maxBytes);
+      await hash.update(chunk);
     }
-    requireDiffId(hasher.finish().digest, diffId);
+    requireDiffId((await hash.finish()).digest, diffId);
   } catch (error) {
     if (!(error instanceof CodedError)) throw error;
     throw layerFault(layer.descriptor, error.message, error);
   }
+}
+
+function beginHash({ hashing, descriptor }: Pick<LayerApplication, "hashing" | "descriptor">, diffId: Digest): PassingHash {
+  return hashing === undefined ? hasherFor(diffId) : hashing.begin(diffId, descriptor.size);
 }
 
 function tooLarge(maxBytes: number): CodedError {

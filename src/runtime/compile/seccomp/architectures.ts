@@ -1,6 +1,6 @@
 /** The system call interfaces of this machine's kernel: their numbers, and how the kernel names them to a filter. */
 import type { SeccompArchitecture } from "#spec/seccomp.ts";
-import { aarch64, arm, x32, x86, x86_64 } from "./syscalls.gen.ts";
+import { armCalls, x86Calls } from "./syscalls.gen.ts";
 
 /** One interface of the kernel: the numbers of its system calls and how it passes arguments. */
 export interface SystemCallInterface {
@@ -13,12 +13,27 @@ export interface SystemCallInterface {
   readonly hasNarrowArguments: boolean;
   /** Whether socket and IPC calls can also be made through `socketcall` and `ipc`. */
   readonly multiplexes: boolean;
-  /** The number of a call, without `base`; the table is parsed when it is first asked. */
-  readonly numberOf: (name: string) => number | undefined;
+  /** The numbers of calls of all interfaces of the family; parsed when it is first asked. */
+  readonly numbers: NumberTable;
+  /** Where this interface's number, plus 1, is in what `numbers` gives. */
+  readonly place: { readonly shift: number; readonly mask: number };
+}
+
+/** What stands for a name in the table of a family: a number for each interface. Undefined for what is no call at all. */
+export type NumberTable = (name: string) => number | undefined;
+
+/** The number of a call, without `base`; undefined when the interface has no such call. */
+export function numberOf(face: SystemCallInterface, name: string): number | undefined {
+  const { shift, mask } = face.place;
+  const number = ((face.numbers(name) ?? 0) >>> shift) & mask;
+  return number === 0 ? undefined : number - 1;
 }
 
 /** KERNEL: x86_64 and x32 share an audit number; numbers of x32 have this bit. @see __X32_SYSCALL_BIT */
 export const x32Bit = 0x4000_0000;
+
+const x86Numbers = table(x86Calls);
+const armNumbers = table(armCalls);
 
 const x86Family: readonly SystemCallInterface[] = [
   {
@@ -27,7 +42,8 @@ const x86Family: readonly SystemCallInterface[] = [
     base: 0,
     hasNarrowArguments: false,
     multiplexes: false,
-    numberOf: table(x86_64),
+    numbers: x86Numbers,
+    place: { shift: 0, mask: 0x3ff },
   },
   {
     architecture: "SCMP_ARCH_X32",
@@ -35,9 +51,18 @@ const x86Family: readonly SystemCallInterface[] = [
     base: x32Bit,
     hasNarrowArguments: true,
     multiplexes: false,
-    numberOf: table(x32),
+    numbers: x86Numbers,
+    place: { shift: 10, mask: 0x3ff },
   },
-  { architecture: "SCMP_ARCH_X86", auditNumber: 0x4000_0003, base: 0, hasNarrowArguments: true, multiplexes: true, numberOf: table(x86) },
+  {
+    architecture: "SCMP_ARCH_X86",
+    auditNumber: 0x4000_0003,
+    base: 0,
+    hasNarrowArguments: true,
+    multiplexes: true,
+    numbers: x86Numbers,
+    place: { shift: 20, mask: 0x3ff },
+  },
 ];
 
 const armFamily: readonly SystemCallInterface[] = [
@@ -47,9 +72,18 @@ const armFamily: readonly SystemCallInterface[] = [
     base: 0,
     hasNarrowArguments: false,
     multiplexes: false,
-    numberOf: table(aarch64),
+    numbers: armNumbers,
+    place: { shift: 0, mask: 0x3ff },
   },
-  { architecture: "SCMP_ARCH_ARM", auditNumber: 0x4000_0028, base: 0, hasNarrowArguments: true, multiplexes: false, numberOf: table(arm) },
+  {
+    architecture: "SCMP_ARCH_ARM",
+    auditNumber: 0x4000_0028,
+    base: 0,
+    hasNarrowArguments: true,
+    multiplexes: false,
+    numbers: armNumbers,
+    place: { shift: 10, mask: 0x3f_ffff },
+  },
 ];
 
 /**
@@ -69,20 +103,17 @@ export interface Multiplexer {
   readonly call: number;
 }
 
-/** Calls that i386 can also make through another one. @see linux/net.h, SYS_*; linux/ipc.h */
-export const multiplexers: ReadonlyMap<string, Multiplexer> = new Map([
-  ...through("socketcall", 1, "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom"),
-  ...through("socketcall", 13, "shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg"),
-  ...through("ipc", 1, "semop semget semctl semtimedop"),
-  ...through("ipc", 11, "msgsnd msgrcv msgget msgctl"),
-  ...through("ipc", 21, "shmat shmdt shmget shmctl"),
-]);
+/** What a table gives is at least this when i386 makes the call through another one. */
+export const multiplexed: number = 2 ** 30;
 
-function through(name: Multiplexer["name"], first: number, calls: string): (readonly [string, Multiplexer])[] {
-  return calls.split(" ").map((call, index) => [call, { name, call: first + index }]);
+/** How i386 makes a call through another one, in what a table gives; undefined when it does not. @see linux/net.h; linux/ipc.h */
+export function multiplexerAt(packed: number): Multiplexer | undefined {
+  const code = Math.floor(packed / multiplexed) - 1;
+  if (code < 0) return undefined;
+  return code < 32 ? { name: "socketcall", call: code } : { name: "ipc", call: code - 32 };
 }
 
-function table(text: string): (name: string) => number | undefined {
+function table(text: string): NumberTable {
   let numbers: Readonly<Record<string, unknown>> | undefined;
   return (name) => {
     numbers ??= JSON.parse(text) as Readonly<Record<string, unknown>>;

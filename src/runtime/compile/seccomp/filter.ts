@@ -12,7 +12,7 @@ import type { SeccompAction, SeccompArchitecture, SeccompConfig } from "#spec/se
 import { seccompReturnValue } from "#spec/seccomp.ts";
 import { interfacesOf, x32Bit, type SystemCallInterface } from "./architectures.ts";
 import { writeCallRules } from "./conditions.ts";
-import { collectRules, defaultAnswer, type CallRules, type InterfaceRules } from "./rules.ts";
+import { collectRules, defaultAnswer, farFrom, type CallRules, type Fate, type InterfaceRules } from "./rules.ts";
 import { BackwardWriter, type Place } from "./writer.ts";
 
 /** Offsets in struct seccomp_data, in bytes. */
@@ -31,8 +31,7 @@ export type Profile = SeccompConfig & { readonly defaultAction: SeccompAction };
 /** Numbers from `start` up to the next range that are treated alike. */
 interface Range {
   readonly start: number;
-  /** An answer, or rules about arguments. */
-  readonly fate: number | CallRules;
+  readonly fate: Fate;
 }
 
 /**
@@ -44,44 +43,51 @@ export function compileSeccompFilter(profile: Profile, machine: string): Uint8Ar
   const asked: readonly SeccompArchitecture[] = profile.architectures ?? [];
   const faces = interfacesOf(machine, asked);
   if (faces === undefined) return undefined;
+  const otherwise = defaultAnswer(profile);
+  const rules = collectRules(profile.syscalls ?? [], faces, otherwise);
   const writer = new BackwardWriter();
   const trees: { readonly auditNumber: number; readonly start: Place }[] = [];
   // Written backwards: the machine's own architecture comes last, and so is asked for first and lies nearest.
   for (const auditNumber of new Set(faces.map((face) => face.auditNumber).toReversed())) {
-    const alike = faces.filter((face) => face.auditNumber === auditNumber);
+    const alike = faces.flatMap((face, index) => (face.auditNumber === auditNumber ? [{ face, rules: rules[index] ?? noRules }] : []));
     const ranges = findRanges(profile, alike);
-    const isNarrowFrom = alike.find(({ hasNarrowArguments }) => hasNarrowArguments)?.base ?? Infinity;
-    trees.push({
-      auditNumber,
-      start: writer.load(numberOffset, writeTree(writer, ranges, { otherwise: defaultAnswer(profile), isNarrowFrom })),
-    });
+    const isNarrowFrom = alike.find(({ face }) => face.hasNarrowArguments)?.face.base ?? Infinity;
+    trees.push({ auditNumber, start: writer.load(numberOffset, writeTree(writer, ranges, { otherwise, isNarrowFrom })) });
   }
   let place = writer.give(foreign);
   for (const { auditNumber, start } of trees) place = writer.branch("equal", auditNumber, { met: start, unmet: place });
   return writer.take(writer.load(architectureOffset, place));
 }
 
+const noRules: InterfaceRules = { fates: [], far: new Map(), highest: 0 };
+
 /** The fates of all numbers under one audit number, in rising order, each different from the one before. */
-function findRanges(profile: Profile, faces: readonly SystemCallInterface[]): Range[] {
+function findRanges(profile: Profile, parts: readonly { readonly face: SystemCallInterface; readonly rules: InterfaceRules }[]): Range[] {
   const otherwise = defaultAnswer(profile);
   const ranges: Range[] = [];
-  let last: Range["fate"] | undefined;
-  const from = (start: number, fate: Range["fate"]): void => {
+  let last: Fate | undefined;
+  const from = (start: number, fate: Fate): void => {
     if (fate !== last) ranges.push({ start, fate });
     last = fate;
   };
-  for (const face of faces) {
-    const { calls, highest } = collectRules(profile.syscalls ?? [], face, otherwise);
-    let next = 0;
-    for (const number of Uint32Array.from(calls.keys()).sort()) {
+  for (const { face, rules } of parts) {
+    const { fates, far, highest } = rules;
+    let next = Math.min(highest + 1, farFrom);
+    let before = last;
+    for (let number = 0; number < next; number++) {
+      const fate = fates[number] ?? otherwise;
+      if (fate !== before) from(face.base + number, fate);
+      before = fate;
+    }
+    for (const number of Uint32Array.from(far.keys()).sort()) {
       if (number > next) from(face.base + next, otherwise);
-      from(face.base + number, fateOf(calls.get(number) ?? []));
+      from(face.base + number, far.get(number) ?? otherwise);
       next = number + 1;
     }
     if (next <= highest || !isYoungerMissing(profile, highest)) from(face.base + next, otherwise);
     if (isYoungerMissing(profile, highest)) from(face.base + highest + 1, missing);
   }
-  if (faces.some(({ architecture }) => architecture === "SCMP_ARCH_X86_64") && faces.length === 1) {
+  if (parts.length === 1 && parts[0]?.face.architecture === "SCMP_ARCH_X86_64") {
     from(x32Bit, foreign);
     from(skipped, otherwise);
   }
@@ -97,11 +103,6 @@ function findRanges(profile: Profile, faces: readonly SystemCallInterface[]): Ra
 function isYoungerMissing({ defaultAction }: Profile, highest: InterfaceRules["highest"]): boolean {
   const isPermissive = defaultAction === "SCMP_ACT_ALLOW" || defaultAction === "SCMP_ACT_LOG" || defaultAction === "SCMP_ACT_TRACE";
   return !isPermissive && highest > 0;
-}
-
-function fateOf(rules: CallRules): Range["fate"] {
-  const [first] = rules;
-  return first?.conditions.length === 0 ? first.answer : rules;
 }
 
 interface TreeOptions {
@@ -121,11 +122,13 @@ function writeTree(writer: BackwardWriter, ranges: readonly Range[], options: Tr
     return place;
   };
   const search = (first: number, end: number): Place => {
-    const [a, b, c] = ranges.slice(first, Math.min(end, first + 3));
+    const a = ranges[first];
     if (a === undefined) return writer.give(options.otherwise);
-    if (b === undefined) return leaf(a);
+    const size = end - first;
+    if (size === 1) return leaf(a);
+    const b = ranges[first + 1];
     // One number between two ranges alike takes one comparison.
-    if (end - first === 3 && c?.fate === a.fate && c.start === b.start + 1) {
+    if (size === 3 && b !== undefined && ranges[first + 2]?.fate === a.fate && ranges[first + 2]?.start === b.start + 1) {
       const around = leaf(a);
       return writer.branch("equal", b.start, { met: leaf(b), unmet: around });
     }

@@ -6,7 +6,7 @@
  * @see seccomp_rule_add(3); runtime-spec config-linux.md#seccomp
  */
 import { seccompReturnValue, type SeccompAction, type SeccompArgument, type SeccompConfig, type SeccompSyscall } from "#spec/seccomp.ts";
-import { multiplexers, type SystemCallInterface } from "./architectures.ts";
+import { multiplexed, multiplexerAt, numberOf, type SystemCallInterface } from "./architectures.ts";
 
 /** One comparison of an argument. A value is unsigned and has as many bits as the interface's arguments. */
 export interface Condition {
@@ -23,62 +23,140 @@ export interface Rule {
   readonly answer: number;
 }
 
-/** What is done with one system call: rules in the order in which they are tried; the last may be without conditions. */
+/** Rules of one system call, in the order in which they are tried; each has conditions. */
 export type CallRules = readonly Rule[];
+
+/** What is done with one system call: an answer whatever its arguments are, or rules about those. */
+export type Fate = number | CallRules;
 
 /** What a profile says about the calls of one interface. */
 export interface InterfaceRules {
-  /** By number, without the interface's base. */
-  readonly calls: ReadonlyMap<number, CallRules>;
+  /** By number, without the interface's base, for those below `farFrom`: nearly all numbers are small, and most are named. */
+  readonly fates: readonly (Fate | undefined)[];
+  /** The same for numbers from `farFrom` on. */
+  readonly far: ReadonlyMap<number, Fate>;
   /** The highest number that the profile names, even in a rule that changes nothing; 0 when it names none. */
   readonly highest: number;
 }
+
+/** Only the private calls of ARM have such numbers. */
+export const farFrom = 1024;
 
 /** Where the filter's answer is not said by a rule. */
 export function defaultAnswer(profile: SeccompConfig & { readonly defaultAction: SeccompAction }): number {
   return seccompReturnValue(profile.defaultAction, profile.defaultErrnoRet);
 }
 
-/** Gathers the rules of `profile` for the calls of `face`. Names that it does not have are passed over. */
-export function collectRules(syscalls: readonly SeccompSyscall[], face: SystemCallInterface, otherwise: number): InterfaceRules {
-  const calls = new Map<number, CallRules>();
-  let highest = 0;
+/**
+ * Gathers the rules of a profile for the calls of each of `faces`, which are of one family. Names that it does not have are passed over.
+ *
+ * A profile has hundreds of names, and this runs once, so in an interpreter: one look at the table serves all interfaces.
+ */
+export function collectRules(
+  syscalls: readonly SeccompSyscall[],
+  faces: readonly SystemCallInterface[],
+  otherwise: number,
+): readonly InterfaceRules[] {
+  const collectors = faces.map((face) => new Collector(face, otherwise));
+  const [first] = faces;
+  if (first === undefined) return [];
   for (const { names, action, errnoRet, args = [] } of syscalls) {
     const answer = seccompReturnValue(action, errnoRet);
-    const added = readConditions(args, face).map((conditions) => ({ conditions, answer }));
-    for (const name of names) {
-      const number = face.numberOf(name);
-      const multiplexer = face.multiplexes ? multiplexers.get(name) : undefined;
-      const through = multiplexer === undefined ? undefined : face.numberOf(multiplexer.name);
-      highest = Math.max(highest, number ?? 0, through ?? 0);
-      if (answer === otherwise) continue;
-      if (multiplexer !== undefined && through !== undefined) {
-        addRules(
-          calls,
-          through,
-          added.map(({ conditions }) => ({ conditions: multiplexed(conditions, multiplexer.call), answer })),
-        );
-      }
-      if (number !== undefined) addRules(calls, number, added);
-    }
+    // Some have no number anywhere, and are made through another call.
+    const packed = names.map((name) => first.numbers(name) ?? 0);
+    for (const collector of collectors) collector.add(packed, answer, args);
   }
-  for (const [number, rules] of calls) if (rules.length > 1) calls.set(number, rules.toSorted(compareRules));
-  return { calls, highest };
+  return collectors.map((collector) => collector.take());
+}
+
+/** Gathers the rules for the calls of one interface. */
+class Collector {
+  readonly #face: SystemCallInterface;
+  readonly #otherwise: number;
+  /** Without holes: an interpreter is slow with those. */
+  // oxlint-disable-next-line unicorn/no-new-array -- the argument is a length, and making one by steps takes longer than all else here
+  readonly #fates = new Array<Fate | undefined>(farFrom).fill(undefined);
+  readonly #far = new Map<number, Fate>();
+  /** Numbers of calls with more than one rule. */
+  readonly #manifold = new Set<number>();
+  #highest = 0;
+
+  constructor(face: SystemCallInterface, otherwise: number) {
+    this.#face = face;
+    this.#otherwise = otherwise;
+  }
+
+  /** What is done with calls when their arguments are so; of each call what the table of numbers gives. */
+  add(calls: readonly number[], answer: number, args: readonly SeccompArgument[]): void {
+    const face = this.#face;
+    const { shift, mask } = face.place;
+    const isIdle = answer === this.#otherwise;
+    const fate = args.length === 0 ? answer : fateOf(readConditions(args, face), answer);
+    const fates = this.#fates;
+    let highest = 0;
+    for (const packed of calls) {
+      if (face.multiplexes && packed >= multiplexed) this.#addMultiplexed(packed, fate, isIdle);
+      const number = ((packed >>> shift) & mask) - 1;
+      if (number < 0) continue;
+      if (number > highest) highest = number;
+      if (isIdle) continue;
+      // By far the most common case.
+      if (number < farFrom && fates[number] === undefined) fates[number] = fate;
+      else this.#join(number, fate);
+    }
+    this.#highest = Math.max(this.#highest, highest);
+  }
+
+  take(): InterfaceRules {
+    for (const number of this.#manifold) {
+      const fate = this.#get(number);
+      if (typeof fate === "object") this.#set(number, fate.toSorted(compareRules));
+    }
+    return { fates: this.#fates, far: this.#far, highest: this.#highest };
+  }
+
+  #addMultiplexed(packed: number, fate: Fate, isIdle: boolean): void {
+    const { name, call } = multiplexerAt(packed) ?? {};
+    const through = name === undefined ? undefined : numberOf(this.#face, name);
+    if (through === undefined || call === undefined) return;
+    this.#highest = Math.max(this.#highest, through);
+    if (isIdle) return;
+    const rules = typeof fate === "number" ? [{ conditions: [], answer: fate }] : fate;
+    this.#join(
+      through,
+      rules.map(({ conditions, answer }) => ({ conditions: selecting(call, conditions), answer })),
+    );
+  }
+
+  /** Most calls have the one fate of a long list of names, which they then share. */
+  #join(number: number, added: Fate): void {
+    const before = this.#get(number);
+    // Of rules without conditions the first stays.
+    if (typeof before === "number") return;
+    const fate = before === undefined || typeof added === "number" ? added : [...before, ...added];
+    this.#set(number, fate);
+    if (typeof fate === "object" && fate.length > 1) this.#manifold.add(number);
+  }
+
+  #get(number: number): Fate | undefined {
+    return number < farFrom ? this.#fates[number] : this.#far.get(number);
+  }
+
+  #set(number: number, fate: Fate): void {
+    if (number < farFrom) this.#fates[number] = fate;
+    else this.#far.set(number, fate);
+  }
+}
+
+/** The fate of a call whose arguments meet any of these lists of conditions. */
+function fateOf(lists: readonly (readonly Condition[])[], answer: number): Fate {
+  return lists.some((conditions) => conditions.length === 0) ? answer : lists.map((conditions) => ({ conditions, answer }));
 }
 
 /** The conditions of a call that is made through another: the first argument tells it, in place of a condition on that. */
-function multiplexed(conditions: readonly Condition[], call: number): readonly Condition[] {
+function selecting(call: number, conditions: readonly Condition[]): readonly Condition[] {
   const selects: Condition = { index: 0, operator: "SCMP_CMP_EQ", mask: narrow, value: BigInt(call) };
   return [selects, ...conditions.filter(({ index }) => index !== 0)];
-}
-
-/** Most calls have the one rule of a long list of names, which they then share. */
-function addRules(calls: Map<number, CallRules>, number: number, added: readonly Rule[]): void {
-  const rules = calls.get(number);
-  const whole = added.find(({ conditions }) => conditions.length === 0);
-  if (rules === undefined) calls.set(number, whole === undefined || added.length === 1 ? added : [whole]);
-  else if (rules[0]?.conditions.length === 0) return; // Of rules without conditions the first stays.
-  else calls.set(number, whole === undefined ? [...rules, ...added] : [whole]);
 }
 
 const narrow = 0xffff_ffffn;
@@ -86,7 +164,6 @@ const wide = 0xffff_ffff_ffff_ffffn;
 
 /** The conditions of a rule: one list, or one for each condition when two are about the same argument, as in runc. */
 function readConditions(args: readonly SeccompArgument[], face: SystemCallInterface): readonly (readonly Condition[])[] {
-  if (args.length === 0) return [[]];
   const conditions = args.map((arg) => readCondition(arg, face));
   const isRepeated = new Set(args.map(({ index }) => index)).size < args.length;
   const lists = isRepeated ? conditions.map((condition) => [condition]) : [conditions.toSorted((a, b) => a.index - b.index)];

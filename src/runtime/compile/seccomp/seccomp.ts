@@ -10,7 +10,7 @@
 import type { Step } from "#program/encode.ts";
 import { hasSeccompFilter, seccompFlags, seccompReturnValue } from "#spec/seccomp.ts";
 import { step, unsupported, type Context } from "../context.ts";
-import { interfacesOf } from "./architectures.ts";
+import { interfacesOf, numberOf } from "./architectures.ts";
 import { compileSeccompFilter, type Profile } from "./filter.ts";
 import { collectRules, defaultAnswer } from "./rules.ts";
 
@@ -66,11 +66,12 @@ function filterFlags({ flags = ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"] }: Profile, us
 function requireSendmsg(profile: Profile, machine: string): void {
   const [own] = interfacesOf(machine, []) ?? [];
   if (own === undefined) return;
-  const { calls } = collectRules(profile.syscalls ?? [], own, defaultAnswer(profile));
-  const rules = calls.get(own.numberOf("sendmsg") ?? -1) ?? [{ conditions: [], answer: defaultAnswer(profile) }];
+  const otherwise = defaultAnswer(profile);
+  const [rules] = collectRules(profile.syscalls ?? [], [own], otherwise);
+  const fate = rules?.fates[numberOf(own, "sendmsg") ?? -1] ?? otherwise;
   const allowing = [seccompReturnValue("SCMP_ACT_ALLOW"), seccompReturnValue("SCMP_ACT_LOG")];
-  const isAllowed = rules.every(({ conditions, answer }) => conditions.length === 0 && allowing.includes(answer));
-  if (!isAllowed) throw unsupported(`${at}/syscalls`, "with SCMP_ACT_NOTIFY, sendmsg must be allowed: the listener is handed over by it");
+  if (typeof fate !== "number" || !allowing.includes(fate))
+    throw unsupported(`${at}/syscalls`, "with SCMP_ACT_NOTIFY, sendmsg must be allowed: the listener is handed over by it");
 }
 
 /** The container process state, cut where the pid goes. @see runtime-spec config-linux.md#the-container-process-state */

@@ -53,14 +53,16 @@ export class BackwardWriter {
     // The second may move the first away by one instruction, which "near" allows for.
     const nearUnmet = this.#bringNear(unmet);
     const nearMet = this.#bringNear(met);
-    const end = this.#count;
-    return this.#put(code[comparison], value, [end - nearMet, end - nearUnmet]);
+    const end = this.#heads.length;
+    return this.#put(code[comparison] | ((end - nearMet) << 16) | ((end - nearUnmet) << 24), value);
   }
 
   /** The bytes of the program that starts at `start`, which was written last. @throws CodedError `unsupported` when it is too long */
   take(start: Place): Uint8Array {
     this.#follow(start);
-    const count = this.#count;
+    const heads = this.#heads;
+    const values = this.#values;
+    const count = heads.length;
     if (count > instructionLimit) {
       throw new CodedError(
         "unsupported",
@@ -70,36 +72,32 @@ export class BackwardWriter {
     // As everywhere in programs, little endian, which all machines are that the executor is built for.
     const words = new Uint32Array(count * 2);
     for (let index = 0; index < count; index++) {
-      words[index * 2] = this.#heads[count - 1 - index] ?? 0;
-      words[index * 2 + 1] = this.#values[count - 1 - index] ?? 0;
+      words[index * 2] = heads[count - 1 - index] ?? 0;
+      words[index * 2 + 1] = values[count - 1 - index] ?? 0;
     }
     return Buffer.from(words.buffer);
   }
 
-  get #count(): number {
-    return this.#heads.length;
-  }
-
-  #put(operation: number, value: number, [met, unmet]: readonly [number, number] = [0, 0]): Place {
-    this.#heads.push(operation | (met << 16) | (unmet << 24));
+  #put(head: number, value: number): Place {
     this.#values.push(value);
-    return this.#count;
+    return this.#heads.push(head);
   }
 
   /** Makes `place` the one that follows. */
   #follow(place: Place): void {
-    if (place !== this.#count) this.#put(code.jump, this.#count - place);
+    const count = this.#heads.length;
+    if (place !== count) this.#put(code.jump, count - place);
   }
 
   /** Whether a conditional jump that is written next, or after one more instruction, reaches `place`. */
   #isNear(place: Place): boolean {
-    return this.#count - place < offsetLimit;
+    return this.#heads.length - place < offsetLimit;
   }
 
   /** A place that a conditional jump reaches and that leads to `place`: it itself, another end like it, or a long jump. */
   #bringNear(place: Place): Place {
     if (this.#isNear(place)) return place;
     if (this.#heads[place - 1] === code.give) return this.give(this.#values[place - 1] ?? 0);
-    return this.#put(code.jump, this.#count - place);
+    return this.#put(code.jump, this.#heads.length - place);
   }
 }
