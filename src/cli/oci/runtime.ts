@@ -99,7 +99,7 @@ async function describe(
 ): Promise<Error> {
   if (!("compile" in command)) return new CodedError("internal", `${command.name} runs no program, but op ${failed.opIndex} failed`);
   const program = command.compile(context, parsed);
-  if (command.describe !== undefined) return command.describe(context, parsed, { program, ...failed });
+  if (command.describe !== undefined) return await command.describe(context, parsed, { program, ...failed });
   const { describeFailure } = await import("#runtime/describe-failure.ts");
   return describeFailure(program, failed);
 }
