@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Makes the image that the commands work on; run first, and learned from last. */
-const first = "import -q layer.tar base";
+const first = "import layer.tar base";
 
 /**
  * What is run, one after the other, in a directory with an empty `layer.tar`. What is common to them is laid out as the first one uses it: what
@@ -28,6 +28,8 @@ export function recordOrder(executable: string, { executor, directory }: { execu
   run(first, {});
   return commands.flatMap((command, index) => {
     const written = join(directory, `order-${index}`);
-    return run(command, { BUN_BYTECODE_ORDER_OUT: written }) && existsSync(written) ? [written] : [];
+    if (run(command, { BUN_BYTECODE_ORDER_OUT: written }) && existsSync(written)) return [written];
+    console.log(`build: learned nothing from gantry ${command}, which failed`);
+    return [];
   });
 }
