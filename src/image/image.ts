@@ -1,7 +1,7 @@
 /** An image: a manifest with its config, found from a descriptor in whatever place holds the blobs. */
 import { CodedError } from "#base/errors.ts";
 import type { Digest } from "#spec/digest.ts";
-import { chainIds, imageConfigLimits, parseImageConfig, requireLayerCount, type ImageConfig } from "#spec/image-config.ts";
+import { chainIds, imageConfigLimits, parseDiffIds, parseImageConfig, requireLayerCount, type ImageConfig } from "#spec/image-config.ts";
 import { manifestLimits, parseManifestOrIndex, type Descriptor, type Index, type Manifest } from "#spec/image.ts";
 import { documentKind, layerCompression } from "#spec/media-type.ts";
 import { formatPlatform, selectPlatform, type Platform } from "#spec/platform.ts";
@@ -42,7 +42,7 @@ class Memory<T> {
 const rememberedBytes = 64 << 10;
 const rememberedCount = 256;
 const documents = new Memory<Manifest | Index>();
-const images = new Memory<Image>();
+const chains = new Memory<readonly Digest[]>();
 
 function keyOf({ digest, mediaType, size }: Descriptor): string {
   return `${digest} ${size} ${mediaType}`;
@@ -65,11 +65,8 @@ export async function readDocument(reader: BlobReader, descriptor: Descriptor): 
   return document;
 }
 
-/** Reads and checks the image whose manifest is `descriptor`, `known` when it was read already; remembered as documents are. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */
+/** Reads and checks the image whose manifest is `descriptor`, `known` when it was read already. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */
 export async function readImage(reader: BlobReader, descriptor: Descriptor, known?: Manifest): Promise<Image> {
-  const key = keyOf(descriptor);
-  const remembered = images.find(reader, key);
-  if (remembered !== undefined) return remembered;
   const manifest = known ?? (await readDocument(reader, descriptor));
   if (manifest.kind !== "manifest") throw new CodedError("invalid-spec", `cannot use ${descriptor.digest} as an image: it is an index`);
   requireRunnable(manifest, descriptor.digest);
@@ -77,15 +74,33 @@ export async function readImage(reader: BlobReader, descriptor: Descriptor, know
   const config = parseImageConfig(await readBlob(reader, manifest.config, imageConfigLimits.maxBytes), `config ${digest}`);
   requireLayerCount(manifest, config, `image ${descriptor.digest}`);
   const { mediaType, size } = descriptor;
-  const image = {
+  return {
     id: digest,
     descriptor: { mediaType, digest: descriptor.digest, size },
     manifest,
     config,
     chainIds: chainIds(config.rootfs.diff_ids),
   };
-  images.keep(reader, key, { value: image, bytes: size + manifest.config.size });
-  return image;
+}
+
+/** The chain ids of all images among `documents`, of whatever platform; remembered as documents are. @throws CodedError for one that is damaged */
+export async function readChainIds(reader: BlobReader, documents: readonly Descriptor[]): Promise<Set<Digest>> {
+  const found = new Set<Digest>();
+  for (const descriptor of documents) {
+    const document = await readDocument(reader, descriptor);
+    if (document.kind === "manifest" && isContainerImage(document))
+      for (const chainId of await readChain(reader, document.config)) found.add(chainId);
+  }
+  return found;
+}
+
+async function readChain(reader: BlobReader, config: Descriptor): Promise<readonly Digest[]> {
+  const known = chains.find(reader, keyOf(config));
+  if (known !== undefined) return known;
+  const bytes = await readBlob(reader, config, imageConfigLimits.maxBytes);
+  const chain = chainIds(parseDiffIds(bytes, `config ${config.digest}`));
+  chains.keep(reader, keyOf(config), { value: chain, bytes: bytes.length });
+  return chain;
 }
 
 /** True when a container can be made of it: the types of config and layers are known. Anything else is an artifact. */

@@ -68,14 +68,15 @@ export async function findReachableEntries(
   const documents: Descriptor[] = [];
   const reached = await findReachable(reader, [...entries.filter((entry) => !isList(entry)), ...keep], { documents });
   let orphans = entries.filter(isList);
-  for (;;) {
+  while (orphans.length > 0) {
     // A signature of a signature: each list can reach the subject of another one.
     const tags = new Set([...reached].map(referrersTag));
     const living = orphans.filter((entry) => tags.has(nameOf(entry) ?? ""));
-    if (living.length === 0) return { reached, documents, orphans };
+    if (living.length === 0) break;
     orphans = orphans.filter((entry) => !living.includes(entry));
     await findReachable(reader, living, { reached, documents });
   }
+  return { reached, documents, orphans };
 }
 
 /** What a document refers to directly. */
@@ -142,7 +143,7 @@ export async function findGarbage(
       : cause;
   });
   const digests: Digest[] = [];
-  for await (const digest of layout.blobs.list()) if (!reached.has(digest)) digests.push(digest);
+  for (const digest of await layout.blobs.list()) if (!reached.has(digest)) digests.push(digest);
   return { digests, orphans, needed: documents };
 }
 
