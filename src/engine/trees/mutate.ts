@@ -141,7 +141,7 @@ async function storePath(
     const names = { before: "lower" as ByteString, after: "upper" as ByteString };
     const { changes, after } = await diffTrees(survey, names);
     const archive = packChanges({
-      changes: changes.filter(({ path: changed }) => changed !== ""),
+      changes: changes.withoutRoot(),
       directory: (changed) => after.self(changed),
       place: survey,
       nameIn: (changed) => joinPath(names.after, changed),

@@ -46,7 +46,7 @@ export async function* packChanges(packing: Packing): AsyncGenerator<Uint8Array,
   const { changes, nameIn = (path: ByteString): ByteString => path } = packing;
   let isData = false;
   for (const change of changes) {
-    requireStorable(change.path);
+    if (change.kind === "deleted" || change.entry.name.startsWith(reservedPrefix)) requireStorable(change.path);
     isData ||= hasData(change);
   }
   const batch = new Batch();
@@ -171,6 +171,7 @@ function* membersOf(packing: Packing): Generator<Member, void, undefined> {
   const present = new Set<ByteString>();
   const encoder = new TarHeaderEncoder();
   for (const change of packing.changes) {
+    requireStorable(change.path);
     for (const parent of missingParents(change.path, present)) {
       const entry = packing.directory(parent);
       if (entry === undefined) throw changedMeanwhile(`"${displayByteString(parent)}"`);
@@ -196,9 +197,11 @@ function missingParents(path: ByteString, present: Set<ByteString>): ByteString[
   return missing.reverse();
 }
 
+const reservedPrefix = ".wh.";
+
 /** SPEC: layer.md#whiteouts: no name that begins with .wh. can be stored. */
 function requireStorable(path: ByteString): void {
-  if (path.startsWith(".wh.") || path.includes("/.wh."))
+  if (path.startsWith(reservedPrefix) || path.includes(`/${reservedPrefix}`))
     throw new CodedError(
       "invalid-argument",
       `cannot pack "${displayByteString(path)}": in a layer a name that begins with .wh. means that something is deleted`,
