@@ -6,6 +6,7 @@
  */
 import { displayByteString, type ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
+import { betweenPhases } from "#base/memory.ts";
 import type { Op } from "#program/ops.gen.ts";
 import type { TarHeader } from "../tar/header.ts";
 import { TarHeaderEncoder, tarEndBytes, tarPaddingBytes } from "../tar/write.ts";
@@ -49,6 +50,7 @@ export async function* packChanges(packing: Packing): AsyncGenerator<Uint8Array,
     if (change.kind === "deleted" || change.entry.name.startsWith(reservedPrefix)) requireStorable(change.path);
     isData ||= hasData(change);
   }
+  betweenPhases();
   const batch = new Batch();
   const packer = new Packer(membersOf(packing), batch);
   const ops = {
