@@ -14,6 +14,7 @@
 #include "executor.h"
 
 #define WORDS_LIMIT 1024
+#define VARIABLES_LIMIT 1024
 /* Set: every call goes through the compiler. */
 #define FRONT_OFF_VARIABLE "GANTRY_NO_FRONT="
 
@@ -99,11 +100,32 @@ static int hear_places(char **argv)
 	return first;
 }
 
+/*
+ * The environment with what the compiler's JavaScript engine is to leave out: it runs for some milliseconds, in which code that is
+ * compiled or collected by threads of its own only costs. A variable of the caller's comes first, and so holds.
+ */
+static char **environment_of_compiler(char **envp)
+{
+	static char *variables[VARIABLES_LIMIT + 3];
+	size_t count = 0;
+
+	while (envp[count] != NULL && count < VARIABLES_LIMIT) {
+		variables[count] = envp[count];
+		count++;
+	}
+	if (envp[count] != NULL)
+		return envp;
+	variables[count++] = (char *)(uintptr_t)"BUN_JSC_useJIT=0";
+	variables[count++] = (char *)(uintptr_t)"BUN_JSC_useConcurrentGC=0";
+	variables[count] = NULL;
+	return variables;
+}
+
 /* In the new process: becomes the compiler, which writes its program to descriptor 3. */
 static void NORETURN run_compiler(int compiler, int program, char **argv, char **envp)
 {
 	SYS(dup3, program, PROGRAM_FD, 0);
-	SYS(execveat, compiler, "", argv, envp, AT_EMPTY_PATH);
+	SYS(execveat, compiler, "", argv, environment_of_compiler(envp), AT_EMPTY_PATH);
 	quit(EXIT_FAILED);
 }
 
@@ -274,7 +296,7 @@ static void become_compiler(const char *what, uint32_t index, uint32_t error)
 	leave_foreign_processes();
 	SYS(umask, self.umask);
 	SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &none, NULL, sizeof(none));
-	SYS(execveat, front_compiler, "", words, front_envp, AT_EMPTY_PATH);
+	SYS(execveat, front_compiler, "", words, environment_of_compiler(front_envp), AT_EMPTY_PATH);
 }
 
 /* After a failure of op `index` and the cleanup: becomes the compiler, which says what happened. Returns when there is no front. */

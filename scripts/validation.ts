@@ -6,7 +6,7 @@
  * DIR is a checkout of the suite in which `make runtimetest validation-executables` has been run (Go 1.21 or newer). `--write` puts the
  * table into docs/spec-conformance.md. Ends with 1 when Gantry fails a file that scripts/validation/explanations.ts does not explain.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -72,6 +72,8 @@ if (values.suite === undefined) fail("--suite=DIR is missing: a checkout of open
 const directory = resolve(values.suite);
 const files = filesOf(directory);
 const scratch = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "gantry-validation-"));
+// Root of a user namespace is nobody's owner here, and peers reach the bundle as that.
+chmodSync(scratch, 0o755);
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(130));
 const suite: Suite = { directory, limitMs: Number(values.limit) * 1000, scratch };

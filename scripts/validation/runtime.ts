@@ -75,7 +75,7 @@ exec '${of.path}' --root '${of.root}' "$@"
 export function idsInCalls(runtime: TestedRuntime): string[] {
   const text = existsSync(runtime.calls) ? readFileSync(runtime.calls, "utf8") : "";
   const made = text.split("\n").filter((line) => line.startsWith("create ") || line.startsWith("run "));
-  const kept = existsSync(runtime.root) ? readdirSync(runtime.root) : [];
+  const kept = existsSync(runtime.root) ? readdirSync(runtime.root).filter((name) => !name.startsWith(".")) : [];
   // A call without an id, which is to fail, ends with a path.
   const named = made.map((line) => line.split(" ").at(-1) ?? "").filter((id) => /^[A-Za-z0-9_+.-]+$/.test(id));
   return [...new Set([...named, ...kept])];

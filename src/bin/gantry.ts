@@ -41,7 +41,9 @@ export async function gantryMain(words: readonly string[], installation: Install
       writeStandard(2, text);
     },
     // A dumb terminal cannot be drawn over.
-    interactive: isTerminal(2) && process.env["TERM"] !== "dumb",
+    get interactive() {
+      return isTerminal(2) && process.env["TERM"] !== "dumb";
+    },
   };
   makeHashesWith((algorithm) => new Bun.CryptoHasher(algorithm));
   // The executable starts with the JIT held back (scripts/build.ts); these commands run long enough to want it.
@@ -49,6 +51,6 @@ export async function gantryMain(words: readonly string[], installation: Install
   return await runGantry(words, {
     output,
     version: installation.version,
-    makeContext: (root) => makeContext(root, output, installation.executable),
+    makeContext: (root) => makeContext(root, output, installation),
   });
 }

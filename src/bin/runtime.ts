@@ -8,7 +8,7 @@ import { nowMs } from "#sys/clock.ts";
 import { writeStandard } from "#sys/standard-streams.ts";
 import { defaultRoot, findCache, listenDescriptors } from "./runtime-environment.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
-import { otherPrograms } from "./run-other.ts";
+import { findProgram, listEnvironment, runOther } from "./run-other.ts";
 
 /** Where the executor reads its program. */
 const programFd = 3;
@@ -40,7 +40,12 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
       appendFileSync(path, line);
     },
     readText: (path) => read("read", path, () => readFileSync(path === "-" ? 0 : path, "utf8")),
-    ...otherPrograms(),
+    runOther,
+    findProgram,
+    // As the default root, asked for by few.
+    get environment() {
+      return listEnvironment();
+    },
     pause: async (ms) => {
       await Bun.sleep(ms);
       return process.ppid === parent;

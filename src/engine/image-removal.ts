@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { CodedError, isErrno } from "#base/errors.ts";
 import { parseJson } from "#base/json.ts";
 import { getEntry } from "#image/images.ts";
-import { isContainerImage, readDocument, readImage } from "#image/image.ts";
+import { readChainIds } from "#image/image.ts";
 import type { ImageLayout } from "#image/layout.ts";
-import { collectGarbage, findReachable, findReachableEntries } from "#image/reachable.ts";
+import { collectGarbageLocked, findReachable, findReachableEntries } from "#image/reachable.ts";
 import { pruneImages, removeImage } from "#image/removal.ts";
 import { parseDigest } from "#spec/digest.ts";
 import type { Descriptor } from "#spec/image.ts";
@@ -27,8 +27,8 @@ export async function remove(place: Place, reference: string, options: { readonl
     removeImage(layout, reference, {
       force: options.force,
       keep: containers.map(manifestOf),
-      also: async () => {
-        layers.push(...(await discardUnusedLayers(place, layout)));
+      beside: async (needed) => {
+        layers.push(...(await discardUnusedLayers(place, layout, needed)));
       },
     });
   const removal = await orMakeRoom(removing, async () => {
@@ -89,13 +89,9 @@ async function discardLayersOf(place: Place, layout: ImageLayout, going: readonl
   const digests = new Set(going.map(({ digest }) => digest));
   return await place.withLock(async () => {
     const { manifests } = await layout.readIndex();
-    const unused = await findUnusedLayers(
-      place,
-      layout,
-      manifests.filter(({ digest }) => !digests.has(digest)),
-    );
-    await discardLayers(place, unused);
-    return unused;
+    const staying = manifests.filter(({ digest }) => !digests.has(digest));
+    const { documents } = await findReachableEntries(layout.blobs, staying);
+    return await discardUnusedLayers(place, layout, documents);
   });
 }
 
@@ -106,8 +102,8 @@ async function pruneOnce(place: Place, layout: ImageLayout, { all, isDryRun }: P
     all,
     isDryRun,
     keep: readContainers(place.paths).map(manifestOf),
-    also: async (entries) => {
-      unused = await findUnusedLayers(place, layout, entries);
+    beside: async (needed) => {
+      unused = await findUnusedLayers(place, layout, needed);
       layerBytes = unused.reduce((sum, chainId) => sum + bytesOf(place, chainId), 0);
       if (!isDryRun) await discardLayers(place, unused);
     },
@@ -128,13 +124,19 @@ function manifestOf({ record }: Container): Descriptor {
 
 /** Blobs and layers that nothing uses go, unless somebody is at work on blobs that nothing uses yet. */
 export async function collectUnused(place: Place, layout: ImageLayout): Promise<void> {
-  await collectGarbage(layout, readContainers(place.paths).map(manifestOf));
-  await place.withLock(() => discardUnusedLayers(place, layout));
+  await place.withLock(() =>
+    collectGarbageLocked(layout, readContainers(place.paths).map(manifestOf), async (needed) => {
+      await discardUnusedLayers(place, layout, needed);
+    }),
+  );
 }
 
-/** Layers that neither an image nor a container uses go. The lock is held: no container is between its record and its mounts. */
-async function discardUnusedLayers(place: Place, layout: ImageLayout): Promise<string[]> {
-  const unused = await findUnusedLayers(place, layout, (await layout.readIndex()).manifests);
+/**
+ * Layers that neither an image with one of the manifests `needed` nor a container uses go. The lock is held: no container is between its record
+ * and its mounts.
+ */
+async function discardUnusedLayers(place: Place, layout: ImageLayout, needed: readonly Descriptor[]): Promise<string[]> {
+  const unused = await findUnusedLayers(place, layout, needed);
   await discardLayers(place, unused);
   return unused;
 }
@@ -147,28 +149,17 @@ async function discardLayers(place: Place, unused: readonly string[]): Promise<v
 }
 
 /** None while somebody is at work, or while what a damaged image needs is unknown. */
-async function findUnusedLayers(place: Place, layout: ImageLayout, entries: readonly Descriptor[]): Promise<string[]> {
+async function findUnusedLayers(place: Place, layout: ImageLayout, needed: readonly Descriptor[]): Promise<string[]> {
   const present = listLayers(place.paths.layers);
   if (present.length === 0 || layout.listLeaseHolders().length > 0) return [];
-  const used = await findUsedLayers(layout, entries).catch((error: unknown) => {
+  const read = await readChainIds(layout.blobs, needed).catch((error: unknown) => {
     if (error instanceof CodedError) return undefined;
     throw error;
   });
-  if (used === undefined) return [];
+  if (read === undefined) return [];
+  const used = new Set<string>(read);
   for (const { record } of readContainers(place.paths)) for (const chainId of record.layers) used.add(chainId);
   return present.filter((chainId) => !used.has(chainId));
-}
-
-/** Chain ids of all images, of whatever platform, that `entries` reach. @throws CodedError for a document that is damaged */
-async function findUsedLayers(layout: ImageLayout, entries: readonly Descriptor[]): Promise<Set<string>> {
-  const { documents } = await findReachableEntries(layout.blobs, entries);
-  const used = new Set<string>();
-  for (const descriptor of documents) {
-    const document = await readDocument(layout.blobs, descriptor);
-    if (document.kind !== "manifest" || !isContainerImage(document)) continue;
-    for (const chainId of (await readImage(layout.blobs, descriptor)).chainIds) used.add(chainId);
-  }
-  return used;
 }
 
 /** Bytes of an unpacked layer's files, as they were counted when it was unpacked. */

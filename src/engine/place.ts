@@ -68,13 +68,16 @@ export class Place {
   }
 
   /** Runs `work` while no other process changes names or removes images, layers or stale work. Not reentrant. */
-  readonly withLock: WithLock = (work) => this.withFileLocked(this.paths.lock, work);
+  readonly withLock: WithLock = (work, meanwhile) => this.withFileLocked(this.paths.lock, work, meanwhile);
 
-  /** Runs `work` while no other process has the lock on the file `path`, which is made when it is not there. Not reentrant. */
-  async withFileLocked<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
+  /**
+   * Runs `work` while no other process has the lock on the file `path`, which is made when it is not there. Not reentrant. `meanwhile` is run
+   * beside the start of the process that takes the lock.
+   */
+  async withFileLocked<Result>(path: string, work: () => Promise<Result>, meanwhile?: () => Promise<void>): Promise<Result> {
     const { lockDescriptor } = await import("#program/task.ts");
     return await withLockFile(path, async (fd) => {
-      await lockDescriptor(this.executor, fd, join(this.paths.temporary, ownerName()));
+      await Promise.all([lockDescriptor(this.executor, fd, join(this.paths.temporary, ownerName())), meanwhile?.()]);
       return await work();
     });
   }

@@ -1,7 +1,7 @@
 /** An image: a manifest with its config, found from a descriptor in whatever place holds the blobs. */
 import { CodedError } from "#base/errors.ts";
 import type { Digest } from "#spec/digest.ts";
-import { chainIds, imageConfigLimits, parseImageConfig, requireLayerCount, type ImageConfig } from "#spec/image-config.ts";
+import { chainIds, imageConfigLimits, parseDiffIds, parseImageConfig, requireLayerCount, type ImageConfig } from "#spec/image-config.ts";
 import { manifestLimits, parseManifestOrIndex, type Descriptor, type Index, type Manifest } from "#spec/image.ts";
 import { documentKind, layerCompression } from "#spec/media-type.ts";
 import { formatPlatform, selectPlatform, type Platform } from "#spec/platform.ts";
@@ -22,33 +22,47 @@ export interface Image {
 /** An index in an index in an index: nobody has a use for more, and a loop would need one. */
 const maxIndexDepth = 4;
 
-/** What was read of each store in this process: one command needs a document several times, and content does not change under its digest. */
-const remembered = new WeakMap<BlobReader, Map<string, Manifest | Index>>();
+/** What was read of each store by this process: a command needs the same several times, and content does not change under its digest. */
+class Memory<T> {
+  readonly #read = new WeakMap<BlobReader, Map<string, T>>();
+
+  find(reader: BlobReader, key: string): T | undefined {
+    return this.#read.get(reader)?.get(key);
+  }
+
+  /** Keeps what a local store holds, when it is small. */
+  keep(reader: BlobReader, key: string, { value, bytes }: { readonly value: T; readonly bytes: number }): void {
+    if (reader.readSmall === undefined || bytes > rememberedBytes) return;
+    const known = this.#read.get(reader) ?? new Map<string, T>();
+    if (known.size >= rememberedCount) known.clear();
+    this.#read.set(reader, known.set(key, value));
+  }
+}
+
 const rememberedBytes = 64 << 10;
-const rememberedDocuments = 256;
+const rememberedCount = 256;
+const documents = new Memory<Manifest | Index>();
+const chains = new Memory<readonly Digest[]>();
+
+function keyOf({ digest, mediaType, size }: Descriptor): string {
+  return `${digest} ${size} ${mediaType}`;
+}
 
 /**
- * Reads the manifest or index that `descriptor` names, verified. A small one of a local store is remembered: that it is still there is for the
- * store to say (`size`).
+ * Reads the manifest or index that `descriptor` names, verified. A small one of a local store is remembered: whether it is still there is for
+ * the store to say (`size`).
  *
  * @throws CodedError `not-found`, `corrupt`, `invalid-spec`
  */
 export async function readDocument(reader: BlobReader, descriptor: Descriptor): Promise<Manifest | Index> {
-  const { digest, mediaType, size } = descriptor;
-  const key = `${digest} ${size} ${mediaType}`;
-  const known = remembered.get(reader)?.get(key);
+  const key = keyOf(descriptor);
+  const known = documents.find(reader, key);
   if (known !== undefined) return known;
-  const kind = documentKind(mediaType) === "index" ? "index" : "manifest";
+  const kind = documentKind(descriptor.mediaType) === "index" ? "index" : "manifest";
   const bytes = await readBlob(reader, descriptor, manifestLimits.maxBytes);
-  const document = parseManifestOrIndex(bytes, mediaType, `${kind} ${digest}`);
-  if (reader.readSmall !== undefined && size <= rememberedBytes) remember(reader, key, document);
+  const document = parseManifestOrIndex(bytes, descriptor.mediaType, `${kind} ${descriptor.digest}`);
+  documents.keep(reader, key, { value: document, bytes: bytes.length });
   return document;
-}
-
-function remember(reader: BlobReader, key: string, document: Manifest | Index): void {
-  const documents = remembered.get(reader) ?? new Map<string, Manifest | Index>();
-  if (documents.size >= rememberedDocuments) documents.clear();
-  remembered.set(reader, documents.set(key, document));
 }
 
 /** Reads and checks the image whose manifest is `descriptor`, `known` when it was read already. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */
@@ -67,6 +81,26 @@ export async function readImage(reader: BlobReader, descriptor: Descriptor, know
     config,
     chainIds: chainIds(config.rootfs.diff_ids),
   };
+}
+
+/** The chain ids of all images among `documents`, of whatever platform; remembered as documents are. @throws CodedError for one that is damaged */
+export async function readChainIds(reader: BlobReader, documents: readonly Descriptor[]): Promise<Set<Digest>> {
+  const found = new Set<Digest>();
+  for (const descriptor of documents) {
+    const document = await readDocument(reader, descriptor);
+    if (document.kind === "manifest" && isContainerImage(document))
+      for (const chainId of await readChain(reader, document.config)) found.add(chainId);
+  }
+  return found;
+}
+
+async function readChain(reader: BlobReader, config: Descriptor): Promise<readonly Digest[]> {
+  const known = chains.find(reader, keyOf(config));
+  if (known !== undefined) return known;
+  const bytes = await readBlob(reader, config, imageConfigLimits.maxBytes);
+  const chain = chainIds(parseDiffIds(bytes, `config ${config.digest}`));
+  chains.keep(reader, keyOf(config), { value: chain, bytes: bytes.length });
+  return chain;
 }
 
 /** True when a container can be made of it: the types of config and layers are known. Anything else is an artifact. */

@@ -68,14 +68,15 @@ export async function findReachableEntries(
   const documents: Descriptor[] = [];
   const reached = await findReachable(reader, [...entries.filter((entry) => !isList(entry)), ...keep], { documents });
   let orphans = entries.filter(isList);
-  for (;;) {
+  while (orphans.length > 0) {
     // A signature of a signature: each list can reach the subject of another one.
     const tags = new Set([...reached].map(referrersTag));
     const living = orphans.filter((entry) => tags.has(nameOf(entry) ?? ""));
-    if (living.length === 0) return { reached, documents, orphans };
+    if (living.length === 0) break;
     orphans = orphans.filter((entry) => !living.includes(entry));
     await findReachable(reader, living, { reached, documents });
   }
+  return { reached, documents, orphans };
 }
 
 /** What a document refers to directly. */
@@ -94,13 +95,30 @@ export async function collectGarbage(layout: ImageLayout, keep: readonly Descrip
   return layout.withLock(() => collectGarbageLocked(layout, keep));
 }
 
-/** As collectGarbage, for a caller who holds the lock already. */
-export async function collectGarbageLocked(layout: ImageLayout, keep: readonly Descriptor[]): Promise<Collection> {
+/**
+ * As collectGarbage, for a caller who holds the lock already.
+ *
+ * @param beside is called with the manifests and indexes that stay, before blobs go, and awaited with them; not while somebody has a lease.
+ */
+export async function collectGarbageLocked(
+  layout: ImageLayout,
+  keep: readonly Descriptor[],
+  beside?: (needed: readonly Descriptor[]) => Promise<void>,
+): Promise<Collection> {
   const waitingFor = layout.listLeaseHolders();
   if (waitingFor.length > 0) return { deleted: [], freedBytes: 0, waitingFor };
-  const { digests, orphans } = await findGarbage(layout, keep);
+  const { digests, orphans, needed } = await findGarbage(layout, keep);
   if (orphans.length > 0)
     await layout.updateIndexLocked((entries) => entries.filter((entry) => !orphans.some((one) => isSameEntry(one, entry))));
+  // Both are waited for also when one fails: nothing may go on once the lock is given back.
+  const [blobs, others] = await Promise.allSettled([deleteBlobs(layout, digests), beside?.(needed)]);
+  if (blobs.status === "rejected") throw blobs.reason;
+  if (others.status === "rejected") throw others.reason;
+  layout.removeStaleWork();
+  return { ...blobs.value, waitingFor };
+}
+
+async function deleteBlobs(layout: ImageLayout, digests: readonly Digest[]): Promise<Pick<Collection, "deleted" | "freedBytes">> {
   const deleted: Digest[] = [];
   let freedBytes = 0;
   for (const digest of digests) {
@@ -109,25 +127,24 @@ export async function collectGarbageLocked(layout: ImageLayout, keep: readonly D
     freedBytes += size;
     deleted.push(digest);
   }
-  layout.removeStaleWork();
-  return { deleted, freedBytes, waitingFor };
+  return { deleted, freedBytes };
 }
 
-/** What a collection would delete. @throws CodedError as collectGarbage */
+/** What a collection would delete, and the manifests and indexes that would stay. @throws CodedError as collectGarbage */
 export async function findGarbage(
   layout: ImageLayout,
   keep: readonly Descriptor[],
   entries?: readonly Descriptor[],
-): Promise<{ readonly digests: readonly Digest[]; readonly orphans: readonly Descriptor[] }> {
+): Promise<{ readonly digests: readonly Digest[]; readonly orphans: readonly Descriptor[]; readonly needed: readonly Descriptor[] }> {
   const roots = entries ?? (await layout.readIndex()).manifests;
-  const { reached, orphans } = await findReachableEntries(layout.blobs, roots, keep).catch((cause: unknown) => {
+  const { reached, orphans, documents } = await findReachableEntries(layout.blobs, roots, keep).catch((cause: unknown) => {
     throw cause instanceof CodedError
       ? new CodedError(cause.code, `cannot collect unused blobs: a needed document is damaged: ${cause.message}`, { cause })
       : cause;
   });
   const digests: Digest[] = [];
-  for await (const digest of layout.blobs.list()) if (!reached.has(digest)) digests.push(digest);
-  return { digests, orphans };
+  for (const digest of await layout.blobs.list()) if (!reached.has(digest)) digests.push(digest);
+  return { digests, orphans, needed: documents };
 }
 
 function isSameEntry(left: Descriptor, right: Descriptor): boolean {

@@ -5,11 +5,11 @@ import type { Descriptor } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import { formatReference, parseReference, withDefaultTag } from "#spec/reference.ts";
 import { putName, takeImage, takeName } from "./entries.ts";
-import { isContainerImage, readDocument, readImage } from "./image.ts";
+import { isContainerImage, readChainIds, readDocument, readImage } from "./image.ts";
 import { getEntry, getImage, namesOf } from "./images.ts";
 import { nameOf, type ImageLayout, type WithLock } from "./layout.ts";
 import { matchName } from "./match.ts";
-import { collectGarbageLocked, findGarbage, findReachable, type Collection } from "./reachable.ts";
+import { collectGarbageLocked, findGarbage, findReachable, findReachableEntries, type Collection } from "./reachable.ts";
 import { isReferrersTag } from "./referrers.ts";
 
 /** Gives what `text` means one more name; an image that had it loses it. */
@@ -39,8 +39,8 @@ export interface RemoveOptions {
   readonly force?: boolean;
   /** Manifests whose blobs stay, because containers use them. */
   readonly keep?: readonly Descriptor[];
-  /** Awaited before the lock is given back. */
-  readonly also?: () => Promise<void>;
+  /** What goes beside the blobs. @see collectGarbageLocked */
+  readonly beside?: (needed: readonly Descriptor[]) => Promise<void>;
 }
 
 /** What a removal did. */
@@ -57,11 +57,21 @@ export interface Removal {
  * @throws CodedError `not-found`; `wrong-state` for the id of an image with several names, without `force`.
  */
 export async function removeImage(layout: ImageLayout, text: string, options: RemoveOptions = {}): Promise<Removal> {
-  return await layout.withLock(async () => {
-    const removal = await removeLocked(layout, text, options);
-    await options.also?.();
-    return removal;
-  });
+  return await layout.withLock(
+    () => removeLocked(layout, text, options),
+    () => readAhead(layout),
+  );
+}
+
+/** Reads what a collection needs to know, while the lock is being taken: the collection finds it remembered, where the index is still the same. */
+async function readAhead(layout: ImageLayout): Promise<void> {
+  try {
+    const { documents } = await findReachableEntries(layout.blobs, (await layout.readIndex()).manifests);
+    await readChainIds(layout.blobs, documents);
+  } catch (error) {
+    // What is damaged is told by whoever acts on it.
+    if (!(error instanceof CodedError)) throw error;
+  }
 }
 
 async function removeLocked(layout: ImageLayout, text: string, options: RemoveOptions): Promise<Removal> {
@@ -72,14 +82,14 @@ async function removeLocked(layout: ImageLayout, text: string, options: RemoveOp
     throw new CodedError("wrong-state", `cannot remove image ${text}: it has several names: ${names.join(", ")}`);
   const removed = await idOf(layout, descriptor, text);
   await layout.updateIndexLocked((entries) => takeImage(entries, descriptor.digest));
-  return { untagged: names, removed, collection: await collectGarbageLocked(layout, options.keep ?? []) };
+  return { untagged: names, removed, collection: await collectGarbageLocked(layout, options.keep ?? [], options.beside) };
 }
 
 /** Works without reading the image, so that a damaged one can be removed. */
 async function removeName(
   layout: ImageLayout,
   { name, entry }: { name: string; entry: Descriptor },
-  { keep = [] }: RemoveOptions,
+  { keep = [], beside }: RemoveOptions,
 ): Promise<Removal> {
   const id = await idOf(layout, entry, name);
   let isLast = false;
@@ -87,7 +97,7 @@ async function removeName(
     isLast = !entries.some((other) => other.digest === entry.digest && nameOf(other) !== name);
     return isLast ? takeImage(entries, entry.digest) : takeName(entries, name);
   });
-  return { untagged: [name], removed: isLast ? id : undefined, collection: await collectGarbageLocked(layout, keep) };
+  return { untagged: [name], removed: isLast ? id : undefined, collection: await collectGarbageLocked(layout, keep, beside) };
 }
 
 /** The id that listings show; what has none, or cannot be read, goes by its digest. */
@@ -107,8 +117,8 @@ export interface PruneOptions {
   /** Only says what would go. */
   readonly isDryRun?: boolean;
   readonly keep?: readonly Descriptor[];
-  /** Awaited before the lock is given back, with the entries that stay. */
-  readonly also?: (entries: readonly Descriptor[]) => Promise<void>;
+  /** What goes, or would go, beside the blobs. @see collectGarbageLocked */
+  readonly beside?: (needed: readonly Descriptor[]) => Promise<void>;
 }
 
 /** What was pruned, or would be. */
@@ -123,7 +133,7 @@ export interface Pruning {
 /** Removes the images that nobody needs, and all blobs that no image needs. @throws CodedError as collectGarbage */
 export async function pruneImages(
   layout: ImageLayout,
-  { all = false, isDryRun = false, keep = [], also }: PruneOptions = {},
+  { all = false, isDryRun = false, keep = [], beside }: PruneOptions = {},
 ): Promise<Pruning> {
   // Only looking needs no lock.
   const guarded: WithLock = isDryRun ? (work) => work() : layout.withLock;
@@ -135,14 +145,13 @@ export async function pruneImages(
     const entries = manifests.filter((entry) => !gone.has(entry.digest));
     const images = [...gone].map((digest) => ({ digest, names: namesOf(manifests, digest) }));
     if (isDryRun) {
-      await also?.(entries);
-      const { digests } = await findGarbage(layout, keep, entries);
+      const { digests, needed } = await findGarbage(layout, keep, entries);
+      await beside?.(needed);
       const sizes = await Promise.all(digests.map((digest) => layout.blobs.size(digest)));
       return { images, blobs: digests, freedBytes: sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0), waitingFor: [] };
     }
     await layout.updateIndexLocked((now) => (gone.size === 0 ? now : entries));
-    const { deleted, freedBytes, waitingFor } = await collectGarbageLocked(layout, keep);
-    await also?.(entries);
+    const { deleted, freedBytes, waitingFor } = await collectGarbageLocked(layout, keep, beside);
     return { images, blobs: deleted, freedBytes, waitingFor };
   });
 }

@@ -7,10 +7,11 @@ import type { ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
 
 const recordHeaderBytes = 8;
+const nothing = Buffer.alloc(0);
 
 /** Writes records into one buffer that grows; `take()` hands out what is complete. */
 export class RecordWriter {
-  #buffer: Buffer;
+  #buffer: Buffer = nothing;
   #length = 0;
   #recordStart = 0;
   readonly #initialBytes: number;
@@ -19,7 +20,6 @@ export class RecordWriter {
 
   constructor(options: { initialBytes?: number; recordLimitBytes?: number } = {}) {
     this.#initialBytes = options.initialBytes ?? 16384;
-    this.#buffer = Buffer.allocUnsafeSlow(this.#initialBytes);
     this.#recordLimitBytes = options.recordLimitBytes ?? 1 << 20;
   }
 
@@ -112,7 +112,7 @@ export class RecordWriter {
   /** Hands out what is written so far, which is the caller's from then on, and starts again at 0. */
   take(): Buffer {
     const taken = this.#buffer.subarray(0, this.#length);
-    this.#buffer = this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.#initialBytes);
+    this.#buffer = this.#spare.pop() ?? nothing;
     this.#length = 0;
     return taken;
   }
@@ -158,7 +158,7 @@ export class RecordWriter {
 
   #reserve(size: number): void {
     if (this.#length + size <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#length + size));
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.#initialBytes, this.#buffer.length * 2, this.#length + size));
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = grown;
   }

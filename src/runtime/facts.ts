@@ -5,7 +5,6 @@
  * Parsers are pure; only `readHostFacts` touches the kernel.
  */
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { release } from "node:os";
 import { CodedError } from "#base/errors.ts";
 import { cgroupFilesOf, type CgroupFiles } from "./cgroup-facts.ts";
 import { machine, type Machine } from "./machine.ts";
@@ -99,7 +98,8 @@ export function readHostFacts(asked: Machine = machine): HostFacts {
     uid: status.uid,
     gid: status.gid,
     arch: process.arch,
-    kernel: release(),
+    // As node:os has it, which would have to be loaded for this alone.
+    kernel: readFileSync("/proc/sys/kernel/osrelease", "latin1").trim(),
     capabilities: {
       effective: status.effective,
       bounding: status.bounding,

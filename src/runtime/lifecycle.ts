@@ -2,14 +2,11 @@
 import { join } from "node:path";
 import { CodedError } from "#base/errors.ts";
 import type { Program } from "#program/encode.ts";
-import { describeErrno, errnoName, isStatus } from "#program/failure.ts";
 import { pathExists } from "#sys/small-files.ts";
 import { byDefault, step } from "./compile/context.ts";
 import { compileKillAll } from "./compile/cgroup/freeze.ts";
 import { compileDelete, compileKill, compileStart, compileState, hasOwnProcesses, type ContainerRecord } from "./compile/lifecycle.ts";
-import { compileExec } from "./compile/process.ts";
 import { readHostFacts } from "./facts.ts";
-import { describeFailure } from "./describe-failure.ts";
 import { readRecord } from "./record.ts";
 import { checkContainerId } from "./run.ts";
 import { stateFiles, type StateFiles } from "./state-files.ts";
@@ -79,31 +76,4 @@ export function compileRequest(stateRoot: string, id: string, request: Lifecycle
 function removeRest(files: StateFiles): Program {
   const origin = byDefault("nothing is kept of a container that is deleted");
   return { main: [step({ op: "remove-tree", path: files.directory }, origin)], cleanup: [], children: [] };
-}
-
-/** The error for a failed op of a request's program, in the words that engines look for. */
-export function describeRequestFailure(
-  container: FoundContainer,
-  { program, request, failure }: { program: Program; request: LifecycleRequest; failure: { opIndex: number; errno: number } },
-): CodedError {
-  const { id, record } = container;
-  const { opIndex, errno } = failure;
-  const op = program.main[opIndex]?.op;
-  const name = errnoName(errno);
-  const fail = (why: string): CodedError => new CodedError("wrong-state", `cannot ${request.verb} container ${JSON.stringify(id)}: ${why}`);
-  if (op?.op === "start" && record?.config.process !== undefined) {
-    if (name === "EALREADY") return fail("it has been started before");
-    if (name === "ESRCH") return fail("container not running: its process has ended");
-    if (isStatus(errno)) return fail(`one of its startContainer hooks failed: ${describeErrno(errno)} (/hooks/startContainer)`);
-    // The process failed on its way to the program, of which the last op is all that can go wrong but for hooks.
-    const exec = { main: [compileExec(record.config.process)], cleanup: [], children: [] };
-    return describeFailure(exec, { opIndex: 0, errno });
-  }
-  if (op?.op === "require-ended") {
-    if (name === "EBUSY") return fail("it is running (kill it first, or use --force)");
-    return fail("its process does not end");
-  }
-  if ((op?.op === "open-process" || op?.op === "signal") && name === "ESRCH") return fail("container not running");
-  if (op?.op === "signal" && name === "EINVAL") return fail("there is no such signal");
-  return describeFailure(program, failure);
 }

@@ -17,7 +17,8 @@ export interface UserFacts {
 
 /** The answers of this machine. */
 export function userFactsOf(machine: Machine): UserFacts {
-  return { isNested: () => isNested(machine), findIdHelper, mayWrite };
+  let nested: boolean | undefined;
+  return { isNested: () => (nested ??= isNested(machine)), findIdHelper, mayWrite };
 }
 
 /** The answers that the host's root gets where no helper is installed. */

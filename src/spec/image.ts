@@ -4,7 +4,7 @@
  * Parsed values are for reading only. The bytes are what has the digest, so copies are made of bytes; the fields
  * that this version does not know matter in one place, the store's own index.json, and are kept for it in `extra`.
  */
-import type { JsonLimits, JsonObject } from "#base/json.ts";
+import type { JsonLimits, JsonObject, JsonValue } from "#base/json.ts";
 import { parseJsonNode, readStringRecord, type JsonNode } from "#base/json-node.ts";
 import { findDigestFault, type Digest } from "./digest.ts";
 import { documentKind, isMediaType } from "./media-type.ts";
@@ -85,11 +85,11 @@ function readManifest(node: JsonNode, expectedType: string | undefined): Manifes
   return {
     kind: "manifest",
     mediaType,
-    artifactType: node.get("artifactType").optional(readMediaType),
+    artifactType: node.maybe("artifactType", readMediaType),
     config: readDescriptor(node.get("config")),
     layers: readDescriptors(node.get("layers")),
-    subject: node.get("subject").optional(readDescriptor),
-    annotations: node.get("annotations").optional(readStringRecord) ?? {},
+    subject: node.maybe("subject", readDescriptor),
+    annotations: node.maybe("annotations", readStringRecord) ?? {},
   };
 }
 
@@ -99,10 +99,10 @@ function readIndex(node: JsonNode, expectedType: string | undefined): Index {
   return {
     kind: "index",
     mediaType,
-    artifactType: node.get("artifactType").optional(readMediaType),
+    artifactType: node.maybe("artifactType", readMediaType),
     manifests: readManifests(node.get("manifests")),
-    subject: node.get("subject").optional(readDescriptor),
-    annotations: node.get("annotations").optional(readStringRecord) ?? {},
+    subject: node.maybe("subject", readDescriptor),
+    annotations: node.maybe("annotations", readStringRecord) ?? {},
   };
 }
 
@@ -114,7 +114,7 @@ function readManifests(node: JsonNode): readonly Descriptor[] {
 function readOwnType(node: JsonNode, wanted: { expectedType: string | undefined; kind: "manifest" | "index" }): string | undefined {
   const version = node.get("schemaVersion");
   if (version.integer() !== 2) throw version.fault(`it is ${version.integer()}; only version 2 can be read`);
-  const mediaType = node.get("mediaType").optional(readMediaType);
+  const mediaType = node.maybe("mediaType", readMediaType);
   if (mediaType !== undefined && wanted.expectedType !== undefined && mediaType !== wanted.expectedType) {
     throw node.get("mediaType").fault(`it is "${mediaType}", but what refers to it says "${wanted.expectedType}"`);
   }
@@ -136,11 +136,31 @@ const knownFields = new Set(["mediaType", "digest", "size", "platform", "annotat
 
 /** Reads a descriptor. @throws CodedError `invalid-spec` */
 export function readDescriptor(node: JsonNode): Descriptor {
-  const platform = node.get("platform").optional(readPlatform);
-  const annotations = node.get("annotations").optional(readStringRecord);
-  const artifactType = node.get("artifactType").optional(readMediaType);
-  const urls = node.get("urls").optional((list) => list.items().map(readUrl));
-  const data = node.get("data").optional(readBase64);
+  return readPlainDescriptor(node.value) ?? readAnyDescriptor(node);
+}
+
+/** One without fault that has nothing but what most have, at a tenth of the cost; undefined for any other. */
+function readPlainDescriptor(value: JsonValue | undefined): Descriptor | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  const { mediaType, digest, size, annotations, ...others } = value as JsonObject;
+  if (typeof mediaType !== "string" || typeof digest !== "string" || typeof size !== "number" || Object.keys(others).length > 0)
+    return undefined;
+  if (!isMediaType(mediaType) || findDigestFault(digest) !== undefined || !Number.isSafeInteger(size) || size < 0) return undefined;
+  if (annotations === undefined) return { mediaType, digest: digest as Digest, size };
+  return isPlainRecord(annotations) ? { mediaType, digest: digest as Digest, size, annotations } : undefined;
+}
+
+function isPlainRecord(value: JsonValue): value is Record<string, string> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((text: JsonValue) => typeof text === "string" && !text.includes("\0"));
+}
+
+function readAnyDescriptor(node: JsonNode): Descriptor {
+  const platform = node.maybe("platform", readPlatform);
+  const annotations = node.maybe("annotations", readStringRecord);
+  const artifactType = node.maybe("artifactType", readMediaType);
+  const urls = node.maybe("urls", (list) => list.items().map(readUrl));
+  const data = node.maybe("data", readBase64);
   const extra = Object.fromEntries(Object.entries(node.object()).filter(([name]) => !knownFields.has(name)));
   return {
     mediaType: readMediaType(node.get("mediaType")),

@@ -22,9 +22,11 @@ test("docs/errors.md explains every error code, and no other", () => {
 });
 
 test("docs/spec-conformance.md lists every difference of a peer that the cases of behaviour know, and no other", () => {
-  const pattern = /peer: "(\w+)",(?:\s*until: "([\d.]+)",)?(?:\s*isRace: true,)?\s*why:\s*"([^"]*)"/g;
+  const pattern = /peer: "(\w+)",(?:\s*since: "([\d.]+)",)?(?:\s*until: "([\d.]+)",)?(?:\s*isRace: true,)?\s*why:\s*"([^"]*)"/g;
   const known = filesBelow("test/root/behaviour", [".ts"]).flatMap((file) =>
-    [...textOf(file).matchAll(pattern)].map(([, peer, until, why]) => `| ${peer} | ${until ?? "no version"} | ${why} |`),
+    [...textOf(file).matchAll(pattern)].map(
+      ([, peer, since, until, why]) => `| ${peer} | ${since ?? "always"} | ${until ?? "now"} | ${why} |`,
+    ),
   );
   const listed = [...textOf("docs/spec-conformance.md").matchAll(/^\| (?:runc|crun) \| .*\|$/gm)].map(([line]) => line);
   expect(known.length).toBeGreaterThan(5);

@@ -21,9 +21,10 @@ if (whyNot !== undefined) console.log(`skipped: ${whyNot}`);
 const weaknesses: readonly KnownDifference[] = [
   { peer: "runc", until: "1.2.8", name: /CVE-2025-31133: (a link|another file|another device) in/, why: "binds whatever is at /dev/null" },
   { peer: "runc", until: "1.2.8", name: /CVE-2025-52565: .*terminal/, why: "binds the terminal over what /dev/console leads to" },
-  { peer: "runc", name: /CVE-2026-30892/, why: "takes +7 and -1 as users" },
+  { peer: "runc", until: "1.1.14", isRace: true, name: /another process swaps/, why: "may make a directory where the link leads" },
+  { peer: "runc", name: /CVE-2026-30892/, why: "takes +7 for 7, and 4294967296 for root" },
   { peer: "runc", name: /writes nothing there, and runs/, why: "writes nothing there, and does not run" },
-  { peer: "runc", until: "1.2.8", name: /^CVE-2025-52881: /, why: "writes where its path to /proc leads" },
+  { peer: "runc", until: "1.2.8", name: /^CVE-2025-52881: kernel/, why: "writes where its path to /proc leads" },
   { peer: "runc", name: /CVE-2023-25809/, why: "makes /sys itself read-only, not what is mounted below" },
   {
     peer: "crun",
@@ -33,10 +34,11 @@ const weaknesses: readonly KnownDifference[] = [
   },
   { peer: "crun", until: "1.25.1", name: /CVE-2025-52881: nor through/, why: "writes where its path to /proc leads" },
   { peer: "crun", until: "1.27", name: /CVE-2026-30892/, why: "reads a user as the beginning of the word" },
+  { peer: "crun", name: /CVE-2026-30892/, why: "takes +7 for 7, and -1 for root" },
   { peer: "crun", name: /^CVE-2019-16884: /, why: "mounts over /proc and files in it" },
   { peer: "crun", name: /CVE-2019-19921/, why: "mounts where the link leads inside of the root" },
   { peer: "crun", name: /CVE-2025-31133: (a link|another file) in/, why: "binds whatever is at /dev/null" },
-  { peer: "crun", name: /CVE-2025-52565: .*terminal/, why: "binds the terminal over what /dev/console leads to" },
+  { peer: "crun", until: "1.22", name: /CVE-2025-52565: .*terminal/, why: "binds the terminal over what /dev/console leads to" },
   { peer: "crun", name: /GHSA-g54h-m393-cpwq: .* given (a rule about another|no )/, why: "denies devices only by rules" },
   { peer: "crun", name: /the groups of the runtime's caller/, why: "leaves them to the processes of exec" },
 ];

@@ -167,6 +167,8 @@ export function writeConfig(directory: string, change: (config: BundleConfig) =>
   config.process.terminal = false;
   // Raising a limit needs CAP_SYS_RESOURCE, which the machine of these tests may lack.
   config.process.rlimits = [];
+  // runc before 1.2 asks for ambient capabilities that are not inheritable. Nobody can have those, and runc has warned of it since.
+  config.process.capabilities.ambient = [];
   change(config);
   writeFileSync(path, JSON.stringify(config));
 }
@@ -175,7 +177,13 @@ export function writeConfig(directory: string, change: (config: BundleConfig) =>
 export interface BundleConfig {
   hostname: string;
   root: { path: string; readonly: boolean };
-  process: { terminal: boolean; args: string[]; user: { uid: number; gid: number }; rlimits: unknown[] };
+  process: {
+    terminal: boolean;
+    args: string[];
+    user: { uid: number; gid: number };
+    rlimits: unknown[];
+    capabilities: { ambient?: string[] };
+  };
   linux: { maskedPaths: string[]; cgroupsPath?: string };
 }
 

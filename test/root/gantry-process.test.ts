@@ -30,6 +30,7 @@ const isGantry = notGantry() === undefined;
 /** Tests of Gantry's words, and of what is left to a runtime. */
 const own = test.skipIf(whyNot !== undefined || !isGantry);
 const annotation = "an annotation of crun's, which others may ignore; config.md#annotations";
+const noTemplate = "finds no interface that is named after a template; config-linux.md#network-devices: it MUST allow it";
 const { one, each } = knownTests(
   [
     { peer: "runc", until: "1.2.0", name: /^scheduler|^a realtime policy/, why: "ignores scheduler; config.md#linux-process" },
@@ -37,12 +38,19 @@ const { one, each } = knownTests(
     { peer: "runc", until: "1.2.0", name: /^personality/, why: "ignores it; config-linux.md#personality" },
     { peer: "runc", until: "1.4.0", name: /^memoryPolicy/, why: "ignores it; config-linux.md#memory-policy" },
     { peer: "runc", until: "1.3.0", name: /^network devices/, why: "ignores netDevices; config-linux.md#network-devices" },
+    { peer: "runc", name: /^network devices.* template/, why: noTemplate },
+    {
+      peer: "runc",
+      name: /^network devices.* global addresses/,
+      why: "takes a link down before it asks for its addresses: the kernel drops those of IPv6; config-linux.md#network-devices",
+    },
     { peer: "runc", name: /^run.oci.keep_original_groups/, why: annotation },
     { peer: "crun", until: "1.9", name: /^scheduler|^a realtime policy/, why: "ignores scheduler; config.md#linux-process" },
     { peer: "crun", until: "1.9", name: /^ioPriority/, why: "ignores ioPriority; config.md#linux-process" },
     { peer: "crun", name: /session keyring/, why: "names it by the id alone, and its root may not search it; no section: keyrings(7)" },
     { peer: "crun", until: "1.24", name: /^memoryPolicy/, why: "ignores it; config-linux.md#memory-policy" },
     { peer: "crun", until: "1.22", name: /^network devices/, why: "ignores netDevices; config-linux.md#network-devices" },
+    { peer: "crun", name: /^network devices.* template/, why: noTemplate },
   ],
   "differs",
 );
@@ -240,7 +248,9 @@ describe.skipIf(noLinks !== undefined)("network devices", () => {
     tool(["ip", "link", "set", link.name, "mtu", "1333", "up"]);
     const text = await output(show, ({ linux }) => (linux["netDevices"] = { [link.name]: { name: "inside0" } }));
     expect(text).toContain("inside0");
-    expect(text).toContain("inet 10.98.1.2/24 brd 10.98.1.255 scope global inside0");
+    expect(text).toMatch(/inet 10\.98\.1\.2\/24 .*scope global/);
+    // crun forgets the broadcast address, and leaves the label of the old name.
+    if (isGantry) expect(text).toContain("brd 10.98.1.255 scope global inside0");
     expect(text).toContain("inet6 fd98::2/64 scope global");
     expect(text).not.toContain("10.98.1.9");
     expect(text).not.toContain("10.98.1.7");
@@ -279,7 +289,9 @@ describe.skipIf(noLinks !== undefined)("network devices", () => {
         for (const entry of namespaces) if (entry.type === "network") entry.path = `/run/netns/${name}`;
         linux["netDevices"] = { [link.name]: { name: "joined0" } };
       });
-      expect(text).toContain("inet 10.98.6.2/24 scope global joined0");
+      expect(text).toMatch(/joined0 .*inet 10\.98\.6\.2\/24 .*scope global/);
+      // runc makes up a broadcast address, and crun leaves the label of the old name.
+      if (isGantry) expect(text).toContain("inet 10.98.6.2/24 scope global joined0");
       expect(tool(["ip", "-n", name, "-o", "addr", "show", "joined0"])).toContain("10.98.6.2/24");
     } finally {
       tool(["ip", "netns", "delete", name]);

@@ -2,19 +2,10 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { concerns, type PeerDifference } from "./known-differences.ts";
 import { patient } from "../support/slowness.ts";
 import { subjects } from "./subjects.ts";
-import {
-  eventually,
-  hasRunc,
-  makeBundle,
-  runtimePath,
-  runtimeTested,
-  unable,
-  unableHere,
-  writeConfig,
-  type BundleConfig,
-} from "./gantry-harness.ts";
+import { eventually, hasRunc, makeBundle, runtimePath, unable, unableHere, writeConfig, type BundleConfig } from "./gantry-harness.ts";
 
 interface State {
   readonly status: string;
@@ -79,11 +70,19 @@ const script = (text: string): ((config: HookedConfig) => void) => {
   };
 };
 
+/** What callers look for when there is no such container; crun before 1.9 names a file instead. */
+const isUnknown = /does not exist|\/status`: No such file or directory/;
+const deaf: PeerDifference = {
+  peer: "crun",
+  why: "its first process has no handler, so the kernel drops it; no section: pid_namespaces(7)",
+};
+
 /** Tests of what only Gantry does. */
 const own = test.skipIf(unable !== undefined);
 
 describe.skipIf(reason !== undefined)(`the life of a container${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
-  for (const { name, command, environment } of subjects.filter(({ kind }) => kind !== "crun" || runtimeTested !== undefined)) {
+  for (const asked of subjects) {
+    const { name, command, environment } = asked;
     const subject = (change: (config: HookedConfig) => void): Subject => new Subject(command, change, environment);
 
     test(`${name}: created, running, stopped, gone`, async () => {
@@ -95,7 +94,7 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
       expect((await one.run("kill", one.id, "KILL")).code).toBe(0);
       expect(await eventually(async () => (await one.state()).status === "stopped")).toBe(true);
       expect((await one.run("delete", one.id)).code).toBe(0);
-      expect((await one.run("state", one.id)).errors).toContain("does not exist");
+      expect((await one.run("state", one.id)).errors).toMatch(isUnknown);
       expect(existsSync(join(one.root, one.id))).toBe(false);
     });
 
@@ -112,13 +111,19 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
       expect((await one.run("delete", one.id)).code).toBe(1);
       expect((await one.state()).status).toBe("running");
       expect((await one.run("delete", "--force", one.id)).code).toBe(0);
-      expect((await one.run("kill", one.id, "9")).errors).toContain("does not exist");
+      expect((await one.run("kill", one.id, "9")).errors).toMatch(isUnknown);
     });
 
-    test(`${name}: a created container that gets SIGTERM ends`, async () => {
+    test(`${name}: a created container that gets SIGTERM ends${concerns(deaf, asked) ? ` (differs: ${deaf.why})` : ""}`, async () => {
       const one = subject(script("exec /bin/busybox sleep 100"));
       await one.create();
       await one.run("kill", one.id, "TERM");
+      if (concerns(deaf, asked)) {
+        await Bun.sleep(300);
+        expect((await one.state()).status).toBe("created");
+        expect((await one.run("delete", "--force", one.id)).code).toBe(0);
+        return;
+      }
       expect(await eventually(async () => (await one.state()).status === "stopped")).toBe(true);
       expect((await one.run("delete", one.id)).code).toBe(0);
     });
@@ -129,8 +134,10 @@ describe.skipIf(reason !== undefined)(`the life of a container${reason === undef
       });
       const { code, errors } = await one.create();
       expect(code).toBe(1);
-      expect(errors).toContain("executable file not found in $PATH");
-      expect(existsSync(one.root) ? readdirSync(one.root) : []).toEqual([]);
+      expect(errors).toMatch(/executable file .*not found in \$PATH/);
+      const left = existsSync(one.root) ? readdirSync(one.root) : [];
+      // crun keeps things of its own here.
+      expect(left.filter((found) => !found.startsWith("."))).toEqual([]);
     });
 
     test(`${name}: exec joins the container and ends with the exit code of its process`, async () => {

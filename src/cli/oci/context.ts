@@ -82,7 +82,11 @@ export interface ProgramCommand extends CommandShape {
   /** The steps of the cleanup, for a warning about one of them; undefined when the program, compiled once more, must say it. */
   readonly cleanup?: (context: RuntimeContext, parsed: ParsedArguments) => readonly Step[] | undefined;
   /** The error for a failed op; without it, `describeFailure` says it all. */
-  readonly describe?: (context: RuntimeContext, parsed: ParsedArguments, failure: FailedOp & { readonly program: Program }) => Error;
+  readonly describe?: (
+    context: RuntimeContext,
+    parsed: ParsedArguments,
+    failure: FailedOp & { readonly program: Program },
+  ) => Error | Promise<Error>;
 }
 
 /** A command that does its work itself; the executor that waits is told its exit code. */

@@ -2,7 +2,6 @@
 import type { Program } from "#program/encode.ts";
 import { recordFacts } from "#runtime/cache/recorder.ts";
 import type { CallWords } from "#runtime/cache/request.ts";
-import { describeFailure } from "#runtime/describe-failure.ts";
 import { idTaken, requireFreeId } from "#runtime/lifecycle.ts";
 import { compileBundle, type BundleOptions } from "#runtime/run.ts";
 import { type OptionSpec, type ParsedArguments, valueOf } from "../command.ts";
@@ -131,8 +130,13 @@ const switchLetters: Readonly<Record<string, string>> = {
   "no-subreaper": "",
 };
 
-function describe(_: RuntimeContext, parsed: ParsedArguments, { program, ...failure }: FailedOp & { program: Program }): Error {
+async function describe(
+  _: RuntimeContext,
+  parsed: ParsedArguments,
+  { program, ...failure }: FailedOp & { program: Program },
+): Promise<Error> {
   const op = program.main[failure.opIndex]?.op;
   if (op?.op === "claim" && failure.errno === 17) return idTaken(parsed.operands[0] ?? "", "create");
+  const { describeFailure } = await import("#runtime/describe-failure.ts");
   return describeFailure(program, failure);
 }

@@ -1,6 +1,5 @@
 /** `exec`: another process in a container that runs. */
 import { CodedError } from "#base/errors.ts";
-import { describeFailure } from "#runtime/describe-failure.ts";
 import { byDefault } from "#runtime/compile/context.ts";
 import { compileJoin, type Subgroup } from "#runtime/compile/join.ts";
 import { readHostFacts } from "#runtime/facts.ts";
@@ -71,9 +70,10 @@ export const execCommand: ProgramCommand = {
       warn: context.warn,
     });
   },
-  describe: (_, parsed, { program, opIndex, errno }) => {
+  describe: async (_, parsed, { program, opIndex, errno }) => {
     if (program.main[opIndex]?.op.op === "open-process" && errno === 3)
       return new CodedError("wrong-state", `cannot exec in container ${JSON.stringify(parsed.operands[0])}: container not running`);
+    const { describeFailure } = await import("#runtime/describe-failure.ts");
     return describeFailure(program, { opIndex, errno });
   },
 };

@@ -1,6 +1,6 @@
 /** `start`, `state`, `kill` and `delete`. The executor runs them by itself where it can (executor/front.c); this is the long way. */
 import type { Program } from "#program/encode.ts";
-import { compileRequest, describeRequestFailure, requireContainer, type LifecycleRequest } from "#runtime/lifecycle.ts";
+import { compileRequest, requireContainer, type LifecycleRequest } from "#runtime/lifecycle.ts";
 import type { OptionSpec, ParsedArguments } from "../command.ts";
 import { stateRootOf, type ProgramCommand } from "./context.ts";
 import { removalOf } from "./removal.ts";
@@ -53,11 +53,13 @@ export const deleteCommand: ProgramCommand = {
 function made(request: (parsed: ParsedArguments) => LifecycleRequest): Required<Pick<ProgramCommand, "compile" | "describe">> {
   return {
     compile: (context, parsed) => compileRequest(stateRootOf(context), parsed.operands[0] ?? "", request(parsed)),
-    describe: (context, parsed, { program, opIndex, errno }: { program: Program; opIndex: number; errno: number }) =>
-      describeRequestFailure(requireContainer(stateRootOf(context), parsed.operands[0] ?? ""), {
+    describe: async (context, parsed, { program, opIndex, errno }: { program: Program; opIndex: number; errno: number }) => {
+      const { describeRequestFailure } = await import("#runtime/describe-request-failure.ts");
+      return describeRequestFailure(requireContainer(stateRootOf(context), parsed.operands[0] ?? ""), {
         program,
         request: request(parsed),
         failure: { opIndex, errno },
-      }),
+      });
+    },
   };
 }

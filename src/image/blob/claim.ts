@@ -12,8 +12,11 @@ import { digestAlgorithm, digestEncoded, type Digest } from "#spec/digest.ts";
 import { nowMs, sleepMs } from "#sys/clock.ts";
 import { isLeftBehind, ownerName } from "#sys/owner.ts";
 
-/** Runs `work` while no other process and no other caller runs theirs. Not reentrant. */
-export type WithLock = <T>(work: () => Promise<T>) => Promise<T>;
+/**
+ * Runs `work` while no other process and no other caller runs theirs. Not reentrant. Where taking the lock takes a while, `meanwhile` is run
+ * then, for what needs no lock; maybe not at all.
+ */
+export type WithLock = <T>(work: () => Promise<T>, meanwhile?: () => Promise<void>) => Promise<T>;
 
 const firstWaitMs = 2;
 const longestWaitMs = 100;

@@ -55,7 +55,7 @@ export interface BlobStore {
   put(content: BlobContent, expected?: ExpectedContent, progress?: BlobProgress): Promise<ContentIdentity>;
 
   /** All digests that are here, in no order. */
-  list(): AsyncIterable<Digest>;
+  list(): Promise<readonly Digest[]>;
 
   /** Removes the blob and says whether it was here. */
   delete(digest: Digest): Promise<boolean>;

@@ -37,7 +37,7 @@ for (const compression of ["gzip", "zstd", "none"] as const) {
         const { digest } = (made[0] as StoredLayer).descriptor;
         for (const store of stores) {
           const chunks: Uint8Array[] = [];
-          for await (const chunk of decompressLayer(store.open(digest), layerTypes[compression])) chunks.push(chunk);
+          for await (const chunk of decompressLayer(store.open(digest), layerTypes[compression])) chunks.push(Buffer.from(chunk));
           expect(Buffer.concat(chunks).equals(content)).toBe(true);
         }
       } finally {

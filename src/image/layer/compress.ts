@@ -5,6 +5,7 @@
  * Equal bytes give equal bytes with the same version of the runtime's libraries. The pieces' memory is used again and again: what is
  * thrown away is freed late, and a layer of any size is to fit into the same memory.
  */
+import type { Transform } from "node:stream";
 import zlib from "node:zlib";
 import { CodedError } from "#base/errors.ts";
 import type { LayerCompression } from "#spec/media-type.ts";
@@ -15,12 +16,15 @@ interface Packer {
   readonly pieceBytes: number;
   /** The runtimes' pools have four threads at most. Two of zstd's are as fast as the hashing of what goes in and comes out. */
   readonly piecesAtOnce: number;
-  readonly pack: (piece: Uint8Array) => Promise<Uint8Array>;
+  /** What packs one piece. */
+  readonly engine: (piece: Uint8Array) => Transform;
+  /** Changes what the member begins with. */
+  readonly finish?: (beginning: Uint8Array) => void;
 }
 
 const packers: Readonly<Record<Exclude<LayerCompression, "none">, Packer>> = {
-  gzip: { pieceBytes: 1 << 20, piecesAtOnce: 4, pack: packGzip },
-  zstd: { pieceBytes: 1 << 20, piecesAtOnce: 2, pack: packZstd },
+  gzip: { pieceBytes: 1 << 20, piecesAtOnce: 4, engine: gzipEngine, finish: hideSystem },
+  zstd: { pieceBytes: 1 << 20, piecesAtOnce: 2, engine: zstdEngine },
 };
 const gzipLevel = 6;
 const zstdLevel = 3;
@@ -38,28 +42,30 @@ export async function* compressLayer(
     yield* chunks;
     return;
   }
-  const { pieceBytes, piecesAtOnce, pack } = packers[compression];
+  const packer = packers[compression];
   const free: Buffer[] = [];
-  const underway: Promise<Uint8Array>[] = [];
-  for await (const { buffer, length } of pieces(chunks, () => free.pop() ?? Buffer.allocUnsafeSlow(pieceBytes))) {
-    const packed = pack(buffer.subarray(0, length)).then((bytes) => {
+  const underway: Promise<readonly Uint8Array[]>[] = [];
+  for await (const { buffer, length } of pieces(chunks, () => free.pop() ?? Buffer.allocUnsafeSlow(packer.pieceBytes))) {
+    const packed = pack(packer, buffer.subarray(0, length)).then((member) => {
       free.push(buffer);
-      return bytes;
+      return member;
     });
     // Its failure is seen when its turn comes, or never, when an earlier one failed.
     packed.catch(() => undefined);
     underway.push(packed);
-    if (underway.length === piecesAtOnce) yield* handOut(await (underway.shift() as Promise<Uint8Array>));
+    if (underway.length === packer.piecesAtOnce) yield* handOut(await (underway.shift() as Promise<readonly Uint8Array[]>));
   }
   for (const packed of underway) yield* handOut(await packed);
 }
 
-/** Its memory goes when the next one is asked for, not when the runtime finds it unused: by then there would be many. */
-function* handOut(packed: Uint8Array): Generator<Uint8Array, void, undefined> {
-  yield packed;
-  // The types are those of the oldest Node. A small one may share its memory with others.
-  const memory = packed.buffer as ArrayBuffer & { transfer?: (bytes: number) => unknown };
-  if (memory.byteLength >= smallestOwnBytes) memory.transfer?.(0);
+/** Its memory goes when what follows it is asked for, not when the runtime finds it unused: by then there would be many. */
+function* handOut(member: readonly Uint8Array[]): Generator<Uint8Array, void, undefined> {
+  yield* member;
+  for (const { buffer } of member) {
+    // The types are those of the oldest Node. A small one may share its memory with others.
+    const memory = buffer as ArrayBuffer & { transfer?: (bytes: number) => unknown };
+    if (memory.byteLength >= smallestOwnBytes) memory.transfer?.(0);
+  }
 }
 
 /** Runtimes give so large a buffer memory of its own. */
@@ -89,39 +95,50 @@ async function* pieces(
   if (length > 0 || count === 0) yield { buffer, length };
 }
 
-/** RFC 1952: byte 9 tells the operating system; 255, "unknown", is the same everywhere. */
-function packGzip(piece: Uint8Array): Promise<Uint8Array> {
+/**
+ * All of `piece` as one member, in parts. The engine's memory goes at once: that of the functions which pack a buffer whole is freed when the
+ * runtime finds it unused, and a dozen of zstd's are 40 MB.
+ */
+function pack({ engine: make, finish }: Packer, piece: Uint8Array): Promise<readonly Uint8Array[]> {
   return new Promise((resolve, reject) => {
-    zlib.gzip(piece, { level: gzipLevel, chunkSize: outputBytes(piece) }, (error, packed) => {
-      if (error !== null) reject(error);
-      else {
-        packed[9] = 255;
-        resolve(packed);
-      }
+    const parts: Uint8Array[] = [];
+    const engine = make(piece);
+    engine.on("data", (part: Uint8Array) => parts.push(part));
+    engine.on("error", reject).on("end", () => {
+      engine.destroy();
+      if (parts[0] !== undefined) finish?.(parts[0]);
+      resolve(parts);
     });
+    engine.end(piece);
   });
+}
+
+function gzipEngine(piece: Uint8Array): Transform {
+  return zlib.createGzip({ level: gzipLevel, chunkSize: outputBytes(piece) });
+}
+
+/** RFC 1952: byte 9 tells the operating system; 255, "unknown", is the same everywhere. */
+function hideSystem(beginning: Uint8Array): void {
+  beginning[9] = 255;
 }
 
 /** The types are those of the oldest Node. */
 interface ZstdPacker {
-  readonly zstdCompress?: (
-    piece: Uint8Array,
-    options: { readonly params: Readonly<Record<number, number>>; readonly chunkSize: number },
-    done: (error: Error | null, packed: Buffer) => void,
-  ) => void;
+  readonly createZstdCompress?: (options: {
+    readonly params: Readonly<Record<number, number>>;
+    readonly chunkSize: number;
+    readonly pledgedSrcSize?: number;
+  }) => Transform;
 }
 
 /** RFC 8878 section 5: ZSTD_c_compressionLevel in the library's interface. */
 const levelParameter = 100;
 
-function packZstd(piece: Uint8Array): Promise<Uint8Array> {
-  const { zstdCompress } = zlib as ZstdPacker;
-  if (zstdCompress === undefined)
+function zstdEngine(piece: Uint8Array): Transform {
+  const { createZstdCompress } = zlib as ZstdPacker;
+  if (createZstdCompress === undefined)
     throw new CodedError("unsupported", "cannot compress a layer with zstd: this version of Node cannot; gzip and none work");
-  return new Promise((resolve, reject) => {
-    zstdCompress(piece, { params: { [levelParameter]: zstdLevel }, chunkSize: outputBytes(piece) }, (error, packed) => {
-      if (error === null) resolve(packed);
-      else reject(error);
-    });
-  });
+  // A frame tells how long its content is, but not that there is none.
+  const size = piece.length > 0 ? { pledgedSrcSize: piece.length } : {};
+  return createZstdCompress({ params: { [levelParameter]: zstdLevel }, chunkSize: outputBytes(piece), ...size });
 }

@@ -20,7 +20,7 @@ async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Arr
 
 async function decompress(bytes: Uint8Array, mediaType: string, size: number = bytes.length): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of decompressLayer(pieces(bytes, size), mediaType)) chunks.push(chunk);
+  for await (const chunk of decompressLayer(pieces(bytes, size), mediaType)) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks);
 }
 
@@ -201,7 +201,7 @@ const read = async (base64, type) => {
   const bytes = Buffer.from(base64, "base64");
   const pieces = async function* () { for (let at = 0; at < bytes.length; at += 999) yield bytes.subarray(at, at + 999); };
   const chunks = [];
-  try { for await (const chunk of decompressLayer(pieces(), type)) chunks.push(chunk); } catch (error) { return error.code; }
+  try { for await (const chunk of decompressLayer(pieces(), type)) chunks.push(Buffer.from(chunk)); } catch (error) { return error.code; }
   return Buffer.concat(chunks).toString("latin1");
 };
 const input = JSON.parse(await new Promise((resolve) => { let all = ""; process.stdin.on("data", (part) => all += part).on("end", () => resolve(all)); }));

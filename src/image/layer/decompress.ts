@@ -8,6 +8,7 @@ import { Decompress } from "fzstd";
 import type { Transform } from "node:stream";
 import zlib from "node:zlib";
 import { CodedError } from "#base/errors.ts";
+import { freeNow } from "#base/memory.ts";
 import { layerCompression, type LayerCompression } from "#spec/media-type.ts";
 import { ZstdFrameWalker } from "./zstd-frames.ts";
 
@@ -16,7 +17,8 @@ const chunkBytes = 256 << 10;
 const aheadBytes = 4 * chunkBytes;
 
 /**
- * Decompresses a layer of `mediaType`, which the spec lets decide: bytes that begin like another format are refused.
+ * Decompresses a layer of `mediaType`, which the spec lets decide: bytes that begin like another format are refused. The chunks hold their
+ * bytes only until the next one is asked for.
  *
  * Errors of `source` come out as they are; leaving the iteration early ends that of `source` too.
  *
@@ -171,6 +173,7 @@ async function* flow(engine: Transform): AsyncGenerator<Uint8Array, void, undefi
     bytes -= chunk.length;
     if (engine.isPaused()) engine.resume();
     yield chunk;
+    freeNow(chunk);
   }
 }
 

@@ -6,7 +6,7 @@ import { syncDirectory } from "#sys/file-chunks.ts";
 import { ownerName } from "#sys/owner.ts";
 import { removeWhenInterrupted } from "#sys/unfinished.ts";
 
-/** Takes bytes in order. Bytes that are handed over must not be changed afterwards. */
+/** Takes bytes in order. They may change as soon as they are taken. */
 export interface ByteSink {
   write(bytes: Uint8Array): Promise<void>;
   /** Replaces bytes that were written already. Undefined where that cannot be done. */

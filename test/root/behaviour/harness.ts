@@ -9,20 +9,12 @@ import { join } from "node:path";
 import { tool } from "../../support/images/commands.ts";
 import { tinyLayer } from "../../support/images/tiny.ts";
 import { execute, type Ended, runtimeTested, unableHere } from "../gantry-harness.ts";
+import { concerns, isMeasured, type PeerDifference } from "../known-differences.ts";
 import { subjects, type Subject } from "../subjects.ts";
 import { patient } from "../../support/slowness.ts";
 
 /** A difference between a peer and what the specification says; see docs/spec-conformance.md, where each is listed. */
-export interface Difference {
-  /** `runc` or `crun`. */
-  readonly peer: string;
-  /** The first version that does as the case says; none when there is no such version yet. */
-  readonly until?: string;
-  /** Whether it depends on who is faster. */
-  readonly isRace?: boolean;
-  /** What it does instead, and the section of the specification that says otherwise. */
-  readonly why: string;
-}
+export type Difference = PeerDifference;
 
 /** config.json as tests edit it. */
 export interface Config {
@@ -210,9 +202,6 @@ async function observe(place: Place, one: Case): Promise<void> {
   });
 }
 
-/** The versions of the peers that the differences were found with: with others, a difference may be there or not. */
-const measured = ["runc 1.1.5", "runc 1.2.9", "crun 1.8.1"];
-
 /** Makes a test of each case for each runtime. A difference that is listed must be there: a list that is out of date fails. */
 export function testCases(cases: readonly Case[]): void {
   afterAll(() => {
@@ -222,7 +211,7 @@ export function testCases(cases: readonly Case[]): void {
   });
   for (const one of cases) {
     for (const subject of subjects) {
-      const difference = one.differs?.find((each) => subject.kind === each.peer && subject.isBefore(each.until));
+      const difference = one.differs?.find((each) => concerns(each, subject));
       const reason = one.unable === undefined ? "" : ` (skipped: ${one.unable})`;
       const note = difference === undefined ? "" : ` (differs: ${difference.why})`;
       const run = async (): Promise<void> => {
@@ -234,7 +223,7 @@ export function testCases(cases: readonly Case[]): void {
           );
           if (difference === undefined && outcome !== undefined) throw outcome;
           const isProved = outcome !== undefined || difference?.isRace === true;
-          if (difference !== undefined && !isProved && measured.includes(`${subject.kind} ${subject.version}`)) {
+          if (difference !== undefined && !isProved && isMeasured(subject)) {
             throw new Error(`${subject.name} does as the others: take the difference off`);
           }
         } finally {
