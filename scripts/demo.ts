@@ -201,6 +201,21 @@ function demonstrate(): void {
     lines: 3,
   });
 
+  const bundle = showChanges();
+  showRuntime(bundle);
+
+  title("8. Cleaning up");
+  show(["rm", "first", "second", "hog"]);
+  show(["rmi", "busybox:demo", "busybox:changed", "busybox:repacked"]);
+  show(["verify"]);
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(scratch));
+  note(`Mounts left behind: ${mounts.length}. All of this took place below ${scratch}, which is removed now.`);
+}
+
+/** Makes images of what was changed in a container and in a bundle. @returns the bundle */
+function showChanges(): string {
   title("6. A change becomes an image");
   show(["diff", "first"]);
   show(["commit", "first", "busybox:changed"]);
@@ -212,7 +227,10 @@ function demonstrate(): void {
   rmSync(join(bundle, "rootfs", "etc", "greeting"));
   show(["repack", bundle, "busybox:repacked"]);
   show(["run", "--rm", "busybox:repacked", "ls", "/etc"]);
+  return bundle;
+}
 
+function showRuntime(bundle: string): void {
   title("7. An OCI runtime for other engines");
   note("The bundle is what podman, containerd and docker hand to a runtime; these are the calls that they make.");
   const runtime = (...args: readonly string[]): string => show(["--root", join(scratch, "state"), ...args], { program: "gantry-runtime" });
@@ -223,15 +241,6 @@ function demonstrate(): void {
   runtime("exec", "demo", "ps");
   runtime("kill", "demo", "KILL");
   runtime("delete", "--force", "demo");
-
-  title("8. Cleaning up");
-  show(["rm", "first", "second", "hog"]);
-  show(["rmi", "busybox:demo", "busybox:changed", "busybox:repacked"]);
-  show(["verify"]);
-  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .filter((line) => line.includes(scratch));
-  note(`Mounts left behind: ${mounts.length}. All of this took place below ${scratch}, which is removed now.`);
 }
 
 try {
