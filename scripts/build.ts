@@ -5,26 +5,24 @@
  *
  * `gantry` is one file of about 110 MB. Its entry, src/bin/main.ts, looks at the name it was called by and loads one of two
  * chunks. `gantry-runtime` is the executor under another name: it starts `gantry` as its compiler (executor/front.c).
- * Bytecode halves the time to start, and so does keeping the JIT off code that runs once; commands that run long turn it on. It is built
- * twice, the second time with the bytecode in the order in which a run of the first needed it. Nothing is read from the working directory: a stranger's .env or bunfig.toml there must not
- * change what a program that runs as root does.
+ * Bytecode halves the time to start, and so does keeping the JIT off code that runs once (executable.ts).
  */
 import { createHash } from "node:crypto";
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { recordOrder } from "./bytecode-order.ts";
+import { compileExecutable } from "./executable.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const stampPath = "dist/.fingerprint";
 // Made here and renamed when whole, so that a build that dies, or a second one beside it, leaves no half of a file.
 const scratch = `dist/.new-${process.pid}`;
-const inputs = ["src", "executor", "scripts/build.ts", "scripts/bytecode-order.ts", "package.json", "package-lock.json", "tsconfig.json"];
+const inputs = ["src", "executor", "scripts/build.ts", "scripts/executable.ts", "package.json", "package-lock.json", "tsconfig.json"];
 
 /** One part of dist/: made from `source`, which may not exist yet while the project grows. */
 interface Product {
   readonly source: string;
   readonly outputs: readonly string[];
-  readonly make: () => void;
+  readonly make: () => void | Promise<void>;
 }
 
 const products: readonly Product[] = [
@@ -39,24 +37,14 @@ function buildExecutor(): void {
   renameSync(`${scratch}/gantry-runtime`, "dist/gantry-runtime");
 }
 
-function buildExecutable(): void {
-  compileExecutable(`${scratch}/gantry`, []);
-  const orders = recordOrder(join(root, scratch, "gantry"), {
-    executor: join(root, "dist/gantry-executor"),
-    directory: join(root, scratch, "order"),
-  });
-  if (orders.length > 0)
-    compileExecutable(
-      `${scratch}/gantry`,
-      orders.map((order) => `--bytecode-order=${order}`),
-    );
+async function buildExecutable(): Promise<void> {
+  try {
+    await compileExecutable(join(root, scratch, "gantry"), { executor: join(root, "dist/gantry-executor"), scratch: join(root, scratch) });
+  } catch (error) {
+    if (!(error instanceof AggregateError)) throw error;
+    throw new CommandFailed(error.errors.map(String).join("\n"));
+  }
   renameSync(`${scratch}/gantry`, "dist/gantry");
-}
-
-function compileExecutable(output: string, order: readonly string[]): void {
-  const compile = ["--compile", "--minify", "--bytecode", "--splitting", "--format=esm", "--target=bun", "--compile-jit-policy=1000"];
-  const isolate = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"];
-  run([process.execPath, "build", ...compile, ...isolate, ...order, "src/bin/main.ts", "--outfile", output]);
 }
 
 /** Dependencies stay imports. `--packages=external` would not do: it takes our own `#room/file.ts` for packages too. */
@@ -77,7 +65,7 @@ function run(command: readonly string[]): void {
 }
 
 /** Makes one product; the others are made even if this one fails. */
-function make(product: Product): boolean {
+async function make(product: Product): Promise<boolean> {
   const names = product.outputs.join(" and ");
   if (!existsSync(product.source)) {
     console.log(`build: skipped ${names}: ${product.source} does not exist`);
@@ -85,7 +73,7 @@ function make(product: Product): boolean {
   }
   const started = performance.now();
   try {
-    product.make();
+    await product.make();
   } catch (error) {
     if (!(error instanceof CommandFailed)) throw error;
     console.error(`build: cannot make ${names}: this failed: ${error.message}`);
@@ -95,10 +83,11 @@ function make(product: Product): boolean {
   return true;
 }
 
-function buildAll(stamp: string): void {
+async function buildAll(stamp: string): Promise<void> {
   mkdirSync(scratch, { recursive: true });
   rmSync(stampPath, { force: true });
-  const made = products.map(make);
+  const made: boolean[] = [];
+  for (const product of products) made.push(await make(product));
   rmSync(scratch, { recursive: true, force: true });
   if (made.includes(false)) process.exitCode = 1;
   else writeFileSync(stampPath, stamp);
@@ -126,4 +115,4 @@ function isCurrent(stamp: string): boolean {
 
 process.chdir(root);
 const stamp = fingerprint();
-if (!process.argv.includes("--if-stale") || !isCurrent(stamp)) buildAll(stamp);
+if (!process.argv.includes("--if-stale") || !isCurrent(stamp)) await buildAll(stamp);

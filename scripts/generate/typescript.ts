@@ -25,8 +25,10 @@ function declare(op: OpDefinition): string {
 }
 
 function encode(op: OpDefinition): string {
-  const writes = Object.entries(op.fields).map(([name, kind]) => `      writer.${kind}(op.${name});\n`);
-  return `    case "${op.name}":\n      writer.begin(${op.code});\n${writes.join("")}      break;\n`;
+  const writes = Object.entries(op.fields).map(([name, kind]) => `    writer.${kind}(op.${name});\n`);
+  const parameters = writes.length === 0 ? "(writer)" : "(writer, op)";
+  const name = op.name.includes("-") ? `"${op.name}"` : op.name;
+  return `  ${name}: ${parameters} => {\n    writer.begin(${op.code});\n${writes.join("")}  },\n`;
 }
 
 /** The text of `ops.gen.ts`, in the project's format. */
@@ -40,10 +42,14 @@ ${table.map(declare).join("\n")}
 export type Op =
 ${table.map((op) => `  | ${pascal(op.name)}Op`).join("\n")};
 
+// A function for each: a program of few ops makes the engine read the code of few.
+const encoders: { readonly [Name in Op["op"]]: (writer: RecordWriter, op: Extract<Op, { readonly op: Name }>) => void } = {
+${table.map(encode).join("")}};
+
 /** Appends the record of \`op\` to \`writer\`. */
 export function encodeOp(writer: RecordWriter, op: Op): void {
-  switch (op.op) {
-${table.map(encode).join("")}  }
+  const encode = encoders[op.op] as (writer: RecordWriter, op: Op) => void;
+  encode(writer, op);
   writer.finish();
 }
 `;

@@ -49,6 +49,13 @@ export class JsonNode {
     return value as JsonObject;
   }
 
+  /** What `read` makes of the place under `name`; undefined when nothing is there or null is. As `get(name).optional(read)`. */
+  maybe<T>(name: string, read: (node: JsonNode) => T): T | undefined {
+    const object = this.object();
+    const value = Object.hasOwn(object, name) ? object[name] : undefined;
+    return value === undefined || value === null ? undefined : read(this.#child(value, name));
+  }
+
   /** The place under `name` in the object here. */
   get(name: string): JsonNode {
     const object = this.object();

@@ -19,14 +19,19 @@ import { stateRoot } from "./state-root.ts";
  *
  * What most commands do not need is loaded on use, here and below: every module that is loaded for nothing costs each command its time.
  */
-export function makeContext(root: string | undefined, output: Output, executable: string): CliContext {
+export function makeContext(root: string | undefined, output: Output, installation: { readonly executable: string }): CliContext {
   let engine: Engine | undefined;
   return {
     output,
     engine: () => {
       engine ??= openEngine({
         root: stateRoot(root),
-        executor: { spawn: spawnWithBun, executable },
+        executor: {
+          spawn: spawnWithBun,
+          get executable() {
+            return installation.executable;
+          },
+        },
         registries: { environment: process.env, userId: process.getuid?.() ?? 0 },
         ...forcedSnapshotter(),
       });

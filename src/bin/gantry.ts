@@ -45,7 +45,9 @@ export async function gantryMain(words: readonly string[], installation: Install
       writeStandard(2, text);
     },
     // A dumb terminal cannot be drawn over.
-    interactive: isTerminal(2) && process.env["TERM"] !== "dumb",
+    get interactive() {
+      return isTerminal(2) && process.env["TERM"] !== "dumb";
+    },
   };
   makeHashesWith((algorithm) => new Bun.CryptoHasher(algorithm));
   collectGarbageWith(() => {
@@ -56,6 +58,6 @@ export async function gantryMain(words: readonly string[], installation: Install
   return await runGantry(words, {
     output,
     version: installation.version,
-    makeContext: (root) => makeContext(root, output, installation.executable),
+    makeContext: (root) => makeContext(root, output, installation),
   });
 }

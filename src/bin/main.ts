@@ -16,7 +16,13 @@ async function main(): Promise<number> {
     return await runtimeMain(words, version);
   }
   const { gantryMain } = await import("./gantry.ts");
-  return await gantryMain(words, { version, executable: executorPath() });
+  return await gantryMain(words, {
+    version,
+    // Looked for on use: few commands that only look need an executor.
+    get executable() {
+      return executorPath();
+    },
+  });
 }
 
 void main().then((exitCode) => {

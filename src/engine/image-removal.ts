@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { CodedError, isErrno } from "#base/errors.ts";
 import { parseJson } from "#base/json.ts";
 import { getEntry } from "#image/images.ts";
-import { isContainerImage, readDocument, readImage } from "#image/image.ts";
+import { readChainIds } from "#image/image.ts";
 import type { ImageLayout } from "#image/layout.ts";
 import { collectGarbageLocked, findReachable, findReachableEntries } from "#image/reachable.ts";
 import { pruneImages, removeImage } from "#image/removal.ts";
@@ -152,24 +152,14 @@ async function discardLayers(place: Place, unused: readonly string[]): Promise<v
 async function findUnusedLayers(place: Place, layout: ImageLayout, needed: readonly Descriptor[]): Promise<string[]> {
   const present = listLayers(place.paths.layers);
   if (present.length === 0 || layout.listLeaseHolders().length > 0) return [];
-  const used = await findUsedLayers(layout, needed).catch((error: unknown) => {
+  const read = await readChainIds(layout.blobs, needed).catch((error: unknown) => {
     if (error instanceof CodedError) return undefined;
     throw error;
   });
-  if (used === undefined) return [];
+  if (read === undefined) return [];
+  const used = new Set<string>(read);
   for (const { record } of readContainers(place.paths)) for (const chainId of record.layers) used.add(chainId);
   return present.filter((chainId) => !used.has(chainId));
-}
-
-/** Chain ids of all images, of whatever platform, among `needed`. @throws CodedError for a document that is damaged */
-async function findUsedLayers(layout: ImageLayout, needed: readonly Descriptor[]): Promise<Set<string>> {
-  const used = new Set<string>();
-  for (const descriptor of needed) {
-    const document = await readDocument(layout.blobs, descriptor);
-    if (document.kind !== "manifest" || !isContainerImage(document)) continue;
-    for (const chainId of (await readImage(layout.blobs, descriptor, document)).chainIds) used.add(chainId);
-  }
-  return used;
 }
 
 /** Bytes of an unpacked layer's files, as they were counted when it was unpacked. */

@@ -1,76 +1,14 @@
-/** Images on this machine: listed, found, and their layers unpacked. */
+/** Images on this machine, listed and found. */
 import { CodedError } from "#base/errors.ts";
-import { blobPath } from "#image/blob/paths.ts";
 import type { Image } from "#image/image.ts";
 import { getImage, listImages, type StoredImage, type StoredOther } from "#image/images.ts";
-import type { ImageLayout } from "#image/layout.ts";
 import { formatPlatform } from "#spec/platform.ts";
-import type { ImageSummary, LoadRequest } from "./requests.ts";
+import type { ImageSummary } from "./requests.ts";
 import type { Place } from "./place.ts";
-import { isUnpackedFrom, unpackStack, type LayerSource, type UnpackOptions } from "./rootfs/layers.ts";
-import { readFileChunks } from "#sys/file-chunks.ts";
-
-/** Most bytes of one unpacked layer unless told otherwise: more than any real layer, less than would fill most disks by accident. */
-export const defaultMaxLayerBytes = 256 * 2 ** 30;
 
 /** A row per name; an image without one has a row as well. */
 export function namesOf(image: { readonly names: readonly string[] }): readonly (string | undefined)[] {
   return image.names.length === 0 ? [undefined] : image.names;
-}
-
-/** Unpacks the layers of `image` that are missing, in a temporary place that is gone afterwards. */
-export async function unpack(place: Place, image: Image, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): Promise<void> {
-  await unpackLayers(place, layerSources(await place.layout(), image), request);
-}
-
-/** As unpack, for layers whose bytes may still be on their way. */
-export async function unpackLayers(
-  place: Place,
-  stack: readonly LayerSource[],
-  request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">,
-): Promise<void> {
-  if (stack.every((layer) => isUnpackedFrom(place.paths.layers, layer))) return;
-  const temporary = place.makeTemporary();
-  try {
-    await unpackStack(stack, { layers: place.paths.layers, temporary }, unpackOptions(place, request));
-  } finally {
-    await place.removeTrees([temporary]);
-  }
-}
-
-/** Whether all layers of `image` are unpacked. */
-export function isUnpacked(place: Place, image: Image): boolean {
-  return image.manifest.layers.every((descriptor, index) =>
-    isUnpackedFrom(place.paths.layers, { chainId: image.chainIds[index] ?? "", descriptor }),
-  );
-}
-
-/** Limits and ports of unpacking for a request. */
-export function unpackOptions(place: Place, request: Pick<LoadRequest, "maxLayerBytes" | "onProgress">): UnpackOptions {
-  return {
-    maxLayerBytes: request.maxLayerBytes ?? defaultMaxLayerBytes,
-    openStream: (output) => place.openStream(output),
-    onProgress: (layer, index, doneBytes) =>
-      request.onProgress?.({
-        kind: "layer",
-        digest: layer.descriptor.digest,
-        index: index.at,
-        count: index.of,
-        doneBytes,
-        totalBytes: layer.descriptor.size,
-      }),
-  };
-}
-
-/** The layers of an image, lowest first, as unpacking takes them. */
-export function layerSources(layout: ImageLayout, image: Image): LayerSource[] {
-  return image.manifest.layers.map((descriptor, index) => ({
-    chainId: image.chainIds[index] ?? "",
-    diffId: image.config.rootfs.diff_ids[index] ?? "",
-    descriptor,
-    // Whoever applies a layer verifies it against its descriptor; once is enough.
-    open: () => readFileChunks(blobPath(layout.path, descriptor.digest)),
-  }));
 }
 
 /** All images, one row per name; with `all`, what is no image for this machine too. */

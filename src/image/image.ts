@@ -1,11 +1,11 @@
 /** An image: a manifest with its config, found from a descriptor in whatever place holds the blobs. */
 import { CodedError } from "#base/errors.ts";
 import type { Digest } from "#spec/digest.ts";
-import { chainIds, imageConfigLimits, parseImageConfig, requireLayerCount, type ImageConfig } from "#spec/image-config.ts";
+import { chainIds, imageConfigLimits, parseDiffIds, parseImageConfig, requireLayerCount, type ImageConfig } from "#spec/image-config.ts";
 import { manifestLimits, parseManifestOrIndex, type Descriptor, type Index, type Manifest } from "#spec/image.ts";
 import { documentKind, layerCompression } from "#spec/media-type.ts";
 import { formatPlatform, selectPlatform, type Platform } from "#spec/platform.ts";
-import { readBlob, type BlobReader } from "./blob/store.ts";
+import { readBlob, readSmallBlob, type BlobReader } from "./blob/store.ts";
 
 /** Everything about an image except the content of its layers. */
 export interface Image {
@@ -42,7 +42,7 @@ class Memory<T> {
 const rememberedBytes = 64 << 10;
 const rememberedCount = 256;
 const documents = new Memory<Manifest | Index>();
-const images = new Memory<Image>();
+const chains = new Memory<readonly Digest[]>();
 
 function keyOf({ digest, mediaType, size }: Descriptor): string {
   return `${digest} ${size} ${mediaType}`;
@@ -55,21 +55,38 @@ function keyOf({ digest, mediaType, size }: Descriptor): string {
  * @throws CodedError `not-found`, `corrupt`, `invalid-spec`
  */
 export async function readDocument(reader: BlobReader, descriptor: Descriptor): Promise<Manifest | Index> {
-  const key = keyOf(descriptor);
-  const known = documents.find(reader, key);
+  const known = documents.find(reader, keyOf(descriptor));
   if (known !== undefined) return known;
-  const kind = documentKind(descriptor.mediaType) === "index" ? "index" : "manifest";
-  const bytes = await readBlob(reader, descriptor, manifestLimits.maxBytes);
-  const document = parseManifestOrIndex(bytes, descriptor.mediaType, `${kind} ${descriptor.digest}`);
-  documents.keep(reader, key, { value: document, bytes: bytes.length });
+  return parseDocument(reader, descriptor, await readBlob(reader, descriptor, manifestLimits.maxBytes));
+}
+
+/**
+ * As readDocument, of what may be missing: undefined then. A walk over hundreds of documents of a local store waits for none of them.
+ *
+ * @throws CodedError `corrupt`, `invalid-spec`
+ */
+export function findDocument(reader: BlobReader, descriptor: Descriptor): Manifest | Index | Promise<Manifest | Index | undefined> {
+  const known = documents.find(reader, keyOf(descriptor));
+  // Opening it is the quickest way to see that it is still there.
+  if (known !== undefined && reader.readSmall?.(descriptor.digest, rememberedBytes) !== undefined) return known;
+  const small = readSmallBlob(reader, descriptor, manifestLimits.maxBytes);
+  return small === undefined ? findLater(reader, descriptor) : parseDocument(reader, descriptor, small);
+}
+
+async function findLater(reader: BlobReader, descriptor: Descriptor): Promise<Manifest | Index | undefined> {
+  return (await reader.size(descriptor.digest)) === undefined ? undefined : await readDocument(reader, descriptor);
+}
+
+function parseDocument(reader: BlobReader, descriptor: Descriptor, bytes: Uint8Array): Manifest | Index {
+  const { digest, mediaType } = descriptor;
+  const kind = documentKind(mediaType) === "index" ? "index" : "manifest";
+  const document = parseManifestOrIndex(bytes, mediaType, `${kind} ${digest}`);
+  documents.keep(reader, keyOf(descriptor), { value: document, bytes: bytes.length });
   return document;
 }
 
-/** Reads and checks the image whose manifest is `descriptor`, `known` when it was read already; remembered as documents are. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */
+/** Reads and checks the image whose manifest is `descriptor`, `known` when it was read already. @throws CodedError `not-found`, `corrupt`, `invalid-spec`, `unsupported` */
 export async function readImage(reader: BlobReader, descriptor: Descriptor, known?: Manifest): Promise<Image> {
-  const key = keyOf(descriptor);
-  const remembered = images.find(reader, key);
-  if (remembered !== undefined) return remembered;
   const manifest = known ?? (await readDocument(reader, descriptor));
   if (manifest.kind !== "manifest") throw new CodedError("invalid-spec", `cannot use ${descriptor.digest} as an image: it is an index`);
   requireRunnable(manifest, descriptor.digest);
@@ -77,15 +94,33 @@ export async function readImage(reader: BlobReader, descriptor: Descriptor, know
   const config = parseImageConfig(await readBlob(reader, manifest.config, imageConfigLimits.maxBytes), `config ${digest}`);
   requireLayerCount(manifest, config, `image ${descriptor.digest}`);
   const { mediaType, size } = descriptor;
-  const image = {
+  return {
     id: digest,
     descriptor: { mediaType, digest: descriptor.digest, size },
     manifest,
     config,
     chainIds: chainIds(config.rootfs.diff_ids),
   };
-  images.keep(reader, key, { value: image, bytes: size + manifest.config.size });
-  return image;
+}
+
+/** The chain ids of all images among `documents`, of whatever platform; remembered as documents are. @throws CodedError for one that is damaged */
+export async function readChainIds(reader: BlobReader, documents: readonly Descriptor[]): Promise<Set<Digest>> {
+  const found = new Set<Digest>();
+  for (const descriptor of documents) {
+    const document = await readDocument(reader, descriptor);
+    if (document.kind !== "manifest" || !isContainerImage(document)) continue;
+    const { config } = document;
+    const chain =
+      chains.find(reader, keyOf(config)) ?? parseChain(reader, config, await readBlob(reader, config, imageConfigLimits.maxBytes));
+    for (const chainId of chain) found.add(chainId);
+  }
+  return found;
+}
+
+function parseChain(reader: BlobReader, config: Descriptor, bytes: Uint8Array): readonly Digest[] {
+  const chain = chainIds(parseDiffIds(bytes, `config ${config.digest}`));
+  chains.keep(reader, keyOf(config), { value: chain, bytes: bytes.length });
+  return chain;
 }
 
 /** True when a container can be made of it: the types of config and layers are known. Anything else is an artifact. */

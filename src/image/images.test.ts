@@ -13,7 +13,7 @@ const namesIn = async ({ layout }: Store): Promise<(string | undefined)[]> => (a
 
 async function blobsIn({ layout }: Store): Promise<string[]> {
   const digests: string[] = [];
-  for await (const digest of layout.blobs.list()) digests.push(digest);
+  for (const digest of await layout.blobs.list()) digests.push(digest);
   return digests.sort();
 }
 

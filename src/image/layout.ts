@@ -114,8 +114,13 @@ export class ImageLayout {
  */
 export async function openLayout(path: string, withLock: WithLock): Promise<ImageLayout> {
   const layout = new ImageLayout(path, withLock);
-  if ((await findFile(join(path, "oci-layout"))) === undefined) await withLock(() => createLayout(path));
-  await requireLayout(path);
+  try {
+    await requireLayout(path);
+  } catch (error) {
+    if (!(error instanceof CodedError) || error.code !== "not-found") throw error;
+    await withLock(() => createLayout(path));
+    await requireLayout(path);
+  }
   removeLeftBehind(join(path, "tmp"));
   removeLeftBehind(path);
   return layout;
@@ -123,10 +128,11 @@ export async function openLayout(path: string, withLock: WithLock): Promise<Imag
 
 /** Checks that `path` is an image layout of a version that can be read. @throws CodedError `not-found`, `invalid-spec` */
 export async function requireLayout(path: string): Promise<void> {
-  const file = join(path, "oci-layout");
-  if ((await findFile(file)) === undefined)
-    throw new CodedError("not-found", `cannot open ${path} as an image layout: it has no file oci-layout`);
-  requireLayoutVersion(await readFileBounded(file, 1 << 16), path);
+  const bytes = await readFileBounded(join(path, "oci-layout"), 1 << 16).catch((cause: unknown) => {
+    if (!(cause instanceof CodedError) || cause.code !== "not-found") throw cause;
+    throw new CodedError("not-found", `cannot open ${path} as an image layout: it has no file oci-layout`, { cause });
+  });
+  requireLayoutVersion(bytes, path);
 }
 
 /** Checks the content of an `oci-layout` file. SPEC: image-layout.md#oci-layout-file; other fields are allowed. @throws CodedError `invalid-spec` */

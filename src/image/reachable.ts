@@ -9,7 +9,7 @@ import type { Digest } from "#spec/digest.ts";
 import type { Descriptor, Index, Manifest } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import type { BlobReader } from "./blob/store.ts";
-import { readDocument } from "./image.ts";
+import { findDocument } from "./image.ts";
 import { nameOf, type ImageLayout } from "./layout.ts";
 import { isReferrersTag, referrersTag } from "./referrers.ts";
 
@@ -45,10 +45,12 @@ export async function findReachable(
     reached.add(next.digest);
     const kind = documentKind(next.mediaType);
     // SPEC: image-layout.md: blobs that are referred to may be missing, such as manifests of other platforms.
-    if ((kind === "manifest" || kind === "index") && (await reader.size(next.digest)) !== undefined) {
-      documents?.push(next);
-      pending.push(...childrenOf(await readDocument(reader, next)));
-    }
+    if (kind !== "manifest" && kind !== "index") continue;
+    const found = findDocument(reader, next);
+    const document = found instanceof Promise ? await found : found;
+    if (document === undefined) continue;
+    documents?.push(next);
+    pending.push(...childrenOf(document));
   }
   return reached;
 }
@@ -68,14 +70,15 @@ export async function findReachableEntries(
   const documents: Descriptor[] = [];
   const reached = await findReachable(reader, [...entries.filter((entry) => !isList(entry)), ...keep], { documents });
   let orphans = entries.filter(isList);
-  for (;;) {
+  while (orphans.length > 0) {
     // A signature of a signature: each list can reach the subject of another one.
     const tags = new Set([...reached].map(referrersTag));
     const living = orphans.filter((entry) => tags.has(nameOf(entry) ?? ""));
-    if (living.length === 0) return { reached, documents, orphans };
+    if (living.length === 0) break;
     orphans = orphans.filter((entry) => !living.includes(entry));
     await findReachable(reader, living, { reached, documents });
   }
+  return { reached, documents, orphans };
 }
 
 /** What a document refers to directly. */
@@ -142,7 +145,7 @@ export async function findGarbage(
       : cause;
   });
   const digests: Digest[] = [];
-  for await (const digest of layout.blobs.list()) if (!reached.has(digest)) digests.push(digest);
+  for (const digest of await layout.blobs.list()) if (!reached.has(digest)) digests.push(digest);
   return { digests, orphans, needed: documents };
 }
 

@@ -17,7 +17,7 @@ const namesIn = async ({ layout }: Store): Promise<(string | undefined)[]> => (a
 
 async function countBlobs({ layout }: Store): Promise<number> {
   let count = 0;
-  for await (const _digest of layout.blobs.list()) count++;
+  for (const _digest of await layout.blobs.list()) count++;
   return count;
 }
 

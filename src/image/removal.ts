@@ -5,7 +5,7 @@ import type { Descriptor } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import { formatReference, parseReference, withDefaultTag } from "#spec/reference.ts";
 import { putName, takeImage, takeName } from "./entries.ts";
-import { isContainerImage, readDocument, readImage } from "./image.ts";
+import { isContainerImage, readChainIds, readDocument, readImage } from "./image.ts";
 import { getEntry, getImage, namesOf } from "./images.ts";
 import { nameOf, type ImageLayout, type WithLock } from "./layout.ts";
 import { matchName } from "./match.ts";
@@ -67,10 +67,7 @@ export async function removeImage(layout: ImageLayout, text: string, options: Re
 async function readAhead(layout: ImageLayout): Promise<void> {
   try {
     const { documents } = await findReachableEntries(layout.blobs, (await layout.readIndex()).manifests);
-    for (const descriptor of documents) {
-      const document = await readDocument(layout.blobs, descriptor);
-      if (document.kind === "manifest" && isContainerImage(document)) await readImage(layout.blobs, descriptor, document);
-    }
+    await readChainIds(layout.blobs, documents);
   } catch (error) {
     // What is damaged is told by whoever acts on it.
     if (!(error instanceof CodedError)) throw error;

@@ -71,7 +71,7 @@ async function verifyBlobNames(path: string, problems: Problem[]): Promise<void>
 /** Hashes every blob; those that are not what their name says are returned, so that they are reported once. */
 async function verifyBlobs(layout: ImageLayout, problems: Problem[]): Promise<ReadonlySet<Digest>> {
   const bad = new Set<Digest>();
-  for await (const digest of layout.blobs.list()) {
+  for (const digest of await layout.blobs.list()) {
     const isGood = await check(
       problems,
       async () => {

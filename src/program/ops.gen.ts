@@ -1109,699 +1109,703 @@ export type Op =
   | SendFileOp
   | CompareFilesOp;
 
+// A function for each: a program of few ops makes the engine read the code of few.
+const encoders: { readonly [Name in Op["op"]]: (writer: RecordWriter, op: Extract<Op, { readonly op: Name }>) => void } = {
+  lock: (writer, op) => {
+    writer.begin(1);
+    writer.text(op.path);
+    writer.u32(op.exclusive);
+  },
+  "lock-descriptor": (writer, op) => {
+    writer.begin(180);
+    writer.u32(op.fd);
+    writer.u32(op.exclusive);
+  },
+  unlock: (writer) => {
+    writer.begin(2);
+  },
+  "null-stdio": (writer, op) => {
+    writer.begin(3);
+    writer.u32(op.fd);
+  },
+  "relay-stdio": (writer, op) => {
+    writer.begin(4);
+    writer.u32(op.fd);
+  },
+  clone: (writer, op) => {
+    writer.begin(5);
+    writer.u32(op.section);
+    writer.u64(op.flags);
+    writer.text(op.cgroup);
+  },
+  "child-pid": (writer, op) => {
+    writer.begin(6);
+    writer.text(op.path);
+    writer.u32(op.create);
+  },
+  "child-file": (writer, op) => {
+    writer.begin(7);
+    writer.text(op.file);
+    writer.text(op.data);
+  },
+  "record-child": (writer, op) => {
+    writer.begin(8);
+    writer.text(op.path);
+  },
+  "release-child": (writer) => {
+    writer.begin(9);
+  },
+  "await-exec": (writer) => {
+    writer.begin(10);
+  },
+  "await-ready": (writer) => {
+    writer.begin(11);
+  },
+  supervise: (writer) => {
+    writer.begin(12);
+  },
+  "record-exit": (writer, op) => {
+    writer.begin(13);
+    writer.text(op.path);
+  },
+  cleanup: (writer) => {
+    writer.begin(14);
+  },
+  setsid: (writer) => {
+    writer.begin(15);
+  },
+  exit: (writer, op) => {
+    writer.begin(17);
+    writer.u32(op.code);
+  },
+  report: (writer, op) => {
+    writer.begin(16);
+    writer.u32(op.value);
+  },
+  "make-cgroup": (writer, op) => {
+    writer.begin(20);
+    writer.text(op.path);
+  },
+  "remove-cgroup": (writer, op) => {
+    writer.begin(21);
+    writer.text(op.path);
+  },
+  write: (writer, op) => {
+    writer.begin(22);
+    writer.text(op.path);
+    writer.text(op.data);
+    writer.u64(op.fsMagic);
+  },
+  "copy-file": (writer, op) => {
+    writer.begin(23);
+    writer.text(op.source);
+    writer.text(op.target);
+  },
+  "device-filter": (writer, op) => {
+    writer.begin(24);
+    writer.text(op.path);
+    writer.bytes(op.program);
+  },
+  "remove-directory": (writer, op) => {
+    writer.begin(127);
+    writer.text(op.path);
+  },
+  "label-directory": (writer, op) => {
+    writer.begin(128);
+    writer.text(op.path);
+    writer.text(op.label);
+  },
+  claim: (writer, op) => {
+    writer.begin(18);
+    writer.text(op.path);
+  },
+  "on-failure": (writer, op) => {
+    writer.begin(19);
+    writer.u32(op.cleanup);
+  },
+  "open-process": (writer, op) => {
+    writer.begin(25);
+    writer.text(op.record);
+    writer.u32(op.required);
+  },
+  start: (writer, op) => {
+    writer.begin(26);
+    writer.text(op.fifo);
+    writer.text(op.failure);
+  },
+  signal: (writer, op) => {
+    writer.begin(27);
+    writer.u32(op.number);
+  },
+  "await-end": (writer, op) => {
+    writer.begin(28);
+    writer.u32(op.milliseconds);
+  },
+  "require-ended": (writer, op) => {
+    writer.begin(29);
+    writer.text(op.fifo);
+    writer.u32(op.force);
+    writer.text(op.freezer);
+  },
+  reach: (writer) => {
+    writer.begin(34);
+  },
+  "await-child": (writer) => {
+    writer.begin(35);
+  },
+  "check-executable": (writer, op) => {
+    writer.begin(36);
+    writer.texts(op.candidates);
+  },
+  join: (writer, op) => {
+    writer.begin(37);
+    writer.u64(op.flags);
+  },
+  hook: (writer, op) => {
+    writer.begin(100);
+    writer.text(op.path);
+    writer.texts(op.args);
+    writer.texts(op.env);
+    writer.u32(op.timeout);
+    writer.text(op.head);
+    writer.text(op.tail);
+  },
+  "hook-output": (writer, op) => {
+    writer.begin(191);
+    writer.u32(op.fd);
+    writer.text(op.path);
+  },
+  "print-state": (writer, op) => {
+    writer.begin(101);
+    writer.text(op.directory);
+    writer.text(op.freezer);
+    writer.text(op.head);
+    writer.text(op.tail);
+  },
+  "create-file": (writer, op) => {
+    writer.begin(102);
+    writer.text(op.path);
+    writer.u32(op.mode);
+    writer.bytes(op.data);
+  },
+  "send-pidfd": (writer, op) => {
+    writer.begin(190);
+    writer.text(op.path);
+    writer.text(op.message);
+  },
+  "remove-file": (writer, op) => {
+    writer.begin(103);
+    writer.text(op.path);
+  },
+  unshare: (writer, op) => {
+    writer.begin(30);
+    writer.u64(op.flags);
+  },
+  setns: (writer, op) => {
+    writer.begin(31);
+    writer.text(op.path);
+    writer.u64(op.flags);
+  },
+  "await-parent": (writer) => {
+    writer.begin(32);
+  },
+  "await-start": (writer, op) => {
+    writer.begin(33);
+    writer.text(op.path);
+  },
+  "map-ids": (writer, op) => {
+    writer.begin(166);
+    writer.text(op.program);
+    writer.texts(op.ids);
+  },
+  "move-interface": (writer, op) => {
+    writer.begin(126);
+    writer.text(op.name);
+    writer.text(op.namespace);
+    writer.text(op.newName);
+  },
+  propagation: (writer, op) => {
+    writer.begin(40);
+    writer.text(op.path);
+    writer.u64(op.flags);
+  },
+  root: (writer, op) => {
+    writer.begin(41);
+    writer.text(op.path);
+  },
+  mount: (writer, op) => {
+    writer.begin(42);
+    writer.text(op.fstype);
+    writer.text(op.source);
+    writer.text(op.target);
+    writer.texts(op.options);
+    writer.u64(op.attributes);
+  },
+  bind: (writer, op) => {
+    writer.begin(43);
+    writer.text(op.source);
+    writer.text(op.target);
+    writer.u32(op.recursive);
+  },
+  "mount-attributes": (writer, op) => {
+    writer.begin(44);
+    writer.text(op.target);
+    writer.u64(op.set);
+    writer.u64(op.clear);
+    writer.u64(op.propagation);
+    writer.u32(op.recursive);
+  },
+  unmount: (writer, op) => {
+    writer.begin(45);
+    writer.text(op.target);
+    writer.u32(op.flags);
+  },
+  "ensure-directory": (writer, op) => {
+    writer.begin(46);
+    writer.text(op.path);
+    writer.u32(op.mode);
+  },
+  "ensure-file": (writer, op) => {
+    writer.begin(47);
+    writer.text(op.path);
+    writer.u32(op.mode);
+  },
+  "make-node": (writer, op) => {
+    writer.begin(48);
+    writer.text(op.path);
+    writer.u32(op.mode);
+    writer.u32(op.major);
+    writer.u32(op.minor);
+    writer.u32(op.uid);
+    writer.u32(op.gid);
+  },
+  "make-symlink": (writer, op) => {
+    writer.begin(49);
+    writer.text(op.path);
+    writer.text(op.target);
+  },
+  "require-symlink": (writer, op) => {
+    writer.begin(192);
+    writer.text(op.path);
+    writer.text(op.target);
+  },
+  mask: (writer, op) => {
+    writer.begin(50);
+    writer.text(op.path);
+  },
+  "read-only": (writer, op) => {
+    writer.begin(51);
+    writer.text(op.path);
+  },
+  "pivot-root": (writer) => {
+    writer.begin(52);
+  },
+  "move-root": (writer) => {
+    writer.begin(53);
+  },
+  "change-root": (writer) => {
+    writer.begin(56);
+  },
+  "rootfs-attributes": (writer, op) => {
+    writer.begin(54);
+    writer.u64(op.set);
+  },
+  "mount-data": (writer, op) => {
+    writer.begin(55);
+    writer.text(op.fstype);
+    writer.text(op.source);
+    writer.text(op.target);
+    writer.u64(op.flags);
+    writer.text(op.data);
+  },
+  "open-source": (writer, op) => {
+    writer.begin(130);
+    writer.u32(op.slot);
+    writer.text(op.path);
+    writer.u32(op.recursive);
+    writer.u64(op.propagation);
+  },
+  "user-namespace": (writer, op) => {
+    writer.begin(131);
+    writer.u32(op.slot);
+    writer.text(op.uidMap);
+    writer.text(op.gidMap);
+  },
+  "open-user-namespace": (writer, op) => {
+    writer.begin(132);
+    writer.u32(op.slot);
+    writer.text(op.path);
+  },
+  "id-map": (writer, op) => {
+    writer.begin(133);
+    writer.u32(op.slot);
+    writer.u32(op.namespace);
+    writer.u32(op.recursive);
+  },
+  attach: (writer, op) => {
+    writer.begin(134);
+    writer.u32(op.slot);
+    writer.text(op.target);
+    writer.u32(op.flags);
+  },
+  "new-filesystem": (writer, op) => {
+    writer.begin(135);
+    writer.u32(op.slot);
+    writer.text(op.fstype);
+    writer.text(op.source);
+    writer.texts(op.options);
+    writer.u64(op.attributes);
+    writer.text(op.otherwise);
+  },
+  "slot-attributes": (writer, op) => {
+    writer.begin(165);
+    writer.u32(op.slot);
+    writer.u64(op.set);
+    writer.u64(op.clear);
+    writer.u32(op.recursive);
+  },
+  "copy-up": (writer, op) => {
+    writer.begin(136);
+    writer.u32(op.slot);
+    writer.text(op.path);
+    writer.u32(op.itself);
+  },
+  "copy-mode": (writer, op) => {
+    writer.begin(137);
+    writer.u32(op.slot);
+    writer.text(op.path);
+  },
+  reconfigure: (writer, op) => {
+    writer.begin(138);
+    writer.text(op.target);
+    writer.texts(op.options);
+  },
+  hostname: (writer, op) => {
+    writer.begin(60);
+    writer.text(op.name);
+  },
+  domainname: (writer, op) => {
+    writer.begin(61);
+    writer.text(op.name);
+  },
+  "new-session": (writer) => {
+    writer.begin(62);
+  },
+  rlimit: (writer, op) => {
+    writer.begin(63);
+    writer.u32(op.resource);
+    writer.limit(op.soft);
+    writer.limit(op.hard);
+  },
+  groups: (writer, op) => {
+    writer.begin(64);
+    writer.bytes(op.gids);
+  },
+  gid: (writer, op) => {
+    writer.begin(65);
+    writer.u32(op.gid);
+  },
+  uid: (writer, op) => {
+    writer.begin(66);
+    writer.u32(op.uid);
+  },
+  "keep-capabilities": (writer) => {
+    writer.begin(67);
+  },
+  bounding: (writer, op) => {
+    writer.begin(68);
+    writer.u64(op.keep);
+  },
+  capabilities: (writer, op) => {
+    writer.begin(69);
+    writer.u64(op.effective);
+    writer.u64(op.permitted);
+    writer.u64(op.inheritable);
+  },
+  ambient: (writer, op) => {
+    writer.begin(70);
+    writer.u64(op.mask);
+  },
+  "no-new-privileges": (writer) => {
+    writer.begin(71);
+  },
+  umask: (writer, op) => {
+    writer.begin(72);
+    writer.u32(op.mask);
+  },
+  "working-directory": (writer, op) => {
+    writer.begin(73);
+    writer.text(op.path);
+  },
+  "oom-score": (writer, op) => {
+    writer.begin(74);
+    writer.text(op.value);
+  },
+  seccomp: (writer, op) => {
+    writer.begin(75);
+    writer.u64(op.flags);
+    writer.bytes(op.filter);
+  },
+  "seccomp-listener": (writer, op) => {
+    writer.begin(111);
+    writer.u64(op.flags);
+    writer.bytes(op.filter);
+    writer.texts(op.message);
+  },
+  exec: (writer, op) => {
+    writer.begin(76);
+    writer.texts(op.candidates);
+    writer.texts(op.argv);
+    writer.texts(op.env);
+  },
+  "open-start": (writer, op) => {
+    writer.begin(77);
+    writer.text(op.path);
+    writer.text(op.failure);
+  },
+  "link-up": (writer, op) => {
+    writer.begin(78);
+    writer.text(op.name);
+  },
+  scheduler: (writer, op) => {
+    writer.begin(120);
+    writer.u32(op.policy);
+    writer.u64(op.flags);
+    writer.i64(op.nice);
+    writer.u32(op.priority);
+    writer.limit(op.runtime);
+    writer.limit(op.deadline);
+    writer.limit(op.period);
+  },
+  "io-priority": (writer, op) => {
+    writer.begin(121);
+    writer.u32(op.value);
+  },
+  personality: (writer, op) => {
+    writer.begin(122);
+    writer.u32(op.value);
+  },
+  "memory-policy": (writer, op) => {
+    writer.begin(123);
+    writer.u32(op.mode);
+    writer.bytes(op.nodes);
+  },
+  "cpu-affinity": (writer, op) => {
+    writer.begin(124);
+    writer.bytes(op.cpus);
+  },
+  "session-keyring": (writer, op) => {
+    writer.begin(125);
+    writer.text(op.name);
+    writer.u32(op.permissions);
+  },
+  "open-listener": (writer, op) => {
+    writer.begin(110);
+    writer.text(op.path);
+  },
+  "enter-root": (writer, op) => {
+    writer.begin(80);
+    writer.text(op.path);
+  },
+  "leave-root": (writer) => {
+    writer.begin(81);
+  },
+  file: (writer, op) => {
+    writer.begin(82);
+    writer.name(op.path);
+    writer.u32(op.mode);
+    writer.u32(op.uid);
+    writer.u32(op.gid);
+    writer.i64(op.seconds);
+    writer.u32(op.nanos);
+    writer.u64(op.size);
+    writer.u32(op.keepParent);
+  },
+  directory: (writer, op) => {
+    writer.begin(83);
+    writer.name(op.path);
+    writer.u32(op.mode);
+    writer.u32(op.uid);
+    writer.u32(op.gid);
+    writer.i64(op.seconds);
+    writer.u32(op.nanos);
+    writer.u32(op.keepParent);
+  },
+  symlink: (writer, op) => {
+    writer.begin(84);
+    writer.name(op.path);
+    writer.name(op.target);
+    writer.u32(op.uid);
+    writer.u32(op.gid);
+    writer.i64(op.seconds);
+    writer.u32(op.nanos);
+    writer.u32(op.keepParent);
+  },
+  hardlink: (writer, op) => {
+    writer.begin(85);
+    writer.name(op.path);
+    writer.name(op.target);
+    writer.u32(op.keepParent);
+  },
+  node: (writer, op) => {
+    writer.begin(86);
+    writer.name(op.path);
+    writer.u32(op.mode);
+    writer.u32(op.major);
+    writer.u32(op.minor);
+    writer.u32(op.uid);
+    writer.u32(op.gid);
+    writer.i64(op.seconds);
+    writer.u32(op.nanos);
+    writer.u32(op.keepParent);
+  },
+  xattr: (writer, op) => {
+    writer.begin(87);
+    writer.name(op.path);
+    writer.name(op.name);
+    writer.bytes(op.value);
+  },
+  "clear-xattrs": (writer, op) => {
+    writer.begin(88);
+    writer.name(op.path);
+  },
+  times: (writer, op) => {
+    writer.begin(89);
+    writer.name(op.path);
+    writer.i64(op.seconds);
+    writer.u32(op.nanos);
+  },
+  remove: (writer, op) => {
+    writer.begin(90);
+    writer.name(op.path);
+    writer.u32(op.keepParent);
+  },
+  clear: (writer, op) => {
+    writer.begin(91);
+    writer.name(op.path);
+    writer.names(op.keep);
+    writer.u32(op.follow);
+    writer.u32(op.keepTimes);
+  },
+  parents: (writer, op) => {
+    writer.begin(92);
+    writer.name(op.path);
+  },
+  end: (writer) => {
+    writer.begin(93);
+  },
+  "remove-tree": (writer, op) => {
+    writer.begin(94);
+    writer.text(op.path);
+  },
+  "open-console": (writer, op) => {
+    writer.begin(150);
+    writer.text(op.path);
+  },
+  terminal: (writer, op) => {
+    writer.begin(151);
+    writer.u32(op.width);
+    writer.u32(op.height);
+    writer.u32(op.uid);
+    writer.u32(op.console);
+  },
+  "own-stdio": (writer, op) => {
+    writer.begin(152);
+    writer.u32(op.uid);
+  },
+  "pass-descriptors": (writer, op) => {
+    writer.begin(153);
+    writer.u32(op.count);
+  },
+  "keep-descriptor": (writer, op) => {
+    writer.begin(155);
+    writer.text(op.path);
+    writer.u32(op.fd);
+  },
+  "pass-channel": (writer, op) => {
+    writer.begin(156);
+    writer.u32(op.fd);
+  },
+  "request-criu": (writer, op) => {
+    writer.begin(157);
+    writer.bytes(op.request);
+  },
+  "await-criu": (writer, op) => {
+    writer.begin(158);
+    writer.text(op.notice);
+    writer.u32(op.status);
+  },
+  "end-criu": (writer, op) => {
+    writer.begin(159);
+    writer.u32(op.adopt);
+  },
+  "write-first": (writer, op) => {
+    writer.begin(140);
+    writer.texts(op.paths);
+    writer.texts(op.data);
+    writer.u32(op.tolerant);
+  },
+  "systemd-call": (writer, op) => {
+    writer.begin(141);
+    writer.text(op.socket);
+    writer.bytes(op.greeting);
+    writer.bytes(op.call);
+    writer.u32(op.pidAt);
+    writer.u32(op.waits);
+    writer.u32(op.missing);
+    writer.bytes(op.recovery);
+  },
+  "change-owner": (writer, op) => {
+    writer.begin(142);
+    writer.text(op.path);
+    writer.u32(op.uid);
+    writer.u32(op.gid);
+  },
+  "write-and-await": (writer, op) => {
+    writer.begin(143);
+    writer.text(op.path);
+    writer.text(op.data);
+    writer.text(op.answer);
+    writer.text(op.expected);
+    writer.text(op.undo);
+    writer.u32(op.limitMs);
+  },
+  "signal-cgroup": (writer, op) => {
+    writer.begin(144);
+    writer.text(op.path);
+    writer.u32(op.signal);
+  },
+  "remove-empty-cgroup": (writer, op) => {
+    writer.begin(145);
+    writer.text(op.path);
+  },
+  "make-cpuset": (writer, op) => {
+    writer.begin(170);
+    writer.text(op.top);
+    writer.text(op.path);
+  },
+  "list-tree": (writer, op) => {
+    writer.begin(175);
+    writer.name(op.path);
+  },
+  "list-entry": (writer, op) => {
+    writer.begin(176);
+    writer.name(op.path);
+  },
+  "send-file": (writer, op) => {
+    writer.begin(177);
+    writer.name(op.path);
+  },
+  "compare-files": (writer, op) => {
+    writer.begin(178);
+    writer.name(op.left);
+    writer.name(op.right);
+  },
+};
+
 /** Appends the record of `op` to `writer`. */
 export function encodeOp(writer: RecordWriter, op: Op): void {
-  switch (op.op) {
-    case "lock":
-      writer.begin(1);
-      writer.text(op.path);
-      writer.u32(op.exclusive);
-      break;
-    case "lock-descriptor":
-      writer.begin(180);
-      writer.u32(op.fd);
-      writer.u32(op.exclusive);
-      break;
-    case "unlock":
-      writer.begin(2);
-      break;
-    case "null-stdio":
-      writer.begin(3);
-      writer.u32(op.fd);
-      break;
-    case "relay-stdio":
-      writer.begin(4);
-      writer.u32(op.fd);
-      break;
-    case "clone":
-      writer.begin(5);
-      writer.u32(op.section);
-      writer.u64(op.flags);
-      writer.text(op.cgroup);
-      break;
-    case "child-pid":
-      writer.begin(6);
-      writer.text(op.path);
-      writer.u32(op.create);
-      break;
-    case "child-file":
-      writer.begin(7);
-      writer.text(op.file);
-      writer.text(op.data);
-      break;
-    case "record-child":
-      writer.begin(8);
-      writer.text(op.path);
-      break;
-    case "release-child":
-      writer.begin(9);
-      break;
-    case "await-exec":
-      writer.begin(10);
-      break;
-    case "await-ready":
-      writer.begin(11);
-      break;
-    case "supervise":
-      writer.begin(12);
-      break;
-    case "record-exit":
-      writer.begin(13);
-      writer.text(op.path);
-      break;
-    case "cleanup":
-      writer.begin(14);
-      break;
-    case "setsid":
-      writer.begin(15);
-      break;
-    case "exit":
-      writer.begin(17);
-      writer.u32(op.code);
-      break;
-    case "report":
-      writer.begin(16);
-      writer.u32(op.value);
-      break;
-    case "make-cgroup":
-      writer.begin(20);
-      writer.text(op.path);
-      break;
-    case "remove-cgroup":
-      writer.begin(21);
-      writer.text(op.path);
-      break;
-    case "write":
-      writer.begin(22);
-      writer.text(op.path);
-      writer.text(op.data);
-      writer.u64(op.fsMagic);
-      break;
-    case "copy-file":
-      writer.begin(23);
-      writer.text(op.source);
-      writer.text(op.target);
-      break;
-    case "device-filter":
-      writer.begin(24);
-      writer.text(op.path);
-      writer.bytes(op.program);
-      break;
-    case "remove-directory":
-      writer.begin(127);
-      writer.text(op.path);
-      break;
-    case "label-directory":
-      writer.begin(128);
-      writer.text(op.path);
-      writer.text(op.label);
-      break;
-    case "claim":
-      writer.begin(18);
-      writer.text(op.path);
-      break;
-    case "on-failure":
-      writer.begin(19);
-      writer.u32(op.cleanup);
-      break;
-    case "open-process":
-      writer.begin(25);
-      writer.text(op.record);
-      writer.u32(op.required);
-      break;
-    case "start":
-      writer.begin(26);
-      writer.text(op.fifo);
-      writer.text(op.failure);
-      break;
-    case "signal":
-      writer.begin(27);
-      writer.u32(op.number);
-      break;
-    case "await-end":
-      writer.begin(28);
-      writer.u32(op.milliseconds);
-      break;
-    case "require-ended":
-      writer.begin(29);
-      writer.text(op.fifo);
-      writer.u32(op.force);
-      writer.text(op.freezer);
-      break;
-    case "reach":
-      writer.begin(34);
-      break;
-    case "await-child":
-      writer.begin(35);
-      break;
-    case "check-executable":
-      writer.begin(36);
-      writer.texts(op.candidates);
-      break;
-    case "join":
-      writer.begin(37);
-      writer.u64(op.flags);
-      break;
-    case "hook":
-      writer.begin(100);
-      writer.text(op.path);
-      writer.texts(op.args);
-      writer.texts(op.env);
-      writer.u32(op.timeout);
-      writer.text(op.head);
-      writer.text(op.tail);
-      break;
-    case "hook-output":
-      writer.begin(191);
-      writer.u32(op.fd);
-      writer.text(op.path);
-      break;
-    case "print-state":
-      writer.begin(101);
-      writer.text(op.directory);
-      writer.text(op.freezer);
-      writer.text(op.head);
-      writer.text(op.tail);
-      break;
-    case "create-file":
-      writer.begin(102);
-      writer.text(op.path);
-      writer.u32(op.mode);
-      writer.bytes(op.data);
-      break;
-    case "send-pidfd":
-      writer.begin(190);
-      writer.text(op.path);
-      writer.text(op.message);
-      break;
-    case "remove-file":
-      writer.begin(103);
-      writer.text(op.path);
-      break;
-    case "unshare":
-      writer.begin(30);
-      writer.u64(op.flags);
-      break;
-    case "setns":
-      writer.begin(31);
-      writer.text(op.path);
-      writer.u64(op.flags);
-      break;
-    case "await-parent":
-      writer.begin(32);
-      break;
-    case "await-start":
-      writer.begin(33);
-      writer.text(op.path);
-      break;
-    case "map-ids":
-      writer.begin(166);
-      writer.text(op.program);
-      writer.texts(op.ids);
-      break;
-    case "move-interface":
-      writer.begin(126);
-      writer.text(op.name);
-      writer.text(op.namespace);
-      writer.text(op.newName);
-      break;
-    case "propagation":
-      writer.begin(40);
-      writer.text(op.path);
-      writer.u64(op.flags);
-      break;
-    case "root":
-      writer.begin(41);
-      writer.text(op.path);
-      break;
-    case "mount":
-      writer.begin(42);
-      writer.text(op.fstype);
-      writer.text(op.source);
-      writer.text(op.target);
-      writer.texts(op.options);
-      writer.u64(op.attributes);
-      break;
-    case "bind":
-      writer.begin(43);
-      writer.text(op.source);
-      writer.text(op.target);
-      writer.u32(op.recursive);
-      break;
-    case "mount-attributes":
-      writer.begin(44);
-      writer.text(op.target);
-      writer.u64(op.set);
-      writer.u64(op.clear);
-      writer.u64(op.propagation);
-      writer.u32(op.recursive);
-      break;
-    case "unmount":
-      writer.begin(45);
-      writer.text(op.target);
-      writer.u32(op.flags);
-      break;
-    case "ensure-directory":
-      writer.begin(46);
-      writer.text(op.path);
-      writer.u32(op.mode);
-      break;
-    case "ensure-file":
-      writer.begin(47);
-      writer.text(op.path);
-      writer.u32(op.mode);
-      break;
-    case "make-node":
-      writer.begin(48);
-      writer.text(op.path);
-      writer.u32(op.mode);
-      writer.u32(op.major);
-      writer.u32(op.minor);
-      writer.u32(op.uid);
-      writer.u32(op.gid);
-      break;
-    case "make-symlink":
-      writer.begin(49);
-      writer.text(op.path);
-      writer.text(op.target);
-      break;
-    case "require-symlink":
-      writer.begin(192);
-      writer.text(op.path);
-      writer.text(op.target);
-      break;
-    case "mask":
-      writer.begin(50);
-      writer.text(op.path);
-      break;
-    case "read-only":
-      writer.begin(51);
-      writer.text(op.path);
-      break;
-    case "pivot-root":
-      writer.begin(52);
-      break;
-    case "move-root":
-      writer.begin(53);
-      break;
-    case "change-root":
-      writer.begin(56);
-      break;
-    case "rootfs-attributes":
-      writer.begin(54);
-      writer.u64(op.set);
-      break;
-    case "mount-data":
-      writer.begin(55);
-      writer.text(op.fstype);
-      writer.text(op.source);
-      writer.text(op.target);
-      writer.u64(op.flags);
-      writer.text(op.data);
-      break;
-    case "open-source":
-      writer.begin(130);
-      writer.u32(op.slot);
-      writer.text(op.path);
-      writer.u32(op.recursive);
-      writer.u64(op.propagation);
-      break;
-    case "user-namespace":
-      writer.begin(131);
-      writer.u32(op.slot);
-      writer.text(op.uidMap);
-      writer.text(op.gidMap);
-      break;
-    case "open-user-namespace":
-      writer.begin(132);
-      writer.u32(op.slot);
-      writer.text(op.path);
-      break;
-    case "id-map":
-      writer.begin(133);
-      writer.u32(op.slot);
-      writer.u32(op.namespace);
-      writer.u32(op.recursive);
-      break;
-    case "attach":
-      writer.begin(134);
-      writer.u32(op.slot);
-      writer.text(op.target);
-      writer.u32(op.flags);
-      break;
-    case "new-filesystem":
-      writer.begin(135);
-      writer.u32(op.slot);
-      writer.text(op.fstype);
-      writer.text(op.source);
-      writer.texts(op.options);
-      writer.u64(op.attributes);
-      writer.text(op.otherwise);
-      break;
-    case "slot-attributes":
-      writer.begin(165);
-      writer.u32(op.slot);
-      writer.u64(op.set);
-      writer.u64(op.clear);
-      writer.u32(op.recursive);
-      break;
-    case "copy-up":
-      writer.begin(136);
-      writer.u32(op.slot);
-      writer.text(op.path);
-      writer.u32(op.itself);
-      break;
-    case "copy-mode":
-      writer.begin(137);
-      writer.u32(op.slot);
-      writer.text(op.path);
-      break;
-    case "reconfigure":
-      writer.begin(138);
-      writer.text(op.target);
-      writer.texts(op.options);
-      break;
-    case "hostname":
-      writer.begin(60);
-      writer.text(op.name);
-      break;
-    case "domainname":
-      writer.begin(61);
-      writer.text(op.name);
-      break;
-    case "new-session":
-      writer.begin(62);
-      break;
-    case "rlimit":
-      writer.begin(63);
-      writer.u32(op.resource);
-      writer.limit(op.soft);
-      writer.limit(op.hard);
-      break;
-    case "groups":
-      writer.begin(64);
-      writer.bytes(op.gids);
-      break;
-    case "gid":
-      writer.begin(65);
-      writer.u32(op.gid);
-      break;
-    case "uid":
-      writer.begin(66);
-      writer.u32(op.uid);
-      break;
-    case "keep-capabilities":
-      writer.begin(67);
-      break;
-    case "bounding":
-      writer.begin(68);
-      writer.u64(op.keep);
-      break;
-    case "capabilities":
-      writer.begin(69);
-      writer.u64(op.effective);
-      writer.u64(op.permitted);
-      writer.u64(op.inheritable);
-      break;
-    case "ambient":
-      writer.begin(70);
-      writer.u64(op.mask);
-      break;
-    case "no-new-privileges":
-      writer.begin(71);
-      break;
-    case "umask":
-      writer.begin(72);
-      writer.u32(op.mask);
-      break;
-    case "working-directory":
-      writer.begin(73);
-      writer.text(op.path);
-      break;
-    case "oom-score":
-      writer.begin(74);
-      writer.text(op.value);
-      break;
-    case "seccomp":
-      writer.begin(75);
-      writer.u64(op.flags);
-      writer.bytes(op.filter);
-      break;
-    case "seccomp-listener":
-      writer.begin(111);
-      writer.u64(op.flags);
-      writer.bytes(op.filter);
-      writer.texts(op.message);
-      break;
-    case "exec":
-      writer.begin(76);
-      writer.texts(op.candidates);
-      writer.texts(op.argv);
-      writer.texts(op.env);
-      break;
-    case "open-start":
-      writer.begin(77);
-      writer.text(op.path);
-      writer.text(op.failure);
-      break;
-    case "link-up":
-      writer.begin(78);
-      writer.text(op.name);
-      break;
-    case "scheduler":
-      writer.begin(120);
-      writer.u32(op.policy);
-      writer.u64(op.flags);
-      writer.i64(op.nice);
-      writer.u32(op.priority);
-      writer.limit(op.runtime);
-      writer.limit(op.deadline);
-      writer.limit(op.period);
-      break;
-    case "io-priority":
-      writer.begin(121);
-      writer.u32(op.value);
-      break;
-    case "personality":
-      writer.begin(122);
-      writer.u32(op.value);
-      break;
-    case "memory-policy":
-      writer.begin(123);
-      writer.u32(op.mode);
-      writer.bytes(op.nodes);
-      break;
-    case "cpu-affinity":
-      writer.begin(124);
-      writer.bytes(op.cpus);
-      break;
-    case "session-keyring":
-      writer.begin(125);
-      writer.text(op.name);
-      writer.u32(op.permissions);
-      break;
-    case "open-listener":
-      writer.begin(110);
-      writer.text(op.path);
-      break;
-    case "enter-root":
-      writer.begin(80);
-      writer.text(op.path);
-      break;
-    case "leave-root":
-      writer.begin(81);
-      break;
-    case "file":
-      writer.begin(82);
-      writer.name(op.path);
-      writer.u32(op.mode);
-      writer.u32(op.uid);
-      writer.u32(op.gid);
-      writer.i64(op.seconds);
-      writer.u32(op.nanos);
-      writer.u64(op.size);
-      writer.u32(op.keepParent);
-      break;
-    case "directory":
-      writer.begin(83);
-      writer.name(op.path);
-      writer.u32(op.mode);
-      writer.u32(op.uid);
-      writer.u32(op.gid);
-      writer.i64(op.seconds);
-      writer.u32(op.nanos);
-      writer.u32(op.keepParent);
-      break;
-    case "symlink":
-      writer.begin(84);
-      writer.name(op.path);
-      writer.name(op.target);
-      writer.u32(op.uid);
-      writer.u32(op.gid);
-      writer.i64(op.seconds);
-      writer.u32(op.nanos);
-      writer.u32(op.keepParent);
-      break;
-    case "hardlink":
-      writer.begin(85);
-      writer.name(op.path);
-      writer.name(op.target);
-      writer.u32(op.keepParent);
-      break;
-    case "node":
-      writer.begin(86);
-      writer.name(op.path);
-      writer.u32(op.mode);
-      writer.u32(op.major);
-      writer.u32(op.minor);
-      writer.u32(op.uid);
-      writer.u32(op.gid);
-      writer.i64(op.seconds);
-      writer.u32(op.nanos);
-      writer.u32(op.keepParent);
-      break;
-    case "xattr":
-      writer.begin(87);
-      writer.name(op.path);
-      writer.name(op.name);
-      writer.bytes(op.value);
-      break;
-    case "clear-xattrs":
-      writer.begin(88);
-      writer.name(op.path);
-      break;
-    case "times":
-      writer.begin(89);
-      writer.name(op.path);
-      writer.i64(op.seconds);
-      writer.u32(op.nanos);
-      break;
-    case "remove":
-      writer.begin(90);
-      writer.name(op.path);
-      writer.u32(op.keepParent);
-      break;
-    case "clear":
-      writer.begin(91);
-      writer.name(op.path);
-      writer.names(op.keep);
-      writer.u32(op.follow);
-      writer.u32(op.keepTimes);
-      break;
-    case "parents":
-      writer.begin(92);
-      writer.name(op.path);
-      break;
-    case "end":
-      writer.begin(93);
-      break;
-    case "remove-tree":
-      writer.begin(94);
-      writer.text(op.path);
-      break;
-    case "open-console":
-      writer.begin(150);
-      writer.text(op.path);
-      break;
-    case "terminal":
-      writer.begin(151);
-      writer.u32(op.width);
-      writer.u32(op.height);
-      writer.u32(op.uid);
-      writer.u32(op.console);
-      break;
-    case "own-stdio":
-      writer.begin(152);
-      writer.u32(op.uid);
-      break;
-    case "pass-descriptors":
-      writer.begin(153);
-      writer.u32(op.count);
-      break;
-    case "keep-descriptor":
-      writer.begin(155);
-      writer.text(op.path);
-      writer.u32(op.fd);
-      break;
-    case "pass-channel":
-      writer.begin(156);
-      writer.u32(op.fd);
-      break;
-    case "request-criu":
-      writer.begin(157);
-      writer.bytes(op.request);
-      break;
-    case "await-criu":
-      writer.begin(158);
-      writer.text(op.notice);
-      writer.u32(op.status);
-      break;
-    case "end-criu":
-      writer.begin(159);
-      writer.u32(op.adopt);
-      break;
-    case "write-first":
-      writer.begin(140);
-      writer.texts(op.paths);
-      writer.texts(op.data);
-      writer.u32(op.tolerant);
-      break;
-    case "systemd-call":
-      writer.begin(141);
-      writer.text(op.socket);
-      writer.bytes(op.greeting);
-      writer.bytes(op.call);
-      writer.u32(op.pidAt);
-      writer.u32(op.waits);
-      writer.u32(op.missing);
-      writer.bytes(op.recovery);
-      break;
-    case "change-owner":
-      writer.begin(142);
-      writer.text(op.path);
-      writer.u32(op.uid);
-      writer.u32(op.gid);
-      break;
-    case "write-and-await":
-      writer.begin(143);
-      writer.text(op.path);
-      writer.text(op.data);
-      writer.text(op.answer);
-      writer.text(op.expected);
-      writer.text(op.undo);
-      writer.u32(op.limitMs);
-      break;
-    case "signal-cgroup":
-      writer.begin(144);
-      writer.text(op.path);
-      writer.u32(op.signal);
-      break;
-    case "remove-empty-cgroup":
-      writer.begin(145);
-      writer.text(op.path);
-      break;
-    case "make-cpuset":
-      writer.begin(170);
-      writer.text(op.top);
-      writer.text(op.path);
-      break;
-    case "list-tree":
-      writer.begin(175);
-      writer.name(op.path);
-      break;
-    case "list-entry":
-      writer.begin(176);
-      writer.name(op.path);
-      break;
-    case "send-file":
-      writer.begin(177);
-      writer.name(op.path);
-      break;
-    case "compare-files":
-      writer.begin(178);
-      writer.name(op.left);
-      writer.name(op.right);
-      break;
-  }
+  const encode = encoders[op.op] as (writer: RecordWriter, op: Op) => void;
+  encode(writer, op);
   writer.finish();
 }

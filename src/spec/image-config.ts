@@ -65,22 +65,33 @@ export interface HistoryEntry {
 /** Parses an image config; `document` names it in errors. @throws CodedError `invalid-spec` */
 export function parseImageConfig(bytes: Uint8Array, document: string): ImageConfig {
   const node = parseJsonNode(bytes, document, imageConfigLimits);
-  const rootfs = node.get("rootfs");
-  const type = rootfs.get("type");
-  if (type.string() !== "layers") throw type.fault(`it is ${JSON.stringify(type.value)}; only "layers" can be unpacked`);
+  const diffIds = readDiffIds(node);
   return {
     architecture: node.get("architecture").string(),
     os: node.get("os").string(),
-    variant: node.get("variant").optional((variant) => variant.string()),
-    "os.version": node.get("os.version").optional((version) => version.string()),
-    "os.features": node.get("os.features").optional(readStrings),
-    created: node.get("created").optional(readTime),
-    author: node.get("author").optional((author) => author.string()),
-    config: node.get("config").optional(readExecutionConfig) ?? {},
-    // COMPAT: tools written in Go spell an empty list `null`.
-    rootfs: { type: "layers", diff_ids: rootfs.get("diff_ids").value === null ? [] : rootfs.get("diff_ids").items().map(readDigest) },
-    history: node.get("history").optional((history) => history.items().map(readHistoryEntry)) ?? [],
+    variant: node.maybe("variant", (variant) => variant.string()),
+    "os.version": node.maybe("os.version", (version) => version.string()),
+    "os.features": node.maybe("os.features", readStrings),
+    created: node.maybe("created", readTime),
+    author: node.maybe("author", (author) => author.string()),
+    config: node.maybe("config", readExecutionConfig) ?? {},
+    rootfs: { type: "layers", diff_ids: diffIds },
+    history: node.maybe("history", (history) => history.items().map(readHistoryEntry)) ?? [],
   };
+}
+
+/** The uncompressed layers that an image config names, lowest first; nothing else in it is looked at. @throws CodedError `invalid-spec` */
+export function parseDiffIds(bytes: Uint8Array, document: string): readonly Digest[] {
+  return readDiffIds(parseJsonNode(bytes, document, imageConfigLimits));
+}
+
+function readDiffIds(config: JsonNode): readonly Digest[] {
+  const rootfs = config.get("rootfs");
+  const type = rootfs.get("type");
+  if (type.string() !== "layers") throw type.fault(`it is ${JSON.stringify(type.value)}; only "layers" can be unpacked`);
+  const diffIds = rootfs.get("diff_ids");
+  // COMPAT: tools written in Go spell an empty list `null`.
+  return diffIds.value === null ? [] : diffIds.items().map(readDigest);
 }
 
 /** Each layer of `manifest` must have one uncompressed digest in `config`. @throws CodedError `invalid-spec` */
@@ -106,31 +117,31 @@ export function chainIds(diffIds: readonly Digest[]): Digest[] {
 }
 
 function readExecutionConfig(node: JsonNode): ExecutionConfig {
-  const text = (name: string): string | undefined => node.get(name).optional((field) => field.string());
-  const texts = (name: string): string[] | undefined => node.get(name).optional(readStrings);
+  const text = (name: string): string | undefined => node.maybe(name, (field) => field.string());
+  const texts = (name: string): string[] | undefined => node.maybe(name, readStrings);
   const keys = (name: string): Record<string, JsonValue> | undefined =>
-    node.get(name).optional((field) => field.record((item) => item.value ?? {}));
+    node.maybe(name, (field) => field.record((item) => item.value ?? {}));
   return {
     User: text("User"),
     ExposedPorts: keys("ExposedPorts"),
-    Env: node.get("Env").optional((list) => list.items().map(readVariable)),
+    Env: node.maybe("Env", (list) => list.items().map(readVariable)),
     Entrypoint: texts("Entrypoint"),
     Cmd: texts("Cmd"),
     Volumes: keys("Volumes"),
     WorkingDir: text("WorkingDir"),
-    Labels: node.get("Labels").optional(readStringRecord),
+    Labels: node.maybe("Labels", readStringRecord),
     StopSignal: text("StopSignal"),
-    ArgsEscaped: node.get("ArgsEscaped").optional((flag) => flag.boolean()),
-    Healthcheck: node.get("Healthcheck").optional(readHealthcheck),
+    ArgsEscaped: node.maybe("ArgsEscaped", (flag) => flag.boolean()),
+    Healthcheck: node.maybe("Healthcheck", readHealthcheck),
     Shell: texts("Shell"),
     OnBuild: texts("OnBuild"),
   };
 }
 
 function readHealthcheck(node: JsonNode): Healthcheck {
-  const number = (name: string): number | undefined => node.get(name).optional((field) => field.size());
+  const number = (name: string): number | undefined => node.maybe(name, (field) => field.size());
   return {
-    Test: node.get("Test").optional(readStrings),
+    Test: node.maybe("Test", readStrings),
     Interval: number("Interval"),
     Timeout: number("Timeout"),
     StartPeriod: number("StartPeriod"),
@@ -140,13 +151,13 @@ function readHealthcheck(node: JsonNode): Healthcheck {
 }
 
 function readHistoryEntry(node: JsonNode): HistoryEntry {
-  const text = (name: string): string | undefined => node.get(name).optional((field) => field.string());
+  const text = (name: string): string | undefined => node.maybe(name, (field) => field.string());
   return {
-    created: node.get("created").optional(readTime),
+    created: node.maybe("created", readTime),
     created_by: text("created_by"),
     author: text("author"),
     comment: text("comment"),
-    empty_layer: node.get("empty_layer").optional((flag) => flag.boolean()),
+    empty_layer: node.maybe("empty_layer", (flag) => flag.boolean()),
   };
 }
 

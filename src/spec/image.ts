@@ -85,11 +85,11 @@ function readManifest(node: JsonNode, expectedType: string | undefined): Manifes
   return {
     kind: "manifest",
     mediaType,
-    artifactType: node.get("artifactType").optional(readMediaType),
+    artifactType: node.maybe("artifactType", readMediaType),
     config: readDescriptor(node.get("config")),
     layers: readDescriptors(node.get("layers")),
-    subject: node.get("subject").optional(readDescriptor),
-    annotations: node.get("annotations").optional(readStringRecord) ?? {},
+    subject: node.maybe("subject", readDescriptor),
+    annotations: node.maybe("annotations", readStringRecord) ?? {},
   };
 }
 
@@ -99,10 +99,10 @@ function readIndex(node: JsonNode, expectedType: string | undefined): Index {
   return {
     kind: "index",
     mediaType,
-    artifactType: node.get("artifactType").optional(readMediaType),
+    artifactType: node.maybe("artifactType", readMediaType),
     manifests: readManifests(node.get("manifests")),
-    subject: node.get("subject").optional(readDescriptor),
-    annotations: node.get("annotations").optional(readStringRecord) ?? {},
+    subject: node.maybe("subject", readDescriptor),
+    annotations: node.maybe("annotations", readStringRecord) ?? {},
   };
 }
 
@@ -114,7 +114,7 @@ function readManifests(node: JsonNode): readonly Descriptor[] {
 function readOwnType(node: JsonNode, wanted: { expectedType: string | undefined; kind: "manifest" | "index" }): string | undefined {
   const version = node.get("schemaVersion");
   if (version.integer() !== 2) throw version.fault(`it is ${version.integer()}; only version 2 can be read`);
-  const mediaType = node.get("mediaType").optional(readMediaType);
+  const mediaType = node.maybe("mediaType", readMediaType);
   if (mediaType !== undefined && wanted.expectedType !== undefined && mediaType !== wanted.expectedType) {
     throw node.get("mediaType").fault(`it is "${mediaType}", but what refers to it says "${wanted.expectedType}"`);
   }
@@ -156,11 +156,11 @@ function isPlainRecord(value: JsonValue): value is Record<string, string> {
 }
 
 function readAnyDescriptor(node: JsonNode): Descriptor {
-  const platform = node.get("platform").optional(readPlatform);
-  const annotations = node.get("annotations").optional(readStringRecord);
-  const artifactType = node.get("artifactType").optional(readMediaType);
-  const urls = node.get("urls").optional((list) => list.items().map(readUrl));
-  const data = node.get("data").optional(readBase64);
+  const platform = node.maybe("platform", readPlatform);
+  const annotations = node.maybe("annotations", readStringRecord);
+  const artifactType = node.maybe("artifactType", readMediaType);
+  const urls = node.maybe("urls", (list) => list.items().map(readUrl));
+  const data = node.maybe("data", readBase64);
   const extra = Object.fromEntries(Object.entries(node.object()).filter(([name]) => !knownFields.has(name)));
   return {
     mediaType: readMediaType(node.get("mediaType")),

@@ -27,7 +27,7 @@ async function contentOf(store: BlobStore, digest: Digest): Promise<string> {
 
 async function listOf(store: BlobStore): Promise<Digest[]> {
   const digests: Digest[] = [];
-  for await (const digest of store.list()) digests.push(digest);
+  for (const digest of await store.list()) digests.push(digest);
   return digests.sort();
 }
 

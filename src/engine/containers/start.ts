@@ -3,9 +3,10 @@ import type { Program } from "#program/encode.ts";
 import { nowMs, unguessableBytes } from "#sys/clock.ts";
 import { readTextIfThere } from "#sys/small-files.ts";
 import type { Engine } from "../engine.ts";
-import * as images from "../images.ts";
+import { find } from "../images.ts";
 import type { Place } from "../place.ts";
 import { fillTree } from "../rootfs/layers.ts";
+import { layerSources, unpack, unpackOptions } from "../unpacked.ts";
 import { type PlanFacts, planContainer, type PlannedContainer } from "./create.ts";
 import { inventName } from "./names.ts";
 import type { ContainerRequest } from "./request.ts";
@@ -13,10 +14,10 @@ import { runPlanned } from "./run.ts";
 
 /** Runs a container to its end. @see Engine.runContainer */
 export async function runContainer(place: Place, request: ContainerRequest): ReturnType<Engine["runContainer"]> {
-  const image = await images.find(place, request.image);
+  const image = await find(place, request.image);
   const snapshotter = await place.snapshotter();
   const layout = await place.layout();
-  if (snapshotter === "overlay") await images.unpack(place, image, {});
+  if (snapshotter === "overlay") await unpack(place, image, {});
   const random = unguessableBytes(40);
   const id = random.toString("hex", 0, 32);
   const planned = plan(place, request, {
@@ -25,15 +26,15 @@ export async function runContainer(place: Place, request: ContainerRequest): Ret
     image,
     snapshotter,
   });
-  const sources = images.layerSources(layout, image);
+  const sources = layerSources(layout, image);
   const fill = (): Promise<void> =>
-    fillTree(sources, { tree: planned.files.rootfs, accounts: planned.files.directory }, images.unpackOptions(place, {}));
+    fillTree(sources, { tree: planned.files.rootfs, accounts: planned.files.directory }, unpackOptions(place, {}));
   return await runPlanned(place, planned, snapshotter === "copy" ? fill : undefined);
 }
 
 /** The program that running it would execute. @see Engine.explainContainer */
 export async function explainContainer(place: Place, request: ContainerRequest): Promise<Program> {
-  const image = await images.find(place, request.image);
+  const image = await find(place, request.image);
   return plan(place, request, { ...explainedIdentity, image, snapshotter: place.knownSnapshotter() ?? "overlay" }).compiled.program;
 }
 

@@ -17,7 +17,7 @@ import { readContainer, readContainers } from "../containers/list.ts";
 import { findContainer } from "../containers/names.ts";
 import { whilePaused } from "../containers/pause.ts";
 import type { Container } from "../containers/record.ts";
-import { unpackOptions } from "../images.ts";
+import { unpackOptions } from "../unpacked.ts";
 import { containerPaths } from "../paths.ts";
 import type { Place } from "../place.ts";
 import { fillTree, layerTrees } from "../rootfs/layers.ts";

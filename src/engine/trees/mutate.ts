@@ -15,7 +15,7 @@ import { diffTrees } from "#image/tree/diff.ts";
 import { lendFileChunks, readFileChunks } from "#sys/file-chunks.ts";
 import { findFile } from "#sys/fs.ts";
 import { makeDirectory } from "#sys/small-files.ts";
-import { unpackOptions } from "../images.ts";
+import { unpackOptions } from "../unpacked.ts";
 import type { Place } from "../place.ts";
 import { fillTree } from "../rootfs/layers.ts";
 import { bringLayers, findHomed, partOf, type HomedImage, type ImageHome } from "./home.ts";

@@ -2,7 +2,7 @@
 import { completeHistory } from "#image/mutate.ts";
 import { readImageDocuments } from "#image/image-documents.ts";
 import { readLayerContents, type LayerContents } from "#image/layer/report.ts";
-import { defaultMaxLayerBytes } from "../images.ts";
+import { defaultMaxLayerBytes } from "../unpacked.ts";
 import type { Place } from "../place.ts";
 import { maxLayerEntries } from "../rootfs/layers.ts";
 import { findHomed } from "./home.ts";

@@ -8,7 +8,7 @@ import { readFileChunks } from "#sys/file-chunks.ts";
 import { listDirectory, makeDirectory, pathExists, readTextIfThere, removeFile, withNewFile, writeNewText } from "#sys/small-files.ts";
 import { removeWhenInterrupted } from "#sys/unfinished.ts";
 import { resolveUser } from "../containers/user.ts";
-import { unpackOptions } from "../images.ts";
+import { unpackOptions } from "../unpacked.ts";
 import type { LoadRequest } from "../requests.ts";
 import type { Place } from "../place.ts";
 import { fillTree, type LayerSource } from "../rootfs/layers.ts";

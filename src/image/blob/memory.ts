@@ -46,8 +46,8 @@ export class MemoryBlobStore implements BlobStore {
     return identity;
   }
 
-  async *list(): AsyncGenerator<Digest, void, undefined> {
-    yield* Array.from(this.#blobs.keys());
+  async list(): Promise<readonly Digest[]> {
+    return Array.from(this.#blobs.keys());
   }
 
   async delete(digest: Digest): Promise<boolean> {

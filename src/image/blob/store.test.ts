@@ -55,7 +55,7 @@ test("directory: files whose names are no digests are not listed", async () => {
   writeFileSync(join(scratch.path, "blobs/sha256/short"), "");
   writeFileSync(join(scratch.path, "blobs/README"), "");
   const listed: string[] = [];
-  for await (const found of store.list()) listed.push(found);
+  for (const found of await store.list()) listed.push(found);
   expect(listed).toEqual([digest]);
 });
 

@@ -77,11 +77,12 @@ export function entryName({ form }: NormalForm): string {
 
 /** Two sums of 32 bits, as if zeros followed up to a multiple of 4 bytes. It tells damage, not forgery. */
 export function sumOf(bytes: Buffer): bigint {
-  const whole = bytes.length % 4 === 0 ? bytes : Buffer.concat([bytes, Buffer.alloc(4 - (bytes.length % 4))]);
+  // Little endian, as everything here; a view of words must be aligned, which the bytes need not be.
+  const words = new Uint32Array((bytes.length + 3) >>> 2);
+  new Uint8Array(words.buffer).set(bytes);
   let a = 0x9e3779b1 ^ bytes.length;
   let b = 0x85ebca77;
-  for (let at = 0; at < whole.length; at += 4) {
-    const word = whole.readUInt32LE(at);
+  for (const word of words) {
     a = Math.imul(a ^ word, 0x9e3779b1);
     a ^= a >>> 15;
     b = Math.imul(b + word, 0xc2b2ae3d);

@@ -16,11 +16,7 @@ export function findHoles(
   const known = names.map((text, name) => ({ name, text, other: others[name] ?? "" })).filter(({ text }) => text !== "");
   known.sort((a, b) => b.text.length - a.text.length);
   const holes: Hole[] = [];
-  for (let at = 0; at < before.length;) {
-    if (before[at] === after[at]) {
-      at++;
-      continue;
-    }
+  for (let at = nextDifference(before, after, 0); at < before.length; at = nextDifference(before, after, at)) {
     const here = at;
     const found = known.find(({ text, other }) => isAt(before, here, text) && isAt(after, here, other));
     if (found === undefined) return undefined;
@@ -28,6 +24,17 @@ export function findHoles(
     at += found.text.length;
   }
   return holes;
+}
+
+/** Where the two differ from `at` on; their length when they do not. Most of it is compared by the buffer: here, each byte costs. */
+function nextDifference(before: Buffer, after: Buffer, at: number): number {
+  const { length } = before;
+  let place = at;
+  for (const size of [1024, 64]) {
+    while (place + size <= length && before.compare(after, place, place + size, place, place + size) === 0) place += size;
+  }
+  while (place < length && before[place] === after[place]) place++;
+  return place;
 }
 
 function isAt(bytes: Buffer, at: number, text: string): boolean {

@@ -54,9 +54,13 @@ function keepsAdministrator(context: Context): number | undefined {
   return isThere && needsAdministratorForFilter(context) ? capabilityNames.indexOf("CAP_SYS_ADMIN") : undefined;
 }
 
-/** Not `|`: there are more capabilities than 32. */
+/** Not `&`: there are more capabilities than 32. */
+function hasBit(mask: number, bit: number): boolean {
+  return Math.floor(mask / 2 ** bit) % 2 === 1;
+}
+
 function withBit(mask: number, bit: number | undefined): number {
-  return bit === undefined ? mask : Number(BigInt(mask) | (1n << BigInt(bit)));
+  return bit === undefined || hasBit(mask, bit) ? mask : mask + 2 ** bit;
 }
 
 function compileGroups(context: Context, additionalGids: readonly number[]): Step[] {
@@ -98,19 +102,19 @@ export function capabilityMasks(
     said.add(name);
   };
   const read = (set: keyof ConfigCapabilities): bigint => {
-    let mask = 0n;
+    let mask = 0;
     for (const name of sets[set] ?? []) {
       const number = capabilityNames.indexOf(name);
       if (number === -1) warnOnce(name, `ignored /process/capabilities/${set}: ${JSON.stringify(name.slice(0, 80))} is no capability`);
-      else if ((BigInt(grantable) >> BigInt(number)) % 2n === 0n)
-        warnOnce(name, `ignored /process/capabilities/${set}: ${name} cannot be granted here`);
-      else mask |= 1n << BigInt(number);
+      else if (!hasBit(grantable, number)) warnOnce(name, `ignored /process/capabilities/${set}: ${name} cannot be granted here`);
+      else if (!hasBit(mask, number)) mask += 2 ** number;
     }
-    return mask;
+    return BigInt(mask);
   };
   const cut = (set: keyof ConfigCapabilities, limits: bigint, why: string): bigint => {
     const mask = read(set);
-    const names = capabilityNames.filter((_, number) => ((mask & ~limits) >> BigInt(number)) % 2n === 1n);
+    const beyond = Number(mask & ~limits);
+    const names = beyond === 0 ? [] : capabilityNames.filter((_, number) => hasBit(beyond, number));
     if (names.length > 0) warn(`ignored /process/capabilities/${set}: ${names.join(", ")} cannot be ${set} without being ${why}`);
     return mask & limits;
   };

@@ -37,13 +37,13 @@ export function deviceRules(rules: readonly DeviceRule[]): PlacedDeviceRule[] {
 
 /** Whether a rule is about every access to every device, so that those before it do not count. */
 export function isCatchAll(rule: DeviceRule): boolean {
-  const isAnyDevice = deviceTypes(rule).length === 2 && ruleNumber(rule.major) === undefined && ruleNumber(rule.minor) === undefined;
+  const isAnyDevice = ruleNumber(rule.major) === undefined && ruleNumber(rule.minor) === undefined && deviceTypes(rule).length === 2;
   return isAnyDevice && accessOf(rule).length === 3;
 }
 
 /** The access letters of a rule; all three when it gives none. */
 export function accessOf({ access }: DeviceRule): string {
-  if (access === undefined || access === "") return "rwm";
+  if (access === undefined || access === "" || access === "rwm") return "rwm";
   return ["r", "w", "m"].filter((letter) => access.includes(letter)).join("");
 }
 

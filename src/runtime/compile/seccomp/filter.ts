@@ -79,7 +79,7 @@ function findRanges(profile: Profile, parts: readonly { readonly face: SystemCal
       if (fate !== before) from(face.base + number, fate);
       before = fate;
     }
-    for (const number of Uint32Array.from(far.keys()).sort()) {
+    for (const number of [...far.keys()].toSorted((a, b) => a - b)) {
       if (number > next) from(face.base + next, otherwise);
       from(face.base + number, far.get(number) ?? otherwise);
       next = number + 1;

@@ -180,13 +180,12 @@ function readCondition({ index, op, value, valueTwo = 0 }: SeccompArgument, { ha
 
 /** Later arguments first, then by kind of comparison, then the more special value: the order of libseccomp's tree. */
 function compareRules(a: Rule, b: Rule): number {
-  for (const [place, left] of a.conditions.entries()) {
-    const right = b.conditions[place];
-    if (right === undefined) return 1;
+  for (let place = 0; ; place++) {
+    const [left, right] = [a.conditions[place], b.conditions[place]];
+    if (left === undefined || right === undefined) return a.conditions.length - b.conditions.length;
     const order = compareConditions(left, right);
     if (order !== 0) return order;
   }
-  return a.conditions.length - b.conditions.length;
 }
 
 function compareConditions(a: Condition, b: Condition): number {
