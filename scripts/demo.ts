@@ -6,10 +6,12 @@
  */
 import { createHash } from "node:crypto";
 import {
+  closeSync,
   copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -21,7 +23,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const projectRoot = new URL("..", import.meta.url).pathname;
-const gantry = join(projectRoot, "dist", "gantry");
 const scratch = mkdtempSync(join(tmpdir(), "gantry-demo-"));
 const color = process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
 
@@ -39,16 +40,24 @@ function note(text: string): void {
 
 /** Runs a program to its end. @throws when it cannot be started */
 function capture(command: readonly string[], options: { cwd?: string } = {}): { exitCode: number; stdout: string; stderr: string } {
-  const ended = Bun.spawnSync([...command], { cwd: options.cwd ?? scratch, stdin: "ignore" });
-  return { exitCode: ended.exitCode, stdout: ended.stdout.toString(), stderr: ended.stderr.toString() };
+  // Without `env`, Bun hands on what the environment was when this process started.
+  const env = { ...process.env, GANTRY_ROOT: join(scratch, "root") };
+  // To files: a container that `create` leaves behind keeps what it was given open.
+  const outputs = ["stdout", "stderr"].map((name) => join(scratch, name));
+  const descriptors = outputs.map((path) => openSync(path, "w"));
+  const { exitCode } = Bun.spawnSync([...command], { cwd: options.cwd ?? scratch, env, stdio: ["ignore", ...descriptors] as never });
+  for (const descriptor of descriptors) closeSync(descriptor);
+  const [stdout = "", stderr = ""] = outputs.map((path) => readFileSync(path, "utf8"));
+  return { exitCode, stdout, stderr };
 }
 
-/** Shows a gantry command line, runs it, shows what it printed; `lines` shortens long output. Fails the demo on another exit code. */
-function show(args: readonly string[], options: { expect?: number; lines?: number } = {}): string {
+/** Shows a command line of `gantry` or `program`, runs it, shows what it printed; `lines` shortens long output. Fails the demo on another exit code. */
+function show(args: readonly string[], options: { expect?: number; lines?: number; program?: string } = {}): string {
+  const { program = "gantry" } = options;
   console.log(
-    `${paint("32", "$")} ${paint("1", ["gantry", ...args].map((word) => (/^[\w./:=@+-]+$/.test(word) ? word : `'${word}'`)).join(" "))}`,
+    `${paint("32", "$")} ${paint("1", [program, ...args].map((word) => (/^[\w./:=@+-]+$/.test(word) ? word : `'${word}'`)).join(" "))}`,
   );
-  const { exitCode, stdout, stderr } = capture([gantry, ...args]);
+  const { exitCode, stdout, stderr } = capture([join(projectRoot, "dist", program), ...args]);
   const lines = `${stdout}${stderr}`.trimEnd().split("\n");
   const limit = options.lines ?? 40;
   console.log(lines.slice(0, limit).join("\n"));
@@ -145,6 +154,14 @@ function makeImage(busybox: string): string {
   return layout;
 }
 
+/** Has the bundle's container run `args`. */
+function setCommand(bundle: string, args: readonly string[]): void {
+  const path = join(bundle, "config.json");
+  const config = JSON.parse(readFileSync(path, "utf8")) as { process: { args: readonly string[]; terminal?: boolean } };
+  config.process = { ...config.process, args, terminal: false };
+  writeFileSync(path, JSON.stringify(config));
+}
+
 function demonstrate(): void {
   title("1. A real image");
   const busybox = findBusybox();
@@ -184,9 +201,12 @@ function demonstrate(): void {
     lines: 3,
   });
 
-  title("6. Cleaning up");
+  const bundle = showChanges();
+  showRuntime(bundle);
+
+  title("8. Cleaning up");
   show(["rm", "first", "second", "hog"]);
-  show(["rmi", "busybox:demo"]);
+  show(["rmi", "busybox:demo", "busybox:changed", "busybox:repacked"]);
   show(["verify"]);
   const mounts = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
@@ -194,10 +214,38 @@ function demonstrate(): void {
   note(`Mounts left behind: ${mounts.length}. All of this took place below ${scratch}, which is removed now.`);
 }
 
-process.env["GANTRY_ROOT"] = join(scratch, "root");
+/** Makes images of what was changed in a container and in a bundle. @returns the bundle */
+function showChanges(): string {
+  title("6. A change becomes an image");
+  show(["diff", "first"]);
+  show(["commit", "first", "busybox:changed"]);
+  show(["run", "--rm", "busybox:changed", "cat", "/etc/greeting"]);
+  show(["layers", "busybox:changed"], { lines: 30 });
+  note("The same without a container: an image is unpacked to a bundle, changed with any tool, and packed again.");
+  const bundle = join(scratch, "bundle");
+  show(["unpack", "--quiet", "busybox:demo", bundle]);
+  rmSync(join(bundle, "rootfs", "etc", "greeting"));
+  show(["repack", bundle, "busybox:repacked"]);
+  show(["run", "--rm", "busybox:repacked", "ls", "/etc"]);
+  return bundle;
+}
+
+function showRuntime(bundle: string): void {
+  title("7. An OCI runtime for other engines");
+  note("The bundle is what podman, containerd and docker hand to a runtime; these are the calls that they make.");
+  const runtime = (...args: readonly string[]): string => show(["--root", join(scratch, "state"), ...args], { program: "gantry-runtime" });
+  setCommand(bundle, ["sh", "-c", "echo I have started; exec sleep 60"]);
+  runtime("create", "--bundle", bundle, "demo");
+  runtime("state", "demo");
+  runtime("start", "demo");
+  runtime("exec", "demo", "ps");
+  runtime("kill", "demo", "KILL");
+  runtime("delete", "--force", "demo");
+}
+
 try {
   demonstrate();
-  title("That is the spine. README.md says where to read on.");
+  title("That was a first look. README.md says where to read on.");
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

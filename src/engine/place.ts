@@ -76,6 +76,7 @@ export class Place {
    */
   async withFileLocked<Result>(path: string, work: () => Promise<Result>, meanwhile?: () => Promise<void>): Promise<Result> {
     const { lockDescriptor } = await import("#program/task.ts");
+    makeDirectory(this.paths.temporary, 0o700);
     return await withLockFile(path, async (fd) => {
       await Promise.all([lockDescriptor(this.executor, fd, join(this.paths.temporary, ownerName())), meanwhile?.()]);
       return await work();
@@ -156,7 +157,8 @@ export class Place {
   }
 
   async #openLayout(): Promise<ImageLayout> {
-    this.prepare();
+    // The layout is made after the root's other directories.
+    if (!this.exists) this.prepare();
     return await openLayout(this.paths.images, this.withLock);
   }
 

@@ -5,7 +5,7 @@ import { chainIds, imageConfigLimits, parseDiffIds, parseImageConfig, requireLay
 import { manifestLimits, parseManifestOrIndex, type Descriptor, type Index, type Manifest } from "#spec/image.ts";
 import { documentKind, layerCompression } from "#spec/media-type.ts";
 import { formatPlatform, selectPlatform, type Platform } from "#spec/platform.ts";
-import { readBlob, type BlobReader } from "./blob/store.ts";
+import { readBlob, readSmallBlob, type BlobReader } from "./blob/store.ts";
 
 /** Everything about an image except the content of its layers. */
 export interface Image {
@@ -55,13 +55,33 @@ function keyOf({ digest, mediaType, size }: Descriptor): string {
  * @throws CodedError `not-found`, `corrupt`, `invalid-spec`
  */
 export async function readDocument(reader: BlobReader, descriptor: Descriptor): Promise<Manifest | Index> {
-  const key = keyOf(descriptor);
-  const known = documents.find(reader, key);
+  const known = documents.find(reader, keyOf(descriptor));
   if (known !== undefined) return known;
-  const kind = documentKind(descriptor.mediaType) === "index" ? "index" : "manifest";
-  const bytes = await readBlob(reader, descriptor, manifestLimits.maxBytes);
-  const document = parseManifestOrIndex(bytes, descriptor.mediaType, `${kind} ${descriptor.digest}`);
-  documents.keep(reader, key, { value: document, bytes: bytes.length });
+  return parseDocument(reader, descriptor, await readBlob(reader, descriptor, manifestLimits.maxBytes));
+}
+
+/**
+ * As readDocument, of what may be missing: undefined then. A walk over hundreds of documents of a local store waits for none of them.
+ *
+ * @throws CodedError `corrupt`, `invalid-spec`
+ */
+export function findDocument(reader: BlobReader, descriptor: Descriptor): Manifest | Index | Promise<Manifest | Index | undefined> {
+  const known = documents.find(reader, keyOf(descriptor));
+  // Opening it is the quickest way to see that it is still there.
+  if (known !== undefined && reader.readSmall?.(descriptor.digest, rememberedBytes) !== undefined) return known;
+  const small = readSmallBlob(reader, descriptor, manifestLimits.maxBytes);
+  return small === undefined ? findLater(reader, descriptor) : parseDocument(reader, descriptor, small);
+}
+
+async function findLater(reader: BlobReader, descriptor: Descriptor): Promise<Manifest | Index | undefined> {
+  return (await reader.size(descriptor.digest)) === undefined ? undefined : await readDocument(reader, descriptor);
+}
+
+function parseDocument(reader: BlobReader, descriptor: Descriptor, bytes: Uint8Array): Manifest | Index {
+  const { digest, mediaType } = descriptor;
+  const kind = documentKind(mediaType) === "index" ? "index" : "manifest";
+  const document = parseManifestOrIndex(bytes, mediaType, `${kind} ${digest}`);
+  documents.keep(reader, keyOf(descriptor), { value: document, bytes: bytes.length });
   return document;
 }
 
@@ -88,16 +108,16 @@ export async function readChainIds(reader: BlobReader, documents: readonly Descr
   const found = new Set<Digest>();
   for (const descriptor of documents) {
     const document = await readDocument(reader, descriptor);
-    if (document.kind === "manifest" && isContainerImage(document))
-      for (const chainId of await readChain(reader, document.config)) found.add(chainId);
+    if (document.kind !== "manifest" || !isContainerImage(document)) continue;
+    const { config } = document;
+    const chain =
+      chains.find(reader, keyOf(config)) ?? parseChain(reader, config, await readBlob(reader, config, imageConfigLimits.maxBytes));
+    for (const chainId of chain) found.add(chainId);
   }
   return found;
 }
 
-async function readChain(reader: BlobReader, config: Descriptor): Promise<readonly Digest[]> {
-  const known = chains.find(reader, keyOf(config));
-  if (known !== undefined) return known;
-  const bytes = await readBlob(reader, config, imageConfigLimits.maxBytes);
+function parseChain(reader: BlobReader, config: Descriptor, bytes: Uint8Array): readonly Digest[] {
   const chain = chainIds(parseDiffIds(bytes, `config ${config.digest}`));
   chains.keep(reader, keyOf(config), { value: chain, bytes: bytes.length });
   return chain;

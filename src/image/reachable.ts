@@ -9,7 +9,7 @@ import type { Digest } from "#spec/digest.ts";
 import type { Descriptor, Index, Manifest } from "#spec/image.ts";
 import { documentKind } from "#spec/media-type.ts";
 import type { BlobReader } from "./blob/store.ts";
-import { readDocument } from "./image.ts";
+import { findDocument } from "./image.ts";
 import { nameOf, type ImageLayout } from "./layout.ts";
 import { isReferrersTag, referrersTag } from "./referrers.ts";
 
@@ -45,10 +45,12 @@ export async function findReachable(
     reached.add(next.digest);
     const kind = documentKind(next.mediaType);
     // SPEC: image-layout.md: blobs that are referred to may be missing, such as manifests of other platforms.
-    if ((kind === "manifest" || kind === "index") && (await reader.size(next.digest)) !== undefined) {
-      documents?.push(next);
-      pending.push(...childrenOf(await readDocument(reader, next)));
-    }
+    if (kind !== "manifest" && kind !== "index") continue;
+    const found = findDocument(reader, next);
+    const document = found instanceof Promise ? await found : found;
+    if (document === undefined) continue;
+    documents?.push(next);
+    pending.push(...childrenOf(document));
   }
   return reached;
 }

@@ -10,11 +10,12 @@ import type { ProgramStream, ReadingStream } from "./stream.ts";
 /** `SpawnExecutor` for Node and Bun alike. */
 export const spawnWithNode: SpawnExecutor = (executable, options): ExecutorProcess => {
   const child = spawn(executable, [], { stdio: [...options.stdio, options.programFd, "pipe"] });
+  const ended = endOf(child, executable);
   const control = requireDuplex(child, 4);
   const reports = collect(control);
   return {
     pid: child.pid ?? 0,
-    ended: endOf(child, executable),
+    ended,
     control: (bytes) => {
       control.write(bytes);
     },
@@ -41,11 +42,14 @@ export function openReadingStream(executable: string): ReadingStream {
   return { ...streamTo(child, executable), output: output as AsyncIterable<Uint8Array> };
 }
 
+/** So much may lie here for the executor before whoever writes has to wait: a time in which it makes small files is bridged with it. */
+const aheadBytes = 1 << 20;
+
 function streamTo(child: ChildProcess, executable: string): ProgramStream {
-  const input = requireDuplex(child, 3);
-  const reports = collect(requireDuplex(child, 4));
   const ended = endOf(child, executable);
   ended.catch(() => undefined);
+  const input = requireDuplex(child, 3);
+  const reports = collect(requireDuplex(child, 4));
   // One waiter at most: writes are awaited one after another.
   let wake: (() => void) | undefined;
   let broken = false;
@@ -65,7 +69,7 @@ function streamTo(child: ChildProcess, executable: string): ProgramStream {
   return {
     write: async (bytes, onTaken) => {
       if (!broken && !reports.any()) {
-        if (input.write(bytes, onTaken)) return;
+        if (input.write(bytes, onTaken) || input.writableLength < aheadBytes) return;
         await new Promise<void>((resolve) => {
           wake = resolve;
         });

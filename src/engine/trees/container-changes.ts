@@ -117,7 +117,7 @@ async function find(place: Place, { record }: Container, directory: string): Pro
 async function compareWhole(survey: Survey): Promise<FoundChanges & { readonly listing: Listing }> {
   const { changes, after } = await diffTrees(survey, { before: lower, after: merged });
   return {
-    changes: changes.filter(({ path }) => path !== ""),
+    changes: changes.withoutRoot(),
     directory: (path) => after.self(path),
     survey,
     tree: merged,

@@ -49,7 +49,7 @@ export async function exportTree(place: Place, request: ExportRequest): Promise<
     const names = { before: byteStringFromText("nothing"), after: byteStringFromText("whole") };
     const { changes, after } = await diffTrees(survey, names);
     const archive = packChanges({
-      changes: changes.filter(({ path }) => path !== ""),
+      changes: changes.withoutRoot(),
       directory: (path) => after.self(path),
       place: survey,
       nameIn: (path) => joinPath(names.after, path),

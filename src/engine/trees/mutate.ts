@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { byteStringFromText, type ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
+import { betweenPhases } from "#base/memory.ts";
 import { decompressLayer } from "#image/layer/decompress.ts";
 import { packChanges } from "#image/layer/pack.ts";
 import { layerTypes, storeLayer, type StoredLayer } from "#image/layer/store.ts";
@@ -112,6 +113,7 @@ async function* squashed(
   const options = unpackOptions(place, {});
   if (request.from > 0) await fillTree(layers.slice(0, request.from), { tree: below, accounts: directory }, options);
   await fillTree(layers, { tree: whole, accounts: directory }, options);
+  betweenPhases();
   const survey = viewTrees(place, directory, { lower: [below], upper: [whole] });
   const names = { before: byteStringFromText("lower"), after: byteStringFromText("upper") };
   const { changes, after } = await diffTrees(survey, names);
@@ -141,7 +143,7 @@ async function storePath(
     const names = { before: "lower" as ByteString, after: "upper" as ByteString };
     const { changes, after } = await diffTrees(survey, names);
     const archive = packChanges({
-      changes: changes.filter(({ path: changed }) => changed !== ""),
+      changes: changes.withoutRoot(),
       directory: (changed) => after.self(changed),
       place: survey,
       nameIn: (changed) => joinPath(names.after, changed),

@@ -87,8 +87,8 @@ export async function readBlob(
   maxBytes: number,
 ): Promise<Uint8Array> {
   const { digest, mediaType } = expected;
-  const small = reader.readSmall?.(digest, Math.min(maxBytes, smallBytes));
-  if (small !== undefined && (expected.size === undefined || expected.size === small.length)) return verifyBytes(small, expected);
+  const small = readSmallBlob(reader, expected, maxBytes);
+  if (small !== undefined) return small;
   const size = expected.size !== undefined && expected.size <= maxBytes ? expected.size : await reader.size(digest);
   if (size === undefined) throw missingBlob(digest);
   if (size > maxBytes) throw new CodedError("exhausted", `cannot read ${digest}: it has ${size} bytes, more than ${maxBytes}`);
@@ -101,6 +101,12 @@ export async function readBlob(
     chunks.push(chunk);
   }
   return verifyBytes(Buffer.concat(chunks), { digest, size });
+}
+
+/** As readBlob, at once; undefined where that cannot be had. @throws CodedError `corrupt` */
+export function readSmallBlob(reader: BlobReader, expected: ExpectedContent, maxBytes: number): Uint8Array | undefined {
+  const small = reader.readSmall?.(expected.digest, Math.min(maxBytes, smallBytes));
+  return small !== undefined && (expected.size === undefined || expected.size === small.length) ? verifyBytes(small, expected) : undefined;
 }
 
 function wrongLength({ digest, size }: ExpectedContent, actual: string): CodedError {

@@ -6,6 +6,7 @@
  */
 import { displayByteString, type ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
+import { betweenPhases } from "#base/memory.ts";
 import type { Op } from "#program/ops.gen.ts";
 import type { TarHeader } from "../tar/header.ts";
 import { TarHeaderEncoder, tarEndBytes, tarPaddingBytes } from "../tar/write.ts";
@@ -46,9 +47,10 @@ export async function* packChanges(packing: Packing): AsyncGenerator<Uint8Array,
   const { changes, nameIn = (path: ByteString): ByteString => path } = packing;
   let isData = false;
   for (const change of changes) {
-    requireStorable(change.path);
+    if (change.kind === "deleted" || change.entry.name.startsWith(reservedPrefix)) requireStorable(change.path);
     isData ||= hasData(change);
   }
+  betweenPhases();
   const batch = new Batch();
   const packer = new Packer(membersOf(packing), batch);
   const ops = {
@@ -171,6 +173,7 @@ function* membersOf(packing: Packing): Generator<Member, void, undefined> {
   const present = new Set<ByteString>();
   const encoder = new TarHeaderEncoder();
   for (const change of packing.changes) {
+    requireStorable(change.path);
     for (const parent of missingParents(change.path, present)) {
       const entry = packing.directory(parent);
       if (entry === undefined) throw changedMeanwhile(`"${displayByteString(parent)}"`);
@@ -196,9 +199,11 @@ function missingParents(path: ByteString, present: Set<ByteString>): ByteString[
   return missing.reverse();
 }
 
+const reservedPrefix = ".wh.";
+
 /** SPEC: layer.md#whiteouts: no name that begins with .wh. can be stored. */
 function requireStorable(path: ByteString): void {
-  if (path.startsWith(".wh.") || path.includes("/.wh."))
+  if (path.startsWith(reservedPrefix) || path.includes(`/${reservedPrefix}`))
     throw new CodedError(
       "invalid-argument",
       `cannot pack "${displayByteString(path)}": in a layer a name that begins with .wh. means that something is deleted`,

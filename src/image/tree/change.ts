@@ -23,6 +23,8 @@ export type Change =
  */
 export interface Changeset extends Iterable<Change> {
   readonly length: number;
+  /** All but the root itself, which comes first. */
+  withoutRoot(): Changeset;
   filter(keep: (change: Change) => boolean): Changeset;
 }
 

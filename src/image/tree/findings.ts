@@ -4,7 +4,7 @@
  */
 import type { ByteString } from "#base/byte-string.ts";
 import { joinPath } from "./change.ts";
-import { readEntry, type ListedEntry } from "./listing.ts";
+import { readEntry, readName, type ListedEntry } from "./listing.ts";
 
 /** `same` and `doubtful` are names that are looked at further. */
 export type Verdict = "same" | "doubtful" | "added" | "modified" | "deleted";
@@ -99,8 +99,13 @@ export class Findings {
     return readEntry(this.verdict(index) === "deleted" ? before : after, this.#at[index] ?? 0);
   }
 
-  path(index: number, name: ByteString = this.entry(index).name): ByteString {
-    return joinPath(this.#directoryOf(index).path, name);
+  name(index: number): ByteString {
+    const { before, after } = this.#directoryOf(index);
+    return readName(this.verdict(index) === "deleted" ? before : after, this.#at[index] ?? 0);
+  }
+
+  path(index: number): ByteString {
+    return joinPath(this.#directoryOf(index).path, this.name(index));
   }
 
   #directoryOf(index: number): FoundDirectory & Records {

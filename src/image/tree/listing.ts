@@ -62,6 +62,12 @@ export function readEntry(bytes: Buffer, at: number): ListedEntry {
   return new RecordedEntry(bytes, at);
 }
 
+/** The name in the record at `at`. */
+export function readName(bytes: Buffer, at: number): ByteString {
+  const start = at + recordHeadBytes;
+  return bytes.toString("latin1", start, start + bytes.readUInt16LE(at + 6)) as ByteString;
+}
+
 /** A tree has many entries, and most are looked at in one or two of their fields, once. */
 class RecordedEntry implements ListedEntry {
   readonly kind: ListedEntry["kind"];
@@ -79,7 +85,7 @@ class RecordedEntry implements ListedEntry {
   }
 
   get name(): ByteString {
-    return this.#bytes.toString("latin1", this.#at + recordHeadBytes, this.#nameEnd) as ByteString;
+    return readName(this.#bytes, this.#at);
   }
 
   get mode(): number {

@@ -28,6 +28,12 @@ class ListedChanges implements Changeset {
     for (const index of this.#order) yield this.#change(index);
   }
 
+  withoutRoot(): Changeset {
+    const [first] = this.#order;
+    if (first === undefined || this.#findings.path(first) !== root) return this;
+    return new ListedChanges(this.#findings, this.#order.subarray(1), this.#targets);
+  }
+
   filter(keep: (change: Change) => boolean): Changeset {
     return new ListedChanges(
       this.#findings,
@@ -40,7 +46,7 @@ class ListedChanges implements Changeset {
     const findings = this.#findings;
     const kind = findings.verdict(index) as Change["kind"];
     const entry = findings.entry(index);
-    const path = findings.path(index, entry.name);
+    const path = findings.path(index);
     if (kind === "deleted") return { kind, path };
     const target = this.#targets.get(index);
     return target === undefined ? { kind, path, entry } : { kind, path, entry, linkTo: findings.path(target) };
@@ -117,7 +123,7 @@ function itemsOf(findings: Findings, { found, below }: Node): Item[] {
     for (let index = start; index < end; index++) {
       const verdict = findings.verdict(index);
       if (verdict === "same") continue;
-      const { name } = findings.entry(index);
+      const name = findings.name(index);
       items.push({ rank: verdict === "deleted" ? 1 : name === root ? 0 : 2, name, index });
     }
   }

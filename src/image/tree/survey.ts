@@ -71,9 +71,11 @@ async function* ask(place: Place, ops: Iterable<Op>): AsyncGenerator<Uint8Array,
   }
 }
 
+const smallListingBytes = 1 << 20;
+
 /** Everything below `path` of the place. @throws CodedError `wrong-state` when it changed meanwhile */
 export async function listTree(place: Place, path: ByteString): Promise<Listing> {
-  let bytes = Buffer.allocUnsafeSlow(1 << 20);
+  let bytes = Buffer.allocUnsafeSlow(smallListingBytes);
   let length = 0;
   for await (const chunk of ask(place, [{ op: "list-tree", path }])) {
     if (length + chunk.length > bytes.length) {
@@ -86,7 +88,11 @@ export async function listTree(place: Place, path: ByteString): Promise<Listing>
     length += chunk.length;
     freeNow(chunk);
   }
-  return new Listing(bytes.subarray(0, length));
+  // Not longer than it is: the runtime looks for what is unused the later, the more there is.
+  const whole = Buffer.allocUnsafeSlow(length);
+  whole.set(bytes.subarray(0, length));
+  freeNow(bytes);
+  return new Listing(whole);
 }
 
 /** Tells of what is at each of `paths`, in their order; undefined where nothing is. An entry is valid during the call. */
