@@ -20,13 +20,15 @@ import { discardLayer, layerDirectory, listLayers } from "./rootfs/layers.ts";
 export async function remove(place: Place, reference: string, options: { readonly force: boolean }): Promise<RemovedImage> {
   if (!place.exists) throw new CodedError("not-found", `cannot find image ${reference}: nothing is stored at ${place.paths.root}`);
   const layout = await place.layout();
-  const containers = readContainers(place.paths);
-  if (!options.force) await requireUnused(layout, reference, containers);
   const layers: string[] = [];
+  // Containers are looked for once the lock is held: taking it may take long, and whoever has it meanwhile may be starting one.
   const removing = (): ReturnType<typeof removeImage> =>
     removeImage(layout, reference, {
       force: options.force,
-      keep: containers.map(manifestOf),
+      keep: () => readContainers(place.paths).map(manifestOf),
+      check: async () => {
+        if (!options.force) await requireUnused(layout, reference, readContainers(place.paths));
+      },
       beside: async (needed) => {
         layers.push(...(await discardUnusedLayers(place, layout, needed)));
       },
@@ -101,7 +103,7 @@ async function pruneOnce(place: Place, layout: ImageLayout, { all, isDryRun }: P
   const pruning = await pruneImages(layout, {
     all,
     isDryRun,
-    keep: readContainers(place.paths).map(manifestOf),
+    keep: () => readContainers(place.paths).map(manifestOf),
     beside: async (needed) => {
       unused = await findUnusedLayers(place, layout, needed);
       layerBytes = unused.reduce((sum, chainId) => sum + bytesOf(place, chainId), 0);

@@ -157,8 +157,8 @@ export class Place {
   }
 
   async #openLayout(): Promise<ImageLayout> {
-    // The layout is made after the root's other directories.
-    if (!this.exists) this.prepare();
+    // Always: what unpacks or removes counts on all of them, and somebody else may have made the layout, or cleared the rest.
+    this.prepare();
     return await openLayout(this.paths.images, this.withLock);
   }
 

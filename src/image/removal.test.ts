@@ -5,8 +5,8 @@ import { LayoutWriter, mediaTypes, type WrittenDescriptor } from "../../test/sup
 import { tar } from "../../test/support/images/tar-writer.ts";
 import { loadNew, scratchStore } from "../../test/support/image-store.ts";
 import { copyImage } from "./copy.ts";
-import { listImages } from "./images.ts";
-import { nameOf } from "./layout.ts";
+import { getEntry, listImages } from "./images.ts";
+import { nameOf, openLayout } from "./layout.ts";
 import { pruneImages, removeImage, tagImage, untagImage } from "./removal.ts";
 import { openLayoutDirectory } from "./source/layout-directory.ts";
 import { openLayoutTarget } from "./target/layout.ts";
@@ -89,9 +89,35 @@ test("M8 pruning all takes what no container uses, and leaves artifacts with nam
   const copied = await copyImage(source, target, { root: source.images[0]?.descriptor as never, platforms: "all" });
   await target.finish([{ names: ["chart:1"], tag: undefined, descriptor: copied.descriptor }]);
   await target[Symbol.asyncDispose]();
-  const { images } = await pruneImages(store.layout, { all: true, keep: [used.descriptor] });
+  const { images } = await pruneImages(store.layout, { all: true, keep: () => [used.descriptor] });
   expect(images.map(({ names }) => names)).toEqual([["free:1"]]);
   expect(new Set(await namesIn(store))).toEqual(new Set(["chart:1", "used:1"]));
+});
+
+test("what is kept is asked for once the lock is held: a container may have been made while it was waited for", async () => {
+  using store = await scratchStore();
+  const path = join(store.path, "waiting");
+  let isHeld = false;
+  const layout = await openLayout(path, async (work) => {
+    isHeld = true;
+    try {
+      return await work();
+    } finally {
+      isHeld = false;
+    }
+  });
+  const asked: boolean[] = [];
+  const keep = (): [] => {
+    asked.push(isHeld);
+    return [];
+  };
+  const { descriptor } = await loadNew({ layout, path: store.path }, { name: "x:1", text: "x" });
+  await pruneImages(layout, { all: false, keep });
+  const check = (): Promise<void> => Promise.reject(new Error("a container uses it"));
+  await expect(removeImage(layout, "x:1", { keep, check })).rejects.toThrow("a container uses it");
+  expect((await getEntry(layout, "x:1")).descriptor.digest).toBe(descriptor.digest);
+  await removeImage(layout, "x:1", { keep });
+  expect(asked).toEqual([true, true]);
 });
 
 test("while somebody has a lease, pruning takes names and no blobs", async () => {

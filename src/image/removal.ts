@@ -37,8 +37,10 @@ export async function untagImage(layout: ImageLayout, text: string): Promise<str
 export interface RemoveOptions {
   /** Remove an image that was named by its id although it has several names. */
   readonly force?: boolean;
-  /** Manifests whose blobs stay, because containers use them. */
-  readonly keep?: readonly Descriptor[];
+  /** Manifests whose blobs stay, because containers use them; asked once the lock is held. */
+  readonly keep?: () => readonly Descriptor[];
+  /** Awaited once the lock is held; nothing is removed when it fails. */
+  readonly check?: () => Promise<void>;
   /** What goes beside the blobs. @see collectGarbageLocked */
   readonly beside?: (needed: readonly Descriptor[]) => Promise<void>;
 }
@@ -58,7 +60,10 @@ export interface Removal {
  */
 export async function removeImage(layout: ImageLayout, text: string, options: RemoveOptions = {}): Promise<Removal> {
   return await layout.withLock(
-    () => removeLocked(layout, text, options),
+    async () => {
+      await options.check?.();
+      return await removeLocked(layout, text, options);
+    },
     () => readAhead(layout),
   );
 }
@@ -82,14 +87,14 @@ async function removeLocked(layout: ImageLayout, text: string, options: RemoveOp
     throw new CodedError("wrong-state", `cannot remove image ${text}: it has several names: ${names.join(", ")}`);
   const removed = await idOf(layout, descriptor, text);
   await layout.updateIndexLocked((entries) => takeImage(entries, descriptor.digest));
-  return { untagged: names, removed, collection: await collectGarbageLocked(layout, options.keep ?? [], options.beside) };
+  return { untagged: names, removed, collection: await collectGarbageLocked(layout, options.keep?.() ?? [], options.beside) };
 }
 
 /** Works without reading the image, so that a damaged one can be removed. */
 async function removeName(
   layout: ImageLayout,
   { name, entry }: { name: string; entry: Descriptor },
-  { keep = [], beside }: RemoveOptions,
+  { keep, beside }: RemoveOptions,
 ): Promise<Removal> {
   const id = await idOf(layout, entry, name);
   let isLast = false;
@@ -97,7 +102,7 @@ async function removeName(
     isLast = !entries.some((other) => other.digest === entry.digest && nameOf(other) !== name);
     return isLast ? takeImage(entries, entry.digest) : takeName(entries, name);
   });
-  return { untagged: [name], removed: isLast ? id : undefined, collection: await collectGarbageLocked(layout, keep, beside) };
+  return { untagged: [name], removed: isLast ? id : undefined, collection: await collectGarbageLocked(layout, keep?.() ?? [], beside) };
 }
 
 /** The id that listings show; what has none, or cannot be read, goes by its digest. */
@@ -116,7 +121,8 @@ export interface PruneOptions {
   readonly all?: boolean;
   /** Only says what would go. */
   readonly isDryRun?: boolean;
-  readonly keep?: readonly Descriptor[];
+  /** @see RemoveOptions */
+  readonly keep?: () => readonly Descriptor[];
   /** What goes, or would go, beside the blobs. @see collectGarbageLocked */
   readonly beside?: (needed: readonly Descriptor[]) => Promise<void>;
 }
@@ -133,11 +139,12 @@ export interface Pruning {
 /** Removes the images that nobody needs, and all blobs that no image needs. @throws CodedError as collectGarbage */
 export async function pruneImages(
   layout: ImageLayout,
-  { all = false, isDryRun = false, keep = [], beside }: PruneOptions = {},
+  { all = false, isDryRun = false, keep: findKept, beside }: PruneOptions = {},
 ): Promise<Pruning> {
   // Only looking needs no lock.
   const guarded: WithLock = isDryRun ? (work) => work() : layout.withLock;
   return await guarded(async () => {
+    const keep = findKept?.() ?? [];
     const { manifests } = await layout.readIndex();
     const gone = new Set<Digest>();
     for (const entry of manifests)

@@ -93,7 +93,7 @@ export interface HostFacts {
 export function readHostFacts(asked: Machine = machine): HostFacts {
   const mounts = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"));
   const status = parseStatus(readFileSync("/proc/self/status", "latin1"));
-  const found = parseCgroups(mounts, readFileSync("/proc/self/cgroup", "utf8"));
+  const cgroup = readCgroupFacts(mounts, readFileSync("/proc/self/cgroup", "utf8"));
   return {
     uid: status.uid,
     gid: status.gid,
@@ -106,7 +106,7 @@ export function readHostFacts(asked: Machine = machine): HostFacts {
       last: Number(readFileSync("/proc/sys/kernel/cap_last_cap", "latin1")),
     },
     namespaces: readdirSync("/proc/self/ns"),
-    cgroup: withUnifiedControllers(found),
+    cgroup,
     mountPoints: mounts.map(({ mountPoint }) => mountPoint),
     readLink,
     isSelinuxEnabled: () => isSelinuxEnabled(mounts),
@@ -219,7 +219,9 @@ export function isKernelAtLeast(release: string, major: number, minor: number): 
   return first > major || (first === major && second >= minor);
 }
 
-function withUnifiedControllers(facts: CgroupFacts): CgroupFacts {
+/** As parseCgroups, with the controllers of the v2 tree, which its own file tells. */
+export function readCgroupFacts(mounts: readonly MountinfoEntry[], selfCgroup: string): CgroupFacts {
+  const facts = parseCgroups(mounts, selfCgroup);
   if (facts.version !== "v2" || facts.unified === undefined) return facts;
   const list = machine.read(`${facts.unified.mountPoint}/cgroup.controllers`) ?? "";
   return { ...facts, unified: { ...facts.unified, controllers: list.split(/\s+/).filter((name) => name !== "") } };

@@ -1,7 +1,12 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { join } from "node:path";
 import { digestOf, parseDigest, type DigestAlgorithm } from "#spec/digest.ts";
+import { scratchDirectory } from "../../../test/support/scratch-directory.ts";
 import { HashingBeside, HashThread } from "./hash-thread.ts";
+
+const hasNode = Bun.which("node") !== null;
+if (!hasNode) console.log("skipped: there is no Node here");
 
 const anyDigest = (algorithm: DigestAlgorithm) => digestOf(new Uint8Array(0), algorithm);
 
@@ -54,6 +59,16 @@ test("who feeds faster than the thread hashes is made to wait, and nothing is lo
   expect((await hash.finish()).digest).toBe(digestOf(Buffer.concat(Array.from({ length: 200 }, () => piece))));
 });
 
+test("the counts of slots begin anew after 2^31, and the digest is right", async () => {
+  using thread = new HashThread(2 ** 31 - 20);
+  const piece = bytesOf(1000, 1);
+  for (const count of [3, 30, 5]) {
+    const hash = thread.begin(anyDigest("sha256"));
+    for (let done = 0; done < count; done++) await hash.update(piece);
+    expect((await hash.finish()).digest).toBe(digestOf(Buffer.concat(Array.from({ length: count }, () => piece))));
+  }
+});
+
 test("an algorithm that nobody knows is refused, and the thread goes on", async () => {
   using thread = new HashThread();
   expect(() => thread.begin(parseDigest("md5:00"))).toThrow("the algorithm md5 is not one of sha256, sha512");
@@ -73,6 +88,38 @@ test("a process whose thread was closed in the middle of a content ends", async 
   `;
   const child = Bun.spawn([process.execPath, "-e", script], { cwd: import.meta.dir, stdio: ["ignore", "ignore", "inherit"] });
   expect(await child.exited).toBe(0);
+});
+
+describe.skipIf(!hasNode)("under Node", () => {
+  /** Hashes 10 bytes that are called 100 MB, in a process with these options. */
+  async function hashUnderNode(options: readonly string[]): Promise<string> {
+    using scratch = scratchDirectory();
+    const built = await Bun.build({ entrypoints: [join(import.meta.dir, "hash-thread.ts")], target: "node", outdir: scratch.path });
+    expect(built.success).toBe(true);
+    const script = `
+      const { HashingBeside } = await import(${JSON.stringify(join(scratch.path, "hash-thread.js"))});
+      const hashing = new HashingBeside();
+      const hash = hashing.begin("sha256:" + "0".repeat(64), 100_000_000);
+      await hash.update(new Uint8Array(10));
+      console.log((await hash.finish()).digest);
+      hashing[Symbol.dispose]();
+    `;
+    const child = Bun.spawn(["node", "--input-type=module", ...options, "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+    const text = await new Response(child.stdout).text();
+    expect(await child.exited).toBe(0);
+    return text.trim();
+  }
+
+  test("a thread hashes in a process whose programs are modules", async () => {
+    expect(await hashUnderNode([])).toBe(digestOf(new Uint8Array(10)));
+  });
+
+  test("where no thread may be made, large contents are hashed without one", async () => {
+    // Node 23.5 took the word "experimental" away.
+    const major = Number(Bun.spawnSync(["node", "--version"]).stdout.toString().slice(1).split(".")[0]);
+    const option = major >= 24 ? "--permission" : "--experimental-permission";
+    expect(await hashUnderNode([option, "--allow-fs-read=*"])).toBe(digestOf(new Uint8Array(10)));
+  });
 });
 
 test("small contents are hashed without a thread", async () => {

@@ -20,6 +20,7 @@ export interface PassingHash {
 }
 
 const slotBytes = 256 << 10;
+/** A power of 2: the counts of slots are of 32 bits, and begin anew. */
 const slotCount = 8;
 const slotsPerWake = 4;
 const headerBytes = 256;
@@ -28,17 +29,20 @@ const word = { filled: 0, done: 1, isWanted: 2, isClosed: 3, lengths: 8 } as con
 /** Stands for a length: what came before it is one content. */
 const endMark = -1;
 
-/** The thread's own program; as text, because an executable and a bundle have no file of it. It knows nothing but the ring. */
+/**
+ * The thread's own program; as text, because an executable and a bundle have no file of it. It knows nothing but the ring. Node takes it for a
+ * module where the process was started so (--input-type), which has no `require`.
+ */
 const program = `
-const { parentPort, workerData } = require("node:worker_threads");
-const { createHash } = require("node:crypto");
+const { parentPort, workerData } = process.getBuiltinModule("node:worker_threads");
+const { createHash } = process.getBuiltinModule("node:crypto");
 const { memory, word, slotBytes, slotCount, headerBytes, endMark } = workerData;
 const header = new Int32Array(memory, 0, headerBytes / 4);
-let hash, done = 0;
+let hash, done = Atomics.load(header, word.done);
 for (;;) {
   while (Atomics.load(header, word.filled) === done) Atomics.wait(header, word.filled, done);
   if (Atomics.load(header, word.isClosed) === 1) break;
-  const slot = done % slotCount;
+  const slot = done & (slotCount - 1);
   const length = header[word.lengths + slot];
   const bytes = new Uint8Array(memory, headerBytes + slot * slotBytes, Math.abs(length));
   if (length === endMark) {
@@ -46,8 +50,8 @@ for (;;) {
     hash = undefined;
   } else if (hash === undefined) hash = createHash(String.fromCharCode(...bytes));
   else hash.update(bytes);
-  Atomics.store(header, word.done, ++done);
-  if (Atomics.load(header, word.filled) - done <= slotCount / 2 && Atomics.exchange(header, word.isWanted, 0) === 1) parentPort.postMessage("");
+  Atomics.store(header, word.done, done = (done + 1) | 0);
+  if (((Atomics.load(header, word.filled) - done) | 0) <= slotCount / 2 && Atomics.exchange(header, word.isWanted, 0) === 1) parentPort.postMessage("");
 }
 `;
 
@@ -57,16 +61,20 @@ export class HashThread implements Disposable {
   readonly #header = new Int32Array(this.#memory, 0, headerBytes / 4);
   readonly #slots = new Uint8Array(this.#memory, headerBytes);
   readonly #worker: Worker;
-  #filled = 0;
+  #filled: number;
   #digest: string | undefined;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
 
-  constructor() {
+  /** `firstSlot` is where the count of slots begins. @throws the runtime's own error where no thread can be had */
+  constructor(firstSlot = 0) {
+    this.#filled = this.#header[word.filled] = this.#header[word.done] = firstSlot | 0;
     // Not imported: nothing small needs it.
     const { Worker } = process.getBuiltinModule("node:worker_threads");
     this.#worker = new Worker(program, {
       eval: true,
+      // What the process was told to load first is not for this thread.
+      execArgv: [],
       workerData: { memory: this.#memory, word, slotBytes, slotCount, headerBytes, endMark },
     });
     this.#worker.on("message", (text: string) => {
@@ -117,7 +125,7 @@ export class HashThread implements Disposable {
   }
 
   get #hasRoom(): boolean {
-    return this.#filled - Atomics.load(this.#header, word.done) < slotCount;
+    return ((this.#filled - Atomics.load(this.#header, word.done)) | 0) < slotCount;
   }
 
   async #putAll(before: Promise<void> | undefined, bytes: Uint8Array): Promise<void> {
@@ -132,14 +140,14 @@ export class HashThread implements Disposable {
   }
 
   #fill(bytes: Uint8Array, length: number): void {
-    const slot = this.#filled % slotCount;
+    const slot = this.#filled & (slotCount - 1);
     this.#slots.set(bytes, slot * slotBytes);
     this.#header[word.lengths + slot] = length;
     this.#announce();
   }
 
   #announce(): void {
-    this.#filled++;
+    this.#filled = (this.#filled + 1) | 0;
     Atomics.store(this.#header, word.filled, this.#filled);
     // It is faster than what feeds it: waking it for each slot would be most of the work.
     if (this.#filled % slotsPerWake === 0) this.#wakeThread();
@@ -191,12 +199,23 @@ const worthwhileBytes = 8 << 20;
 /** Hashes for contents that come one after another: a thread makes those of large ones, once there is one and a core for it. */
 export class HashingBeside implements Disposable {
   #thread: HashThread | undefined;
+  #isRefused = false;
 
   /** Begins a content of `size` compressed bytes; the one before must be finished. @throws CodedError `unsupported` for an unknown algorithm */
   begin(digest: Digest, size: number): PassingHash {
     if (size < worthwhileBytes || process.getBuiltinModule("node:os").availableParallelism() < 2) return hasherFor(digest);
-    this.#thread ??= new HashThread();
-    return this.#thread.begin(digest);
+    return this.#findThread()?.begin(digest) ?? hasherFor(digest);
+  }
+
+  /** Undefined where no thread can be had: over a limit of processes, or where Node's permissions forbid it. */
+  #findThread(): HashThread | undefined {
+    if (this.#thread !== undefined || this.#isRefused) return this.#thread;
+    try {
+      this.#thread = new HashThread();
+    } catch {
+      this.#isRefused = true;
+    }
+    return this.#thread;
   }
 
   [Symbol.dispose](): void {

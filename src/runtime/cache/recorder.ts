@@ -1,7 +1,7 @@
 /** The questions that a compilation asks about the machine, written down: its program is good for as long as the answers are the same. */
 import { readFileSync, statSync } from "node:fs";
 import { cgroupFilesOf } from "../cgroup-facts.ts";
-import { answersOf, parseMountinfo, readHostFacts, type HostFacts } from "../facts.ts";
+import { answersOf, parseMountinfo, readCgroupFacts, readHostFacts, type HostFacts } from "../facts.ts";
 import { machine as thisMachine, type Machine } from "../machine.ts";
 import type { Check } from "./entry.ts";
 
@@ -98,11 +98,14 @@ function processCheck({ uid, gid, kernel, capabilities: { effective, bounding } 
 }
 
 /** The hierarchies of cgroups, and our places in them. Undefined when one is not mounted: it could be later. */
-function mountChecks({ cgroup: { version, hierarchies, unified } }: HostFacts): Check[] | undefined {
+function mountChecks({ cgroup }: HostFacts): Check[] | undefined {
+  const { version, hierarchies, unified } = cgroup;
   const own = readFileSync("/proc/self/cgroup", "latin1");
   const points = [...hierarchies, ...(unified === undefined ? [] : [unified])].map(({ mountPoint }) => mountPoint);
   if (points.length !== own.split("\n").filter((line) => line !== "").length) return undefined;
   const mounts = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"));
+  // Read once more, and later than the program was compiled: of what it was compiled with, these checks must be.
+  if (JSON.stringify(readCgroupFacts(mounts, own)) !== JSON.stringify(cgroup)) return undefined;
   const checks = points.flatMap((path): Check[] => {
     const mount = mounts.findLast(({ mountPoint }) => mountPoint === path);
     return mount === undefined

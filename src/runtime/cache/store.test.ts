@@ -89,6 +89,19 @@ describe.each(["cgroupfs", "systemd"] as const)("with cgroups of %s", (manager) 
   });
 });
 
+test("nothing is kept of a compilation for another cgroup than the one that the process is in by now", () => {
+  const recorded = recordFacts();
+  // Where a hierarchy is not mounted, nothing is kept at all.
+  if (checksOf(recorded) === undefined) return;
+  const { cgroup } = recorded.host;
+  const moved = {
+    ...cgroup,
+    hierarchies: cgroup.hierarchies.map((one) => ({ ...one, own: "/elsewhere" })),
+    ...(cgroup.unified === undefined ? {} : { unified: { ...cgroup.unified, own: "/elsewhere" } }),
+  };
+  expect(checksOf({ ...recorded, host: { ...recorded.host, cgroup: moved } })).toBeUndefined();
+});
+
 test("a name that means something to the compiler makes no entry", () => {
   const names = { names: ["aaaa"], others: ["bbbb"] };
   expect(findHoles(Buffer.from("x aaaa y"), Buffer.from("x bbbb y"), names)).toEqual([{ at: 2, name: 0 }]);
