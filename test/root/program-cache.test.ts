@@ -211,6 +211,17 @@ describe.skipIf(reason !== undefined)(`the program cache${reason === undefined ?
     expect(await isUsed(path, () => subject.run("three", { env }))).toBe(false);
   });
 
+  test("who reads a container's output to its end does not wait until its program is kept", async () => {
+    let isEarlier = 0;
+    for (let run = 0; run < 10 && isEarlier === 0; run++) {
+      const subject = new Subject("echo done");
+      expect((await subject.run("one")).stdout).toContain("done");
+      if (!existsSync(subject.programs) || readdirSync(subject.programs).length === 0) isEarlier++;
+      await subject.entries(1);
+    }
+    expect(isEarlier).toBe(1);
+  });
+
   test("GANTRY_NO_CACHE=1 leaves a container the programs that its own create has made, GANTRY_NO_FRONT=1 does not use them", async () => {
     const subject = new Subject("true");
     const call = (env: Readonly<Record<string, string>>, ...words: string[]): Promise<Ended> =>
