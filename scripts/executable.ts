@@ -61,10 +61,37 @@ function recordOrder(executable: string, { executor, directory }: { executor: st
     return Bun.spawnSync([executable, "--root", join(directory, "store"), ...command.split(" ")], { cwd: directory, env }).exitCode === 0;
   };
   run(first, {});
-  return commands.flatMap((command, index) => {
+  const learned = commands.flatMap((command, index) => {
     const written = join(directory, `order-${index}`);
     if (run(command, { BUN_BYTECODE_ORDER_OUT: written }) && existsSync(written)) return [written];
     console.log(`build: learned nothing from gantry ${command}, which failed`);
     return [];
   });
+  return [...learned, ...recordCompiler(executable, directory)];
+}
+
+/** What the runtime compiles to be learned from: it has Docker's filter, which takes the most. */
+const sampleConfig = join(root, "test/testdata/programs/system-call-filter/config.json");
+
+/** The same for the compiler of `gantry-runtime`. Asked to tell of a failure, it compiles as for `run` and makes nothing. */
+function recordCompiler(executable: string, directory: string): string[] {
+  const written = join(directory, "order-of-runtime");
+  const words = [
+    "__failed",
+    "0",
+    "1",
+    "--root",
+    join(directory, "state"),
+    "run",
+    "--bundle",
+    directory,
+    "--config",
+    sampleConfig,
+    "sample",
+  ];
+  const env = { ...process.env, BUN_BYTECODE_ORDER_OUT: written };
+  const { stderr } = Bun.spawnSync([executable, ...words], { argv0: "gantry-runtime", env, stderr: "pipe" });
+  if (existsSync(written) && stderr.includes("operation not permitted")) return [written];
+  console.log(`build: learned nothing from gantry-runtime run, which failed: ${stderr.toString()}`);
+  return [];
 }
