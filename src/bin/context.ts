@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { CodedError, inaccessible } from "#base/errors.ts";
+import { freeNow } from "#base/memory.ts";
 import type { CliContext } from "#cli/context.ts";
 import type { Output } from "#cli/output.ts";
 import { openEngine } from "#engine/local-engine.ts";
@@ -45,7 +46,9 @@ export function makeContext(root: string | undefined, output: Output, installati
     readText,
     standardInput: () => process.stdin as AsyncIterable<Uint8Array>,
     writeBytes: (bytes) => {
-      if (writeStandard(1, bytes)) return Promise.resolve();
+      const isWritten = writeStandard(1, bytes);
+      freeNow(bytes);
+      if (isWritten) return Promise.resolve();
       return Promise.reject(new CodedError("unavailable", "cannot write to standard output: nobody reads it any more"));
     },
     isOutputTerminal: () => isTerminal(1),

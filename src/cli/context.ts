@@ -20,7 +20,7 @@ export interface CliContext {
   readonly readText: (path: string) => string;
   /** Standard input, for `load -`. */
   readonly standardInput: () => AsyncIterable<Uint8Array>;
-  /** Writes bytes to standard output, for `save`. @throws CodedError `unavailable` when nobody reads them */
+  /** Writes bytes to standard output, for `save` and `export`; takes their memory. @throws CodedError `unavailable` when nobody reads them */
   readonly writeBytes: (bytes: Uint8Array) => Promise<void>;
   /** Whether standard output is a terminal. */
   readonly isOutputTerminal: () => boolean;

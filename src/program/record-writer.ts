@@ -7,6 +7,8 @@ import type { ByteString } from "#base/byte-string.ts";
 import { CodedError } from "#base/errors.ts";
 
 const recordHeaderBytes = 8;
+/** How many buffers wait to be used again: what may be ahead of the executor (spawn-node.ts), in pieces of 128 KiB. */
+const maxSpare = 8;
 const nothing = Buffer.alloc(0);
 
 /** Writes records into one buffer that grows; `take()` hands out what is complete. */
@@ -117,9 +119,9 @@ export class RecordWriter {
     return taken;
   }
 
-  /** Takes back what `take()` has handed out, when nobody looks at it any more: a stream then needs two buffers and no others. */
+  /** Takes back what `take()` has handed out, when nobody looks at it any more: a stream then needs as many buffers as are on their way. */
   giveBack(taken: Buffer): void {
-    if (taken.buffer.byteLength === this.#initialBytes && this.#spare.length === 0) this.#spare.push(Buffer.from(taken.buffer));
+    if (taken.buffer.byteLength === this.#initialBytes && this.#spare.length < maxSpare) this.#spare.push(Buffer.from(taken.buffer));
   }
 
   #append(data: Uint8Array): void {

@@ -34,7 +34,7 @@ import { viewTrees } from "./views.ts";
 export interface ExportRequest {
   /** A container's name or id, or an image's. */
   readonly name: string;
-  /** A file, or what takes the bytes, which are valid until its promise is kept. */
+  /** A file, or what takes the bytes. */
   readonly to: string | ((bytes: Uint8Array) => Promise<void>);
   /** Seconds since 1970 that no time in the archive comes after. */
   readonly sourceDateEpoch?: number;

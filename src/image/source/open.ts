@@ -12,6 +12,7 @@ import { openLayoutDirectory } from "./layout-directory.ts";
 import { decompressLayer } from "../layer/decompress.ts";
 import { detectCompression } from "./magic.ts";
 import { openOciArchive } from "./oci-archive.ts";
+import { blockBytes, parseHeaderBlock, type Fault } from "../tar/header.ts";
 import type { ImageSource } from "./source.ts";
 
 /** How sources are opened. */
@@ -63,7 +64,8 @@ async function openSpooled(content: AsyncIterable<Uint8Array>, subject: string, 
   const close = (): Promise<void> => rm(path, { force: true });
   try {
     await mkdir(options.spoolDirectory, { recursive: true });
-    await writeFileChunks(path, bounded(unpackAny(content, subject), subject, options.maxSpoolBytes ?? defaultMaxSpoolBytes), 0o600);
+    const archive = beginsWithHeader(unpackAny(content, subject), subject);
+    await writeFileChunks(path, bounded(archive, subject, options.maxSpoolBytes ?? defaultMaxSpoolBytes), 0o600);
     return await openArchive(path, subject, close);
   } catch (error) {
     await close();
@@ -109,6 +111,25 @@ async function* unpack(
 async function* prepend(first: Uint8Array, rest: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   if (first.length > 0) yield first;
   yield* rest;
+}
+
+/** Passes on what begins as a tar does: nothing else is written to disk, as long as it may be. */
+async function* beginsWithHeader(chunks: AsyncIterable<Uint8Array>, subject: string): AsyncGenerator<Uint8Array, void, undefined> {
+  let beginning: Buffer | undefined = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    if (beginning === undefined) {
+      yield chunk;
+      continue;
+    }
+    beginning = Buffer.concat([beginning, chunk]);
+    if (beginning.length < blockBytes) continue;
+    const fault: Fault = (fact) => new CodedError("corrupt", `cannot read ${subject}: at byte 0: ${fact}`);
+    if (parseHeaderBlock(beginning, 0, fault) === undefined) throw fault("it has no entries");
+    yield beginning;
+    beginning = undefined;
+  }
+  // What is shorter than a header is for the one who reads the whole to judge.
+  if (beginning !== undefined && beginning.length > 0) yield beginning;
 }
 
 async function* bounded(chunks: AsyncIterable<Uint8Array>, subject: string, maxBytes: number): AsyncGenerator<Uint8Array, void, undefined> {

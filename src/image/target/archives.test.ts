@@ -54,6 +54,19 @@ test.each([
   expect(readdirSync(scratch.path).toSorted()).toEqual(["out.tar", "source"]);
 });
 
+test("what takes the bytes of an archive may keep them", async () => {
+  const kept: Uint8Array[] = [];
+  const sink = streamSink((bytes) => {
+    kept.push(bytes);
+    return Promise.resolve();
+  });
+  const memory = Buffer.from("one");
+  await sink.write(memory);
+  memory.write("two");
+  await sink.write(memory);
+  expect(kept.map((bytes) => Buffer.from(bytes).toString())).toEqual(["one", "two"]);
+});
+
 test("A2 an OCI archive gives back the image with its digest and name", async () => {
   using store = await scratchStore();
   const { manifest } = writeSource(join(store.path, "source"));

@@ -17,9 +17,9 @@ export interface ByteSink {
   abort(): Promise<void>;
 }
 
-/** A sink that calls `write` for each piece. */
+/** A sink that calls `write` for each piece, whose bytes are its own from then on. */
 export function streamSink(write: (bytes: Uint8Array) => Promise<void>): ByteSink {
-  return { write, finish: () => Promise.resolve(), abort: () => Promise.resolve() };
+  return { write: (bytes) => write(new Uint8Array(bytes)), finish: () => Promise.resolve(), abort: () => Promise.resolve() };
 }
 
 /** A sink for `path`: a pipe or device is written to, anything else becomes a file, at once when all is written. Its directory must exist. */
