@@ -1,11 +1,11 @@
 /** Wires the `gantry-runtime` command to this process, which the executor started and whose program it waits for (executor/front.c). */
-import { appendFileSync, closeSync, openSync, readFileSync, realpathSync, writeSync } from "node:fs";
+import { appendFileSync, closeSync, readFileSync, realpathSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { inaccessible, isSystemError } from "#base/errors.ts";
 import { runRuntime } from "#cli/oci/runtime.ts";
 import { encodeProgram } from "#program/encode.ts";
 import { nowMs } from "#sys/clock.ts";
-import { writeStandard } from "#sys/standard-streams.ts";
+import { releaseStandard, writeStandard } from "#sys/standard-streams.ts";
 import { defaultRoot, findCache, listenDescriptors } from "./runtime-environment.ts";
 import { readBundleConfig } from "./explain-bundle.ts";
 import { findProgram, listEnvironment, runOther } from "./run-other.ts";
@@ -26,7 +26,8 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
       // The executor was killed: nobody waits any more, and nothing was done.
       if (!isSystemError(error) || error.code !== "EPIPE") throw error;
     }
-    releaseStandardStreams();
+    // Whoever reads what the container says to its end would wait for this process too.
+    releaseStandard();
   };
   const exitCode = await runRuntime(words, {
     version,
@@ -68,23 +69,6 @@ export async function runtimeMain(words: readonly string[], version: string): Pr
   // At its end Bun gives terminals the settings that they had at its start; by then the executor has made the caller's raw.
   process.kill(process.pid, "SIGKILL");
   return exitCode;
-}
-
-/** Whoever reads what the container says to its end would wait for this process too, which has nothing to say any more. */
-function releaseStandardStreams(): void {
-  for (const fd of [0, 1, 2]) {
-    try {
-      closeSync(fd);
-    } catch {
-      // The caller had closed it.
-    }
-    try {
-      // It gets the lowest number that is free.
-      openSync("/dev/null", "r+");
-    } catch {
-      // Then nothing is there, which is as good.
-    }
-  }
 }
 
 function read<Value>(verb: string, path: string, access: () => Value): Value {

@@ -1,7 +1,7 @@
 /**
  * Standard output and error without `process.stdout`: making that object costs Bun some 15 ms, more than starting a container.
  */
-import { fstatSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 import { CodedError, describeSystemError, isErrno, isSystemError } from "#base/errors.ts";
 
 /**
@@ -38,4 +38,21 @@ export function isTerminal(fd: 0 | 1 | 2): boolean {
   const major = Math.floor(stats.rdev / 256) & 0xfff;
   // Linux: 4 and 5 are the consoles and /dev/tty, 136 to 143 the pseudo terminals (devices.txt).
   return stats.isCharacterDevice() && (major === 4 || major === 5 || (major >= 136 && major <= 143));
+}
+
+/** Puts /dev/null in the place of standard input, output and error of this process, which has nothing to say any more. */
+export function releaseStandard(): void {
+  for (const fd of [0, 1, 2]) {
+    try {
+      closeSync(fd);
+    } catch {
+      // The caller had closed it.
+    }
+    try {
+      // It gets the lowest number that is free.
+      openSync("/dev/null", "r+");
+    } catch {
+      // Then nothing is there, which is as good.
+    }
+  }
 }
