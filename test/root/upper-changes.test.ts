@@ -165,7 +165,7 @@ describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
     expect(text).not.toContain("trusted.overlay");
   });
 
-  test("W6 a whiteout that is an empty file with an attribute (overlayfs since 6.7), and marks of user.overlay.*", async () => {
+  test("W6 a whiteout that is an empty file with an attribute (overlayfs since 6.7)", async () => {
     using scratch = scratchDirectory({ userAttributes: true });
     const at = (name: string): string => join(scratch.path, name);
     for (const name of ["lower/d/sub", "upper/d", "upper/e"]) mkdirSync(at(name), { recursive: true });
@@ -173,9 +173,27 @@ describe.skipIf(missing !== undefined)("changes in an upper directory", () => {
       writeFileSync(at(name), name.startsWith("upper/f") ? "" : name);
     mkdirSync(at("lower/e"));
     writeFileSync(at("lower/e/hidden"), "hidden");
-    execFileSync("setfattr", ["-n", "user.overlay.whiteout", "-v", "", at("upper/f")]);
-    execFileSync("setfattr", ["-n", "user.overlay.opaque", "-v", "y", at("upper/e")]);
+    execFileSync("setfattr", ["-n", "trusted.overlay.whiteout", "-v", "", at("upper/f")]);
+    execFileSync("setfattr", ["-n", "trusted.overlay.opaque", "-v", "y", at("upper/e")]);
     expect(missingIn(kinds(await findChanges(scratch.path)), ["deleted e/hidden", "added e/y", "deleted f"])).toEqual([]);
+  });
+
+  test("what a container sets of user.overlay.* hides nothing: the overlay goes on to show it", async () => {
+    using scratch = scratchDirectory({ userAttributes: true });
+    const found = await roundTrip(scratch.path, {
+      options: "",
+      fill: layered,
+      use: (tree) => {
+        writeFileSync(join(tree, "empty"), "");
+        for (const [name, path] of [
+          ["opaque", "d"],
+          ["whiteout", "empty"],
+          ["whiteout", "e/three"],
+        ] as const)
+          execFileSync("setfattr", ["-n", `user.overlay.${name}`, "-v", "y", join(tree, path)]);
+      },
+    });
+    expect(kinds(found)).toEqual(["added empty"]);
   });
 
   test("a directory that was only given another name, and a file of which only the mode was changed", async () => {

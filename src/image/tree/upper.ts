@@ -125,9 +125,12 @@ function isOpaque(entry: ListedEntry): boolean {
   return overlayXattr(entry, "opaque")?.[0] === opaqueMark;
 }
 
-/** With `userxattr`, overlayfs keeps its marks in user.overlay.* */
+/**
+ * SECURITY: not user.overlay.*, which is where overlayfs keeps its marks when it is mounted with `userxattr`. Ours is not, so these are then
+ * attributes that any process of the container may set on its own files, and what the overlay shows does not change by them.
+ */
 function overlayXattr(entry: ListedEntry, name: string): Uint8Array | undefined {
-  return entry.xattrs.find((xattr) => xattr.name === `trusted.overlay.${name}` || xattr.name === `user.overlay.${name}`)?.value;
+  return entry.xattrs.find((xattr) => xattr.name === `trusted.overlay.${name}`)?.value;
 }
 
 function requireWhole(directory: ByteString, entry: ListedEntry): void {
