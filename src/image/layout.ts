@@ -12,15 +12,16 @@
  * - Adding blobs needs no lock but a lease (below), taken under the lock before the first look at what is here and kept until
  *   index.json names the blobs. While anybody's lease lives, nothing is collected (reachable.ts).
  */
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CodedError, isErrno } from "#base/errors.ts";
+import { CodedError } from "#base/errors.ts";
 import { encodeJson, parseJson, type JsonObject } from "#base/json.ts";
 import { parseJsonNode } from "#base/json-node.ts";
 import { descriptorToJson, parseIndex, type Descriptor, type Index } from "#spec/image.ts";
 import { mediaTypes } from "#spec/media-type.ts";
 import { findFile, readFileBounded, writeFileAtomic } from "#sys/fs.ts";
 import { listOwned, ownerName, removeLeftBehind } from "#sys/owner.ts";
+import { listDirectory } from "#sys/small-files.ts";
 import { removeStaleDownloads, type WithLock } from "./blob/claim.ts";
 import { DirectoryBlobStore } from "./blob/directory.ts";
 import type { BlobStore } from "./blob/store.ts";
@@ -161,7 +162,9 @@ export function withName(entry: Descriptor, name: string | undefined): Descripto
 }
 
 async function createLayout(path: string): Promise<void> {
-  const stranger = namesIn(path).find((name) => !["blobs", "tmp", "oci-layout", "index.json"].includes(name) && !name.startsWith("."));
+  const stranger = listDirectory(path).find(
+    (name) => !["blobs", "tmp", "oci-layout", "index.json"].includes(name) && !name.startsWith("."),
+  );
   if (stranger !== undefined)
     throw new CodedError("invalid-spec", `cannot make an image layout at ${path}: it holds ${JSON.stringify(stranger)}`);
   mkdirSync(join(path, "blobs", "sha256"), { recursive: true });
@@ -171,13 +174,4 @@ async function createLayout(path: string): Promise<void> {
   }
   // Last, because it is what makes the directory a layout.
   await writeFileAtomic(join(path, "oci-layout"), encodeJson({ imageLayoutVersion: "1.0.0" }));
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
-  }
 }

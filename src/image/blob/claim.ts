@@ -5,12 +5,13 @@
  * is one step. Only the owner takes a claim away, or, once it is dead, somebody who holds the store's lock; so nobody ever takes
  * away a claim that he did not look at.
  */
-import { lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
+import { lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { isErrno } from "#base/errors.ts";
 import { digestAlgorithm, digestEncoded, type Digest } from "#spec/digest.ts";
 import { nowMs, sleepMs } from "#sys/clock.ts";
 import { isLeftBehind, ownerName } from "#sys/owner.ts";
+import { listDirectory } from "#sys/small-files.ts";
 
 /**
  * Runs `work` while no other process and no other caller runs theirs. Not reentrant. Where taking the lock takes a while, `meanwhile` is run
@@ -50,19 +51,10 @@ const forgottenAfterMs = 24 * 3600 * 1000;
 /** Removes what lies in `tmp/` of the layout in `root` of downloads that nobody went on with for a day. The lock is held, and nobody downloads. */
 export function removeStaleDownloads(root: string): void {
   const directory = join(root, "tmp");
-  for (const name of namesIn(directory)) {
+  for (const name of listDirectory(directory)) {
     const path = join(directory, name);
     if (name.startsWith("claim-")) removeStale(path);
     else if (name.startsWith("partial-") && nowMs() - lstatSync(path).mtimeMs > forgottenAfterMs) rmSync(path, { force: true });
-  }
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
   }
 }
 

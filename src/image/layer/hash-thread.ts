@@ -104,11 +104,7 @@ export class HashThread implements Disposable {
       },
       update: (bytes) => {
         size += bytes.length;
-        if (named === undefined && bytes.length <= slotBytes && this.#hasRoom) {
-          this.#fill(bytes, bytes.length);
-          return undefined;
-        }
-        return this.#putAll(named, bytes);
+        return named === undefined && bytes.length <= slotBytes ? this.#put(bytes) : this.#putAll(named, bytes);
       },
       finish: async () => {
         await named;
